@@ -1,0 +1,92 @@
+"""Every error of the library, under one root; each is also the builtin that a caller would guess.
+
+    ModelmgmtError
+    |-- InvalidNameError      ValueError         a name that cannot be kept safely
+    |-- InvalidTypeError      TypeError          a value of a type that cannot be kept
+    |-- InvalidValueError     ValueError         the right type, an impossible value
+    |-- ParamConflictError    ValueError         a param logged again with another value
+    |-- RunFinishedError      RuntimeError       a write to a run that has ended
+    |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
+    |-- NotFoundError         KeyError           no such run, series, artifact or object
+    |-- AmbiguousError        NotFoundError      several things answer to the reference
+    `-- StoreError            OSError
+        |-- StorePathError                       the path is not, and cannot become, a store
+        |-- StoreTooNewError                     written by a newer version of the library
+        |-- StoreWriteError                      the disk said no
+        |-- SourceChangedError                   a file changed while it was being copied
+        `-- CorruptDataError                     bytes that are not what was written
+
+A message says what was asked, what was found and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class ModelmgmtError(Exception):
+    """The root: catching it catches every error this library raises on purpose."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of the message and OSError wants an errno: a sentence is shown as it is.
+        return str(self.args[0]) if self.args else type(self).__name__
+
+
+class InvalidNameError(ModelmgmtError, ValueError):
+    """A name that is empty, too long, or could escape its folder or break a line."""
+
+
+class InvalidTypeError(ModelmgmtError, TypeError):
+    """A value of a type that cannot be kept."""
+
+
+class InvalidValueError(ModelmgmtError, ValueError):
+    """A value of the right type that makes no sense where it was given."""
+
+
+class ParamConflictError(ModelmgmtError, ValueError):
+    """A param was logged before with another value."""
+
+
+class RunFinishedError(ModelmgmtError, RuntimeError):
+    """The run has ended; nothing more can be logged to it unless it is resumed."""
+
+
+class QuerySyntaxError(ModelmgmtError, ValueError):
+    """A filter that cannot be read. `column` counts from 1."""
+
+    def __init__(self, message: str, *, text: str, column: int) -> None:
+        line = text.replace("\n", " ").replace("\t", " ")
+        super().__init__(f"{message} at column {column}\n  {line}\n  {' ' * (column - 1)}^")
+        self.text = text
+        self.column = column
+
+
+class NotFoundError(ModelmgmtError, KeyError):
+    """What was asked for is not in the store."""
+
+
+class AmbiguousError(NotFoundError):
+    """More than one thing answers to the reference that was given."""
+
+
+class StoreError(ModelmgmtError, OSError):
+    """Something about the folder or the disk under it."""
+
+
+class StorePathError(StoreError):
+    """The path is not a store, and cannot become one."""
+
+
+class StoreTooNewError(StoreError):
+    """The store was written by a newer version of the library."""
+
+
+class StoreWriteError(StoreError):
+    """The disk refused a write."""
+
+
+class SourceChangedError(StoreError):
+    """A file changed while it was being copied into the store."""
+
+
+class CorruptDataError(StoreError):
+    """Bytes in the store are not the bytes that were written."""

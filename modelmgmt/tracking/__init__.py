@@ -1,0 +1,1 @@
+"""Runs and experiments: what was tried, with which params, and what came out."""
