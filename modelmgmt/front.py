@@ -1,0 +1,239 @@
+"""The front door: `Store`, and the functions that work on the store of the place where one stands.
+
+Everything here is a thin call into the room that does it; this is the one place where the rooms meet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from modelmgmt.errors import InvalidTypeError, RunFinishedError
+from modelmgmt.store.kernel import Kernel, default_path, open_kernel
+from modelmgmt.tracking import comparison, lifecycle, start
+from modelmgmt.tracking import record as records
+from modelmgmt.tracking.disabled import DisabledRun, is_disabled
+from modelmgmt.tracking.guard import OnError
+from modelmgmt.tracking.run import Run as TrackedRun
+from modelmgmt.tracking.run import decorate
+from modelmgmt.tracking.runs import Runs as FoundRuns
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "log", "start_run"]
+
+
+class Run(TrackedRun):
+    __doc__ = TrackedRun.__doc__
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.tables import as_html, run_table
+
+        return as_html(run_table(self))
+
+
+class _DisabledRun(DisabledRun, Run):
+    """What `start_run` gives while logging is disabled."""
+
+
+class Comparison(comparison.Comparison):
+    __doc__ = comparison.Comparison.__doc__
+
+    def __repr__(self) -> str:
+        from modelmgmt.view.tables import as_text, comparison_table
+
+        return as_text(comparison_table(self))
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.tables import as_html, comparison_table
+
+        return as_html(comparison_table(self))
+
+
+class Runs(FoundRuns[Run]):
+    """The runs that a query found, in its order; shows itself as a table."""
+
+    def __repr__(self) -> str:
+        from modelmgmt.view.tables import as_text, runs_table
+
+        return as_text(runs_table(self.to_frame()))
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.tables import as_html, runs_table
+
+        return as_html(runs_table(self.to_frame()))
+
+
+class Store:
+    """One local folder that everything is kept in. It is made when it is not there yet.
+
+    Without a path: `$MODELMGMT_STORE`, else `.modelmgmt` in the working folder or the nearest parent that has one, else
+    a new one here. Raises StorePathError when the path can not be a store, StoreTooNewError, StoreWriteError.
+
+    >>> store = Store("doc-store")
+    >>> with store.start_run("churn", params={"lr": 0.1}) as run:
+    ...     run.log(loss=0.5)
+    >>> store.runs("params.lr = 0.1 and metrics.loss < 1")[0].metrics
+    {'loss': 0.5}
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        if path is not None and not isinstance(path, (str, Path)):
+            raise InvalidTypeError(f"A store's path is a str or Path, and {type(path).__name__} was given.")
+        self.kernel: Kernel = open_kernel(default_path() if path is None else Path(path).expanduser())
+        lifecycle.bury(self.kernel)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.kernel.path
+
+    def start_run(
+        self,
+        experiment: str | None = None,
+        *,
+        name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        parent: TrackedRun | str | None = None,
+        group: str | None = None,
+        resume: TrackedRun | str | None = None,
+        on_error: OnError = "warn",
+    ) -> Run:
+        """Start a run in this store; see `modelmgmt.start_run`."""
+        if is_disabled():
+            return _DisabledRun()
+        joined = resume if resume is not None else start.run_to_join()
+        if joined is not None:
+            return start.resume(self.kernel, Run, joined, params_=params, tags=tags, on_error=on_error)
+        options: dict[str, Any] = {
+            "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
+            "on_error": on_error,
+        }  # fmt: skip
+        run = start.start(self.kernel, Run, **options)
+        run.restart_with(lambda: start.start(self.kernel, Run, **options))
+        return run
+
+    def run(self, reference: str) -> Run:
+        """One run to read, by id, name or a part of the id. Raises NotFoundError, AmbiguousError."""
+        with self.kernel.database.reading() as connection:
+            return Run(self.kernel, records.find(connection, reference))
+
+    def runs(
+        self, filter: str = "", *, order_by: str | Sequence[str] | None = None, limit: int | None = None  # noqa: A002
+    ) -> Runs:
+        """The runs for which the filter is true, newest first unless `order_by` says otherwise.
+
+        The filter language is in `docs/guides/query.md`. Raises QuerySyntaxError, which points at the column.
+        """
+        return Runs.query(self.kernel, Run, filter, order_by, limit)
+
+    def experiments(self) -> list[str]:
+        """The names of all experiments."""
+        with self.kernel.database.reading() as connection:
+            return [name for (name,) in connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY 1")]
+
+    def compare(self, *runs: TrackedRun | str) -> Comparison:
+        """What differs between two or more runs. Raises NotFoundError, InvalidValueError for fewer than two."""
+        found = comparison.compare([run if isinstance(run, TrackedRun) else self.run(run) for run in runs])
+        return Comparison(found.ids, found.names, found.rows)
+
+    @property
+    def db(self) -> sqlite_utils.Database:
+        """`store.db` for exploring with sqlite-utils, read-only."""
+        import sqlite3
+
+        import sqlite_utils
+
+        uri = (self.path / "store.db").as_uri() + "?mode=ro"
+        return sqlite_utils.Database(sqlite3.connect(uri, uri=True))
+
+    def close(self) -> None:
+        """Fold what is left and close the files. A store that is not closed does so when the process ends."""
+        self.kernel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.path}>"
+
+
+@overload
+def start_run(experiment: F, /) -> F: ...
+@overload
+def start_run(
+    experiment: str | None = None,
+    *,
+    name: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    parent: TrackedRun | str | None = None,
+    group: str | None = None,
+    resume: TrackedRun | str | None = None,
+    store: Store | str | Path | None = None,
+    on_error: OnError = "warn",
+) -> Run: ...
+def start_run(
+    experiment: Any = None,
+    *,
+    store: Store | str | Path | None = None,
+    **options: Any,
+) -> Any:
+    """Start a run: `with start_run(...) as run:`, `run = start_run(...)`, or `@start_run` on a function.
+
+    As a block it ends with the block: finished, or failed with the traceback. Bare it ends with `run.finish()`, or when
+    the process ends. Inside another run's block the new run becomes its child.
+
+    `experiment` defaults to the parent's, else `$MODELMGMT_EXPERIMENT`, else "default". `resume` takes a run or its id
+    and goes on with it. `$MODELMGMT_RUN_ID` makes a subprocess join its parent's run. `$MODELMGMT_DISABLED=1` makes every
+    call on the run free and harmless. `on_error="warn"`: training goes on when the disk fails, with a warning, and what
+    could not be kept is counted; `"raise"` raises StoreWriteError at the call.
+
+    On return the run, its params and tags survive SIGKILL. Raises InvalidNameError, InvalidTypeError, NotFoundError.
+
+    >>> with start_run("churn", params={"lr": 0.1}, tags={"team": "a"}) as run:
+    ...     run.log(loss=0.5)
+    >>> run.status
+    'finished'
+    """
+    if callable(experiment):
+        return decorate(lambda: start_run(store=store, **options), experiment)
+    if is_disabled():
+        return _DisabledRun()
+    if not isinstance(store, Store):
+        store = Store(store)
+    return store.start_run(experiment, **options)
+
+
+def active_run() -> Run | None:
+    """The run of the innermost `with` block, else the bare run that was started last, else None."""
+    run = lifecycle.active()
+    return run if isinstance(run, Run) else None
+
+
+def log(metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any) -> None:
+    """Log metrics to the active run; see `Run.log`. Raises RunFinishedError when there is none.
+
+    >>> with start_run("doc"):
+    ...     log(loss=0.5)
+    """
+    if is_disabled():
+        return
+    run = active_run()
+    if run is None:
+        raise RunFinishedError("There is no active run: start one with mm.start_run(...), or call run.log(...).")
+    run.log(metrics, step=step, **values)
+
+
+def disable() -> None:
+    """From now on, in this process, every run is free and harmless; as `$MODELMGMT_DISABLED=1`."""
+    os.environ["MODELMGMT_DISABLED"] = "1"

@@ -1,0 +1,222 @@
+"""`store.db`: the one place that opens SQLite, sets its pragmas, begins and ends its transactions, migrates it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
+
+APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 60.0
+
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database:
+    """Connections to one `store.db`. Safe to share between threads; a forked child gets connections of its own.
+
+    A transaction that returned survives SIGKILL. With `durable=True` it survives a power cut as well (one fsync of the
+    write-ahead log, which carries every earlier transaction with it).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reset()
+        _open_databases.add(self)
+        prepare(path)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A consistent snapshot for as long as the block lasts. Cheap; nests; never waits for a writer."""
+        connection = self._borrow()
+        try:
+            with translated(self.path):
+                connection.execute("BEGIN")
+                yield connection
+        finally:
+            self._give_back(connection)
+
+    @contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises. Writers take turns.
+
+        Raises StoreWriteError when the disk refuses, CorruptDataError when the file is damaged.
+        """
+        with self._write_lock:
+            connection = self._borrow()
+            try:
+                with translated(self.path):
+                    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    _begin_immediate(connection)
+                    yield connection
+                    connection.execute("COMMIT")
+            finally:
+                self._give_back(connection)
+
+    def close(self) -> None:
+        """Close every connection; the last one of all processes folds the write-ahead log into the file."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _borrow(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _connect(self.path)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.rollback()
+        self._idle.append(connection)
+
+    def _reset(self) -> None:
+        self._idle: list[sqlite3.Connection] = []
+        self._write_lock = threading.RLock()
+
+    def _forget_parent(self) -> None:
+        # SQLite connections do not survive a fork, and closing them here would drop the parent's locks: leak them.
+        _leaked.extend(self._idle)
+        self._reset()
+
+
+_leaked: list[sqlite3.Connection] = []
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_open_databases):
+        database._forget_parent()  # noqa: SLF001 - one module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def prepare(path: Path) -> None:
+    """Make the database, or bring it up to date; many processes may do so at once, one does the work.
+
+    Raises StorePathError when the file is not a store, StoreTooNewError when a newer library wrote it.
+    """
+    if _version(path) == SCHEMA_VERSION:
+        return
+    from filelock import FileLock
+
+    with FileLock(path.with_name("store.lock"), timeout=BUSY_TIMEOUT_S):
+        version = _version(path)
+        if version < SCHEMA_VERSION:
+            _migrate(path, version)
+
+
+def _version(path: Path) -> int:
+    if not path.exists() or path.stat().st_size == 0:
+        return 0
+    try:
+        connection = _connect(path)
+        try:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise _translate(path, error) from error
+        message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
+        raise StorePathError(message) from error
+    if application != APPLICATION_ID and (tables or application):
+        message = f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
+        raise StorePathError(message)
+    if version > SCHEMA_VERSION:
+        message = (
+            f"The store {path.parent} was written by a newer modelmgmt (store version {version}, this library reads up "
+            f"to {SCHEMA_VERSION}): upgrade with 'pip install --upgrade modelmgmt'."
+        )
+        raise StoreTooNewError(message)
+    return int(version)
+
+
+def _migrate(path: Path, version: int) -> None:
+    import sqlite_utils
+
+    from modelmgmt.store.schema import migrations
+
+    with translated(path):
+        connection = _connect(path)
+        try:
+            if version:
+                _copy_before_upgrade(path, connection, version)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            migrations.apply(sqlite_utils.Database(connection))
+            # Last: whoever sees this version sees every table. Killed before it, the next opener finds nothing pending.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        finally:
+            connection.close()
+
+
+def _copy_before_upgrade(path: Path, connection: sqlite3.Connection, version: int) -> None:
+    folder = path.parent / "backups"
+    folder.mkdir(exist_ok=True)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    connection.execute("VACUUM INTO ?", (str(folder / f"store-v{version}-{stamp}.db"),))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # autocommit (isolation_level None): transactions begin and end where this module says so.
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _begin_immediate(connection: sqlite3.Connection) -> None:
+    """Take the write lock. SQLite's own busy handler is not asked in every case, so ask again here."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about the disk or the file into ours; a programming error stays what it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        translation = _translate(path, error)
+        if translation is None:
+            raise
+        raise translation from error
+
+
+_DISK_CODES = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
+    sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
+    sqlite3.SQLITE_READONLY: "the folder is read-only: make it writable, or copy the store",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
+    sqlite3.SQLITE_BUSY: f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again",
+    sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
+}
+
+
+def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return CorruptDataError(f"{path} is damaged ({error}): run 'modelmgmt check', then restore a backup.")
+    if code in _DISK_CODES:
+        return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
+    return None

@@ -1,0 +1,167 @@
+"""One store on disk: its folder, and the three things kept in it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import warnings
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
+from modelmgmt.store.database import Database
+from modelmgmt.store.journal import Journal
+from modelmgmt.store.objects import Objects
+
+if TYPE_CHECKING:
+    from modelmgmt.store.series import Series
+
+FOLDER_NAME = ".modelmgmt"
+DATABASE_NAME = "store.db"
+
+_open_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
+_opening = threading.Lock()
+
+
+class Kernel:
+    """The folder of a store: `store.db`, `objects/`, `journal/`, `tmp/`. Get one from `open_kernel`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _make_folder(path)
+        self.database = Database(path / DATABASE_NAME)
+        self.objects = Objects(path)
+        self.journal = Journal(path / "journal", self._on_full)
+        self._series: Series | None = None
+        self._closed = False
+        self._recover()
+
+    @property
+    def series(self) -> Series:
+        """The series. Loads numpy when it is first asked for."""
+        if self._series is None:
+            from modelmgmt.store.series import Series
+
+            self._series = Series(self.database, self.path / "journal")
+        return self._series
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def fold(self) -> None:
+        """Put all that this process has logged into the tables. On return it survives what a transaction survives."""
+        self.series.settle()
+        path = self.journal.path
+        if path is not None:
+            # In this order: a record that is counted as written has its name.
+            written = self.journal.written()
+            if path == self.journal.path:
+                self.series.fold(path, stop=written, names=self.journal.names())
+
+    def retire(self) -> None:
+        """Fold, and remove this process's journal: nothing is left to recover."""
+        path = self.journal.retire()
+        self.series.settle()
+        if path is not None:
+            self.series.fold_and_remove(path)
+
+    def close(self) -> None:
+        """Fold what is left and close every file. A kernel that is collected or lives until exit does so by itself."""
+        if self._closed or not self.path.is_dir():
+            return
+        self._closed = True
+        try:
+            self.retire()
+        except StoreError as error:
+            warnings.warn(f"A journal could not be folded yet, its points are still in it: {error}", stacklevel=2)
+        self.database.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_closed"):
+            self.close()
+
+    def _on_full(self, path: Path) -> None:
+        self.series.fold_in_background(path)
+
+    def _recover(self) -> None:
+        if not any(name.endswith(".journal") for name in os.listdir(self.path / "journal")):
+            return
+        try:
+            damaged = self.series.recover()
+        except StoreError as error:
+            warnings.warn(f"A journal could not be folded yet, its points are still in it: {error}", stacklevel=4)
+            return
+        for path in damaged:
+            warnings.warn(f"The journal {path.name} is damaged: 'modelmgmt check' says what it held.", stacklevel=4)
+
+
+def open_kernel(path: Path) -> Kernel:
+    """The kernel of the store at `path`, made there if need be. One process has one kernel for one folder."""
+    with _opening:
+        key = os.path.realpath(path)
+        kernel = _open_kernels.get(key)
+        if kernel is None or kernel.is_closed or not (kernel.path / DATABASE_NAME).exists():
+            kernel = Kernel(Path(key))
+            _open_kernels[key] = kernel
+        return kernel
+
+
+@atexit.register
+def _close_all() -> None:
+    for kernel in list(_open_kernels.values()):
+        kernel.close()
+
+
+def default_path() -> Path:
+    """`$MODELMGMT_STORE`, else `.modelmgmt` in the working folder or the nearest parent that has one, else here."""
+    named = os.environ.get("MODELMGMT_STORE")
+    if named:
+        return Path(named).expanduser()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / FOLDER_NAME / DATABASE_NAME).is_file():
+            return folder / FOLDER_NAME
+    return here / FOLDER_NAME
+
+
+def _make_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise StorePathError(f"A store is a folder, and {path} is a file: choose another path.")
+    if path.is_dir() and not (path / DATABASE_NAME).exists():
+        others = [name for name in os.listdir(path) if name not in _OWN_NAMES]
+        if others:
+            message = (
+                f"{path} is a folder with other things in it ({', '.join(sorted(others)[:3])}): choose an empty or new "
+                f"folder, such as {path / FOLDER_NAME}."
+            )
+            raise StorePathError(message)
+    try:
+        (path / "journal").mkdir(parents=True, exist_ok=True)
+        ignore = path / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "ascii")
+    except NotADirectoryError as error:
+        raise StorePathError(f"A store is a folder, and a part of {path} is a file: choose another path.") from error
+    except OSError as error:
+        raise StoreWriteError(f"Could not make a store in {path} ({error.strerror}): choose another path.") from error
+
+
+_OWN_NAMES = {
+    "journal", "objects", "tmp", "backups", "set-aside", "store.lock", "store.db", "store.db-journal", "store.db-wal", "store.db-shm",
+    ".gitignore",
+}  # fmt: skip
+
+
+def _after_fork_in_child() -> None:
+    global _opening  # noqa: PLW0603 - the parent's other threads are not here to release it
+    _opening = threading.Lock()
+    for kernel in list(_open_kernels.values()):
+        if kernel._series is not None:  # noqa: SLF001 - one module
+            kernel._series.forget_parent()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,113 @@
+"""What a name may be: one door for every name that people give and for every path inside a tree.
+
+Pure. A name that passes is safe in one line of a terminal, in a log, in JSON and in SQL; a path
+that passes stays inside its folder on every system.
+"""
+
+from __future__ import annotations
+
+import re
+
+from modelmgmt.errors import InvalidNameError, InvalidTypeError
+
+NAME_LIMIT = 250  # characters
+PATH_LIMIT = 1_000  # characters, separators included
+PART_LIMIT = 250  # bytes of UTF-8 in one part of a path; common file systems stop at 255
+
+# The common cases, settled by one match: printable ASCII that neither starts nor ends with a space. Everything else,
+# good or bad, takes the slow road below, which has the same rules and a sentence for each.
+_plain_name = re.compile(r"[!-~](?:[ -~]{0,248}[!-~])?").fullmatch
+_PLAIN_PART = r"[!-\-0-9;-\[\]-~][ -.0-9;-\[\]-~]{0,249}"  # no slash, backslash or colon; no leading dot
+_plain_path = re.compile(rf"{_PLAIN_PART}(?:/{_PLAIN_PART})*(?<! )").fullmatch
+
+# C0, DEL, C1, line and paragraph separators, and the characters that reorder the text around them.
+_unsafe = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]").search
+_surrogate = re.compile("[\ud800-\udfff]").search
+_drive = re.compile("[A-Za-z]:").match
+
+
+def check_name(value: object, what: str) -> str:
+    """Return `value` when it may name an experiment, run, metric, param or tag; `what` says which, for the message.
+
+    Slashes and spaces inside are welcome. Raises `InvalidTypeError` for anything but a `str`, and `InvalidNameError`
+    when it is empty, longer than 250 characters, starts or ends with whitespace, is "." or has a part "..", or holds
+    control characters, bidirectional overrides or lone surrogates.
+
+    >>> check_name("val/loss", "metric name")
+    'val/loss'
+    >>> check_name("loss\\n", "metric name")
+    Traceback (most recent call last):
+    modelmgmt.errors.InvalidNameError: metric name 'loss\\n' starts or ends with whitespace; strip it
+    """
+    if type(value) is str and _plain_name(value) and ".." not in value and value != ".":
+        return value
+    text = _check_text(value, what, NAME_LIMIT)
+    if text == "." or ".." in re.split(r"[/\\]", text):
+        raise _refused(text, what, 'is "." or has a part ".."', "choose another name")
+    return text
+
+
+def check_path(value: object, what: str) -> str:
+    """Return `value` when it may be an artifact's name or a path in a tree: relative, POSIX, parts between single "/".
+
+    Holds everything that `check_name` holds, with 1,000 characters in all and 250 bytes of UTF-8 for each part. Raises
+    `InvalidTypeError` for anything but a `str`, and `InvalidNameError` also for an absolute path, a drive letter, a
+    backslash, and an empty, "." or ".." part.
+
+    >>> check_path("figures/roc.png", "artifact name")
+    'figures/roc.png'
+    >>> check_path("../roc.png", "artifact name")
+    Traceback (most recent call last):
+    modelmgmt.errors.InvalidNameError: artifact name '../roc.png' has a part '..'; write it without
+    """
+    if type(value) is str and len(value) <= PATH_LIMIT and _plain_path(value):
+        return value
+    text = _check_text(value, what, PATH_LIMIT)
+    if "\\" in text:
+        raise _refused(text, what, "has a backslash", 'separate its parts with "/"')
+    if text.startswith("/") or _drive(text):
+        raise _refused(text, what, "is absolute", "give a path relative to the folder it belongs to")
+    for part in text.split("/"):
+        _check_part(part, text, what)
+    return text
+
+
+def shown(text: str, limit: int = 80) -> str:
+    """Return `text` as it may stand in a message: quoted, on one line, at most about `limit` characters.
+
+    >>> shown("a" * 500, 10)
+    "'aaaaaaaaaa' ... (500 characters)"
+    """
+    return repr(text) if len(text) <= limit else f"{text[:limit]!r} ... ({len(text):,} characters)"
+
+
+def _check_text(value: object, what: str, limit: int) -> str:
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{what} must be a str, found {type(value).__name__}; pass it as text")
+    text = str.__str__(value)  # a subclass (an Enum, numpy.str_) is kept as the plain text it holds
+    if not text:
+        raise InvalidNameError(f"{what} is empty; give at least one character")
+    if len(text) > limit:
+        raise _refused(text, what, f"is longer than {limit:,} characters", "shorten it")
+    if text != text.strip():
+        raise _refused(text, what, "starts or ends with whitespace", "strip it")
+    if found := _unsafe(text):
+        sort = f"the control character U+{ord(found[0]):04X} at position {found.start()}"
+        raise _refused(text, what, f"holds {sort}", "leave it out")
+    if found := _surrogate(text):
+        sort = f"the lone surrogate U+{ord(found[0]):04X} at position {found.start()}"
+        raise _refused(text, what, f"holds {sort}, so it is not Unicode text", "write it in UTF-8")
+    return text
+
+
+def _check_part(part: str, text: str, what: str) -> None:
+    if not part:
+        raise _refused(text, what, "has an empty part", 'put a single "/" between parts and none at the end')
+    if part in {".", ".."}:
+        raise _refused(text, what, f"has a part {part!r}", "write it without")
+    if len(part.encode()) > PART_LIMIT:
+        raise _refused(text, what, f"has a part of more than {PART_LIMIT} bytes, {shown(part, 20)}", "shorten it")
+
+
+def _refused(text: str, what: str, why: str, remedy: str) -> InvalidNameError:
+    return InvalidNameError(f"{what} {shown(text)} {why}; {remedy}")

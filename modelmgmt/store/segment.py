@@ -1,0 +1,213 @@
+"""A journal segment: the file behind one process's memory map. Its format, and reading it back.
+
+A page of header, then records of 32 bytes, little-endian, none of which crosses a page::
+
+    point       step i64 | value f64 | time i64, microseconds | stream u32              | crc32 u32
+    definition  24 bytes of text                              | stream u32 | 0x80000000 | crc32 u32
+
+A definition gives a stream its run and key: the pieces of one stream, joined, are a length u16 and `run NUL key` in
+UTF-8. The crc32 covers the 28 bytes before it and starts from the crc32 of the segment's id. A record of zeros is a
+place that was never written. So the file says everything about itself, and needs no database to be read.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import CorruptDataError
+from modelmgmt.store.process import Process
+from modelmgmt.store.times import now_us
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SUFFIX = ".journal"
+HEADER_BYTES = 4096
+RECORD_BYTES = 32
+DEFINITION = 0x80000000
+
+pack_point = struct.Struct("<qdqI").pack
+"""(step, value, time_us, stream) -> the 28 bytes that the crc32 covers."""
+
+pack_record = struct.Struct("<28sI").pack_into
+_PIECE = struct.Struct("<24sI")
+_HEAD = struct.Struct("<4sII")
+_MAGIC = b"MMJ1"
+_READ_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Which segment this is, and which process writes it."""
+
+    id: str
+    created_us: int
+    owner: Process
+
+    @property
+    def salt(self) -> int:
+        return zlib.crc32(self.id.encode("ascii"))
+
+
+def create(folder: Path, owner: Process, record_count: int) -> tuple[Path, Header, mmap.mmap]:
+    """Make a segment with room for `record_count` records, and map it.
+
+    The blocks are allocated now: writing to a sparse map on a full disk would end the process with SIGBUS. The file gets
+    its final name last, so that nobody sees half a header. Raises OSError when the disk has no room.
+    """
+    header = Header(f"{now_us():x}-{os.getpid():x}-{secrets.token_hex(4)}", now_us(), owner)
+    size = HEADER_BYTES + record_count * RECORD_BYTES
+    unfinished = folder / f"{header.id}.new"
+    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        _allocate(descriptor, size)
+        os.pwrite(descriptor, _encode_header(header), 0)
+        view = mmap.mmap(descriptor, size)
+        path = folder / (header.id + SUFFIX)
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return path, header, view
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    block = bytes(1 << 16)  # pragma: no cover - other systems
+    for start in range(0, size, len(block)):  # pragma: no cover
+        os.write(descriptor, block[: size - start])
+
+
+def _encode_header(header: Header) -> bytes:
+    text = json.dumps(asdict(header)).encode()
+    return _HEAD.pack(_MAGIC, zlib.crc32(text), len(text)) + text
+
+
+def read_header(descriptor: int, name: str) -> Header:
+    """Raises CorruptDataError when the first page is not a header."""
+    page = os.pread(descriptor, HEADER_BYTES, 0)
+    if len(page) == HEADER_BYTES:
+        magic, crc, length = _HEAD.unpack_from(page)
+        text = page[_HEAD.size : _HEAD.size + length]
+        if magic == _MAGIC and zlib.crc32(text) == crc:
+            values = json.loads(text)
+            return Header(values["id"], values["created_us"], Process(**values["owner"]))
+    raise CorruptDataError(f"The header of the journal {name} is damaged: its points cannot be read.")
+
+
+def definition(stream: int, run: str, key: str) -> list[bytes]:
+    """The 28-byte bodies that say which run and key a stream is."""
+    text = f"{run}\0{key}".encode()
+    payload = struct.pack("<H", len(text)) + text
+    return [_PIECE.pack(payload[at : at + 24], DEFINITION | stream) for at in range(0, len(payload), 24)]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What was read of a segment, from record `start` on."""
+
+    start: int
+    end: int
+    """One past the last record that was ever written."""
+    points: NDArray[np.void]
+    """Structured, `(n_points,)`: step, value, time, tag. In the order in which they were written."""
+    names: Mapping[int, tuple[str, str]]
+    """Stream -> (run, key)."""
+    damaged: tuple[int, ...]
+    """Records that fail their checksum, or belong to a stream without a definition. The last record of a process that
+    was killed may be among them: it was being written, and never acknowledged."""
+
+
+def read(
+    descriptor: int,
+    salt: int,
+    start: int = 0,
+    stop: int | None = None,
+    names: Mapping[int, tuple[str, str]] | None = None,
+) -> Records:
+    """Read and verify the records from `start` to before `stop`, by default to the last one that was written.
+
+    `names`, where the caller knows them, saves reading definitions.
+    """
+    import numpy as np
+
+    first = start if names is not None else 0
+    data = _written(descriptor, first)
+    if stop is not None:
+        data = data[: max(0, stop - first) * RECORD_BYTES]
+    records = np.frombuffer(data, _record_dtype())
+    valid = _valid(data, records, salt)
+    written = records["tag"] | records["crc"]
+    is_point = valid & (records["tag"] < DEFINITION)
+    is_point[: start - first] = False
+    if names is None:
+        names = _definitions(data, np.flatnonzero(valid & (records["tag"] >= DEFINITION)), records["tag"])
+    known = np.fromiter(names, np.uint32, len(names))
+    unknown = is_point & ~np.isin(records["tag"], known)
+    damaged = np.flatnonzero((~valid & (written != 0)) | unknown)
+    return Records(
+        start=start,
+        end=first + len(records),
+        points=records[is_point & ~unknown],
+        names=names,
+        damaged=tuple(int(place) + first for place in damaged if place + first >= start),
+    )
+
+
+def _record_dtype() -> np.dtype[np.void]:
+    import numpy as np
+
+    return np.dtype([("step", "<i8"), ("value", "<f8"), ("time", "<i8"), ("tag", "<u4"), ("crc", "<u4")])
+
+
+def _written(descriptor: int, first: int) -> bytes:
+    """The bytes from record `first` to the last one that is not zero."""
+    blocks = []
+    place = HEADER_BYTES + first * RECORD_BYTES
+    while block := os.pread(descriptor, _READ_BYTES, place):
+        if block.count(0) == len(block):
+            break
+        blocks.append(block)
+        place += len(block)
+    data = b"".join(blocks)
+    end = len(data.rstrip(b"\0"))
+    return data[: -(-end // RECORD_BYTES) * RECORD_BYTES]
+
+
+def _valid(data: bytes, records: NDArray[np.void], salt: int) -> NDArray[np.bool_]:
+    import numpy as np
+
+    crc32 = zlib.crc32
+    found = [crc32(data[at : at + 28], salt) for at in range(0, len(data), RECORD_BYTES)]
+    return (np.array(found, np.uint32) == records["crc"]) & (records["tag"] != 0)
+
+
+def _definitions(data: bytes, places: NDArray[np.intp], tags: NDArray[np.uint32]) -> dict[int, tuple[str, str]]:
+    pieces: dict[int, bytearray] = {}
+    for place in places.tolist():
+        start = place * RECORD_BYTES
+        pieces.setdefault(int(tags[place]) & ~DEFINITION, bytearray()).extend(data[start : start + 24])
+    return dict(_named(pieces))
+
+
+def _named(pieces: Mapping[int, bytearray]) -> Iterator[tuple[int, tuple[str, str]]]:
+    for stream, payload in pieces.items():
+        (length,) = struct.unpack_from("<H", payload)
+        text = bytes(payload[2 : 2 + length])
+        if len(text) == length:
+            run, _, key = text.decode().partition("\0")
+            yield stream, (run, key)

@@ -1,0 +1,329 @@
+"""Series: long columns of (step, value, time) by run and key. Alone writes the tables `metrics`, `chunks` and `folds`.
+
+Points come in through a journal or in bulk, and live in compressed chunks. A reader sees chunks and the journals' tails
+as one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelmgmt.errors import CorruptDataError, StoreError
+from modelmgmt.store import segment
+from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
+from modelmgmt.store.database import Database
+from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise, to_row
+from modelmgmt.store.times import now_iso
+
+Key = tuple[str, str]
+
+_COLUMNS = ", ".join(COLUMNS)
+_PLACES = ", ".join("?" * (len(COLUMNS) + 2))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of the store: the tables, and the points that no table has yet.
+
+    `connection` sees a table `metrics` that includes those points.
+    """
+
+    connection: sqlite3.Connection
+    tails: Mapping[Key, Points]
+
+    def read(self, run: str, key: str) -> Points:
+        """All points of a series, by step, then time, then arrival; empty when there is none.
+
+        Raises CorruptDataError when a chunk is damaged.
+        """
+        rows = self.connection.execute("SELECT data FROM chunks WHERE run = ? AND key = ? ORDER BY id", (run, key))
+        parts = [decode(identity(run, key), data) for (data,) in rows]
+        if (run, key) in self.tails:
+            parts.append(self.tails[run, key])
+        return _by_step(_joined(parts))
+
+    def summaries(self, run: str) -> dict[str, Summary]:
+        """The summary of every series of a run, by key."""
+        rows = self.connection.execute(f"SELECT key, {_COLUMNS} FROM metrics WHERE run = ? ORDER BY key", (run,))
+        return {row[0]: from_row(row[1:]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a fold could not keep."""
+
+    damaged: tuple[int, ...] = ()
+    """Places of records that fail their checksum."""
+    orphans: int = 0
+    """Points of runs that are not in the store."""
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.damaged and not self.orphans
+
+
+class Series:
+    """The series of one store."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._folding: list[threading.Thread] = []
+        self._unfinished: list[Path] = []
+
+    def put(self, run: str, key: str, points: Points) -> None:
+        """Keep whole arrays at once, past the journal. On return they survive SIGKILL."""
+        prepared = [_prepare(run, key, part) for part in _cut(points)]
+        with self._database.writing() as connection:
+            _insert(connection, prepared)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """See the store as of now for as long as the block lasts."""
+        with ExitStack() as stack:
+            # Journals first, tables second: a journal that is folded in between is still open here, and the tables say
+            # how much of it they hold. The other way round, its points could be missed.
+            journals = [(stack.enter_context(_opened(path)), path) for path in self._journals()]
+            connection = stack.enter_context(self._database.reading())
+            connection.execute("SELECT 1 FROM folds LIMIT 1").fetchone()
+            tails: dict[Key, list[Points]] = {}
+            for descriptor, path in journals:
+                if descriptor is not None:
+                    _read_tail(connection, descriptor, path, tails)
+            joined = {key: _joined(parts) for key, parts in tails.items()}
+            if joined:
+                _overlay(connection, joined)
+            yield Snapshot(connection, joined)
+
+    def fold(self, path: Path, *, stop: int | None = None, names: Mapping[int, Key] | None = None) -> Fold:
+        """Move what a journal holds and no chunk has into chunks, in one transaction. Killed anywhere, it is done again.
+
+        `stop` bounds it to records that are known to be complete: a journal that is being written needs it. Raises
+        StoreError when the disk refuses; nothing is lost then.
+        """
+        with _opened(path) as descriptor:
+            if descriptor is None:
+                return Fold()
+            header = segment.read_header(descriptor, path.name)
+            while True:
+                start = self._folded(header.id)
+                records = segment.read(descriptor, header.salt, start, stop, names)
+                prepared = [_prepare(*name, points) for name, points in _by_stream(records)]
+                with self._database.writing() as connection:
+                    # Somebody else may have folded it meanwhile: then what was prepared is stale.
+                    if _folded(connection, header.id) != start:
+                        continue
+                    if records.end > start:
+                        orphans = _insert_known(connection, prepared)
+                        _remember_fold(connection, header.id, records.end)
+                        return Fold(records.damaged, orphans)
+                    return Fold()
+
+    def fold_and_remove(self, path: Path) -> Fold:
+        """Fold a journal that nobody writes any more. What could not be folded whole is set aside, not deleted."""
+        fold = self.fold(path)
+        if fold.is_whole:
+            path.unlink(missing_ok=True)
+        else:
+            set_aside(path)
+        return fold
+
+    def fold_in_background(self, path: Path) -> None:
+        """As `fold_and_remove`, off the caller's thread. What fails stays on disk, and is folded at the next `settle`."""
+
+        def work() -> None:
+            try:
+                self.fold_and_remove(path)
+            except StoreError:
+                # Nothing is lost: the journal stays, and settle() meets the same error on the caller's thread.
+                unfinished.append(path)
+
+        unfinished = self._unfinished
+        thread = threading.Thread(target=work, name="modelmgmt-fold", daemon=True)
+        self._folding = [other for other in self._folding if other.is_alive()]
+        self._folding.append(thread)
+        thread.start()
+
+    def settle(self) -> None:
+        """Wait for folds that are under way, and do again those that failed. Raises StoreError."""
+        for thread in self._folding:
+            thread.join()
+        while self._unfinished:
+            self.fold_and_remove(self._unfinished[-1])
+            self._unfinished.pop()
+
+    def forget_parent(self) -> None:
+        """In the child of a fork: the folds that were under way are the parent's."""
+        self._folding = []
+        self._unfinished = []
+
+    def recover(self) -> list[Path]:
+        """Fold the journals of processes that are gone; returns those that were damaged."""
+        damaged = []
+        for path in self._journals():
+            with _opened(path) as descriptor:
+                if descriptor is None:
+                    continue
+                try:
+                    owner = segment.read_header(descriptor, path.name).owner
+                except CorruptDataError:
+                    damaged.append(path)
+                    continue
+            if owner.is_gone() and not self.fold_and_remove(path).is_whole:
+                damaged.append(path)
+        return damaged
+
+    def _journals(self) -> list[Path]:
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        return [self._folder / name for name in sorted(names) if name.endswith(segment.SUFFIX)]
+
+    def _folded(self, segment_id: str) -> int:
+        with self._database.reading() as connection:
+            return _folded(connection, segment_id)
+
+
+def identity(run: str, key: str) -> bytes:
+    """What a chunk's checksum binds it to."""
+    return f"{run}\0{key}".encode()
+
+
+def set_aside(path: Path) -> Path:
+    """Move a damaged file out of the way, beside its folder, so that it can be looked at."""
+    folder = path.parent.parent / "set-aside"
+    folder.mkdir(exist_ok=True)
+    target = folder / path.name
+    try:
+        path.rename(target)
+    except FileNotFoundError:
+        pass  # another process was faster
+    return target
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    run: str
+    key: str
+    count: int
+    data: bytes
+    summary: Summary
+
+
+def _prepare(run: str, key: str, points: Points) -> _Prepared:
+    return _Prepared(run, key, len(points.steps), encode(identity(run, key), points), summarise(points))
+
+
+def _cut(points: Points) -> Iterator[Points]:
+    for start in range(0, len(points.steps), MAX_COUNT):
+        yield Points(*(column[start : start + MAX_COUNT] for column in points))
+
+
+def _by_stream(records: segment.Records) -> Iterator[tuple[Key, Points]]:
+    points = records.points
+    order = np.argsort(points["tag"], kind="stable")
+    tags = points["tag"][order]
+    bounds = np.flatnonzero(np.diff(tags)) + 1
+    for group in np.split(order, bounds) if len(order) else ():
+        name = records.names[int(points["tag"][group[0]])]
+        part = points[group]
+        for piece in _cut(Points(part["step"], part["value"], part["time"])):
+            yield name, piece
+
+
+def _insert(connection: sqlite3.Connection, prepared: Iterable[_Prepared]) -> None:
+    for part in prepared:
+        connection.execute(
+            "INSERT INTO chunks (run, key, count, data) VALUES (?, ?, ?, ?)",
+            (part.run, part.key, part.count, part.data),
+        )
+        row = connection.execute(f"SELECT {_COLUMNS} FROM metrics WHERE run = ? AND key = ?", (part.run, part.key))
+        before = row.fetchone()
+        summary = part.summary if before is None else from_row(before).merge(part.summary)
+        connection.execute(
+            f"INSERT OR REPLACE INTO metrics (run, key, {_COLUMNS}) VALUES ({_PLACES})",
+            (part.run, part.key, *to_row(summary)),
+        )
+
+
+def _insert_known(connection: sqlite3.Connection, prepared: list[_Prepared]) -> int:
+    """Insert the points of runs that the store has; returns how many points had no run."""
+    runs = {part.run for part in prepared}
+    known = {run for run in runs if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run,)).fetchone()}
+    _insert(connection, (part for part in prepared if part.run in known))
+    return sum(part.count for part in prepared if part.run not in known)
+
+
+def _folded(connection: sqlite3.Connection, segment_id: str) -> int:
+    row = connection.execute("SELECT records FROM folds WHERE segment = ?", (segment_id,)).fetchone()
+    return row[0] if row else 0
+
+
+def _remember_fold(connection: sqlite3.Connection, segment_id: str, records: int) -> None:
+    connection.execute("INSERT OR REPLACE INTO folds VALUES (?, ?, ?)", (segment_id, records, now_iso()))
+
+
+def _read_tail(
+    connection: sqlite3.Connection, descriptor: int, path: Path, tails: dict[Key, list[Points]]
+) -> None:
+    try:
+        header = segment.read_header(descriptor, path.name)
+    except CorruptDataError:
+        return  # named by check(); a reader of other series is not stopped by it
+    for name, points in _by_stream(segment.read(descriptor, header.salt, _folded(connection, header.id))):
+        tails.setdefault(name, []).append(points)
+
+
+def _overlay(connection: sqlite3.Connection, tails: Mapping[Key, Points]) -> None:
+    """Shadow the table `metrics` with a view that counts the tails in, for the length of this transaction."""
+    connection.execute("CREATE TEMP TABLE live_metrics AS SELECT * FROM main.metrics LIMIT 0")
+    for (run, key), points in tails.items():
+        row = connection.execute(f"SELECT {_COLUMNS} FROM main.metrics WHERE run = ? AND key = ?", (run, key)).fetchone()
+        summary = summarise(points) if row is None else from_row(row).merge(summarise(points))
+        connection.execute(
+            f"INSERT INTO live_metrics (run, key, {_COLUMNS}) VALUES ({_PLACES})", (run, key, *to_row(summary))
+        )
+    connection.execute("CREATE UNIQUE INDEX temp.live_by_series ON live_metrics (run, key)")
+    connection.execute(
+        "CREATE TEMP VIEW metrics AS SELECT * FROM main.metrics AS folded WHERE NOT EXISTS "
+        "(SELECT 1 FROM live_metrics WHERE run = folded.run AND key = folded.key) "
+        "UNION ALL SELECT * FROM live_metrics"
+    )
+
+
+def _joined(parts: list[Points]) -> Points:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Points(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int64))
+    return Points(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _by_step(points: Points) -> Points:
+    if (points.steps[1:] > points.steps[:-1]).all():
+        return points
+    order = np.lexsort((points.times, points.steps))
+    return Points(*(column[order] for column in points))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    """A descriptor, or None when the file is gone: whoever folded it has removed it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,158 @@
+"""Artifacts: files, folders, text, tables, pictures of a run. Alone writes the table `artifacts`.
+
+The object is written first and the row that names it second, so an artifact is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.store.names import check_path
+from modelmgmt.store.times import from_iso, now_iso
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An object in the store, and what it is to the run."""
+
+    name: str
+    kind: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One artifact of a run. Reading verifies its digest and raises CorruptDataError when the bytes have changed."""
+
+    _kernel: Kernel
+    name: str
+    kind: str
+    digest: str
+    size: int
+    logged_at: datetime
+
+    def read_bytes(self) -> bytes:
+        """The content of a file; a folder has none of its own."""
+        if self.kind == "folder":
+            raise InvalidTypeError(f"The artifact {self.name!r} is a folder: use save(path).")
+        return self._kernel.objects.get(self.digest)
+
+    def read_text(self) -> str:
+        """The content as UTF-8 text."""
+        return self.read_bytes().decode()
+
+    def load(self) -> Any:
+        """What was logged: text as str, a dict as a dict, a table as a DataFrame, an image as a uint8 array, else bytes."""
+        match self.kind:
+            case "text":
+                return self.read_text()
+            case "dict":
+                return json.loads(self.read_bytes())
+            case "table":
+                from modelmgmt.tracking.table_file import decode
+
+                return decode(self.read_bytes())
+            case "image":
+                return _image(self.read_bytes())
+            case _:
+                return self.read_bytes()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file or folder to `path`, which must not exist yet (an existing folder takes a file under its own
+        name). Returns the path written."""
+        target = Path(path)
+        if self.kind == "folder":
+            from modelmgmt.store.trees import Trees
+
+            Trees(self._kernel.objects).checkout(self.digest, target)
+            return target
+        if target.is_dir():
+            target /= self.name.rpartition("/")[2]
+        if target.exists():
+            raise InvalidValueError(f"{target} exists: choose another path, or remove it first.")
+        self._kernel.objects.copy_to(self.digest, target)
+        return target
+
+    def _repr_png_(self) -> bytes | None:
+        return self.read_bytes() if self.kind in ("image", "figure") and self.name.endswith(".png") else None
+
+
+def keep_path(kernel: Kernel, source: Path, name: str | None) -> Kept:
+    """Keep a file or a folder. Raises FileNotFoundError, SourceChangedError, StoreWriteError."""
+    name = check_path(source.resolve().name if name is None else name, "artifact")
+    if source.is_dir():
+        from modelmgmt.store.trees import Trees
+
+        folder = Trees(kernel.objects).put_folder(source)
+        return Kept(name, "folder", folder.digest, folder.size)
+    stored = kernel.objects.put_file(source)
+    return Kept(name, "file", stored.digest, stored.size)
+
+
+def keep_bytes(kernel: Kernel, data: bytes, name: str, kind: str) -> Kept:
+    """Keep bytes under a name that was checked. Raises StoreWriteError."""
+    stored = kernel.objects.put_bytes(data)
+    return Kept(name, kind, stored.digest, stored.size)
+
+
+def dict_bytes(content: object) -> bytes:
+    """A mapping or list as JSON, readable. Raises InvalidTypeError."""
+    if not isinstance(content, (Mapping, list, tuple)):
+        raise InvalidTypeError(f"log_dict keeps a mapping or a list, and {type(content).__name__} was given.")
+    try:
+        return json.dumps(content, indent=2, ensure_ascii=False, default=_plain).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidTypeError(f"This can not be kept as JSON ({error}): use numbers, text, lists, mappings.") from error
+
+
+def write(connection: sqlite3.Connection, run: str, kept: Kept) -> None:
+    """Name an object as an artifact of the run; the same name again takes the new content."""
+    connection.execute(
+        "INSERT OR REPLACE INTO artifacts (run, name, kind, digest, size, logged_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (run, kept.name, kept.kind, kept.digest, kept.size, now_iso()),
+    )
+
+
+def read(kernel: Kernel, run: str) -> dict[str, Artifact]:
+    """The artifacts of a run, by name."""
+    with kernel.database.reading() as connection:
+        rows = connection.execute(
+            "SELECT name, kind, digest, size, logged_at FROM artifacts WHERE run = ? ORDER BY name", (run,)
+        ).fetchall()
+    return {row[0]: Artifact(kernel, *row[:4], from_iso(row[4])) for row in rows}
+
+
+def find(artifacts: Mapping[str, Artifact], name: str, run: str) -> Artifact:
+    """The artifact of that name. Raises NotFoundError with the names there are."""
+    try:
+        return artifacts[name]
+    except KeyError:
+        there = ", ".join(list(artifacts)[:10]) or "none"
+        raise NotFoundError(f"The run {run} has no artifact {name!r}; it has: {there}.") from None
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
+
+
+def _image(data: bytes) -> Any:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)

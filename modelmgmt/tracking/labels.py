@@ -1,0 +1,89 @@
+"""Tags and notes: what people say about a run. Alone writes the tables `tags` and `notes`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from modelmgmt.errors import InvalidTypeError, InvalidValueError
+from modelmgmt.store.names import check_name
+from modelmgmt.store.times import from_iso, now_iso
+
+MAX_TAG_CHARS = 5_000
+MAX_NOTE_CHARS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note on a run; `written_at` is aware, in UTC."""
+
+    written_at: datetime
+    text: str
+
+
+def checked_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
+    """Names and values as they are kept. Numbers and booleans become text."""
+    if not isinstance(tags, Mapping):
+        message = f"Tags are a mapping of names to text, and {type(tags).__name__} was given: pass a dict."
+        raise InvalidTypeError(message)
+    return {check_name(key, "tag"): _tag_text(key, value) for key, value in tags.items()}
+
+
+def write_tags(connection: sqlite3.Connection, run: str, tags: Mapping[str, str]) -> None:
+    """Set tags; a tag that was there gets the new value."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO tags (run, key, value) VALUES (?, ?, ?)",
+        [(run, key, value) for key, value in tags.items()],
+    )
+
+
+def read_tags(connection: sqlite3.Connection, run: str) -> dict[str, str]:
+    """The tags of a run, by key."""
+    return dict(connection.execute("SELECT key, value FROM tags WHERE run = ? ORDER BY key", (run,)))
+
+
+def remove_tag(connection: sqlite3.Connection, run: str, key: str) -> None:
+    """Remove a tag, if it is there."""
+    connection.execute("DELETE FROM tags WHERE run = ? AND key = ?", (run, key))
+
+
+def checked_note(text: object) -> str:
+    """The text of a note. Raises InvalidTypeError, InvalidValueError."""
+    if not isinstance(text, str):
+        raise InvalidTypeError(f"A note is text, and {type(text).__name__} was given: pass a str.")
+    return _checked_text(text, "A note", MAX_NOTE_CHARS)
+
+
+def write_note(connection: sqlite3.Connection, run: str, text: str) -> None:
+    """Add a note; earlier ones stay."""
+    connection.execute("INSERT INTO notes (run, written_at, text) VALUES (?, ?, ?)", (run, now_iso(), text))
+
+
+def read_notes(connection: sqlite3.Connection, run: str) -> list[Note]:
+    """The notes of a run, oldest first."""
+    rows = connection.execute("SELECT written_at, text FROM notes WHERE run = ? ORDER BY id", (run,))
+    return [Note(from_iso(written_at), text) for written_at, text in rows]
+
+
+def _tag_text(key: object, value: object) -> str:
+    if isinstance(value, bool | int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"The tag {key!r} is of type {type(value).__name__}: a tag's value is text.")
+    return _checked_text(value, f"The tag {key!r}", MAX_TAG_CHARS)
+
+
+def _checked_text(text: str, what: str, max_chars: int) -> str:
+    if len(text) > max_chars:
+        message = f"{what} has {len(text):,} characters, {max_chars:,} are allowed: use log_text for long text."
+        raise InvalidValueError(message)
+    if "\0" in text:
+        raise InvalidValueError(f"{what} has a NUL character: remove it.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValueError(f"{what} is not valid Unicode text ({error.reason}).") from error
+    return text

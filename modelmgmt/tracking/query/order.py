@@ -1,0 +1,67 @@
+"""From `order_by` to the terms after ORDER BY, with every key bound.
+
+    order_by="-metrics.acc"                          the greatest first
+    order_by=["run.experiment", "-metrics.acc.max"]  the second decides where the first is equal
+
+A missing field and NaN come last in both directions. Numbers come before text; a list is sorted as its JSON text. What
+is equal in every field is sorted newest first, as is everything when no order is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelmgmt.errors import InvalidTypeError, QuerySyntaxError
+
+from .language import check_text, parse_field
+from .sql import Compiled, SqlValue, operand
+
+MAX_FIELDS = 50
+"""Fields in one order."""
+
+_NEWEST_FIRST = "runs.id DESC"
+
+
+def compile_order(order: str | Sequence[str] | None) -> Compiled:
+    """The terms to write after ORDER BY in a query over `runs`.
+
+    >>> compile_order(None)
+    Compiled(sql='runs.id DESC', values=[])
+    >>> compile_order("-metrics.acc")
+    Compiled(sql='(SELECT l.last FROM metrics AS l WHERE l.run = runs.id AND l.key = ?) DESC NULLS LAST, runs.id DESC',
+             values=['acc'])
+
+    Raises InvalidTypeError for anything but a str, a sequence of str, or None; QuerySyntaxError, with the column within
+    the entry, for an entry that is not an optional '-' or '+' and one field.
+    """
+    entries = _entries(order)
+    if len(entries) > MAX_FIELDS:
+        message = f"an order has at most {MAX_FIELDS} fields; this has {len(entries)}"
+        raise QuerySyntaxError(message, text=entries[MAX_FIELDS][:200], column=1)
+    terms = [_term(entry) for entry in entries]
+    values = [value for _, bound in terms for value in bound]
+    return Compiled(", ".join([*(sql for sql, _ in terms), _NEWEST_FIRST]), values)
+
+
+def _entries(order: object) -> list[str]:
+    if order is None:
+        return []
+    if isinstance(order, str):
+        return [order]
+    if not isinstance(order, Sequence) or isinstance(order, bytes | bytearray | memoryview):
+        raise InvalidTypeError(f"order_by is a str or a sequence of them, not {type(order).__name__}")
+    return list(order)
+
+
+def _term(entry: str) -> tuple[str, tuple[SqlValue, ...]]:
+    check_text(entry, "an entry of order_by")
+    blank = len(entry) - len(entry.lstrip())
+    sign = entry[blank : blank + 1]
+    side = operand(parse_field(entry, blank + 1 if sign in {"-", "+"} else blank), "l")
+    value = side.number or side.text
+    if side.number and side.text:
+        value = f"coalesce({side.number}, {side.text})"
+    if side.table:
+        value = f"(SELECT {value} FROM {side.table} AS l WHERE l.run = runs.id AND l.key = ?)"
+    direction = "DESC" if sign == "-" else "ASC"
+    return f"{value} {direction} NULLS LAST", (side.key,) if side.table else ()

@@ -1,0 +1,179 @@
+"""The row of a run. Alone writes the table `runs`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import sqlite3
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from modelmgmt.errors import AmbiguousError, InvalidTypeError, NotFoundError
+from modelmgmt.store.ids import new_id, new_name
+from modelmgmt.store.process import Process, current
+from modelmgmt.store.times import from_iso, now_us, to_iso
+
+MAX_ERROR_CHARS = 100_000
+MAX_COMMAND_CHARS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One row of `runs`, in its order of columns. Times are ISO text, UTC."""
+
+    id: str
+    experiment: str
+    name: str
+    number: int
+    status: str
+    started_at: str
+    ended_at: str | None
+    parent: str | None
+    group_name: str | None
+    error: str | None
+    user: str | None
+    host: str
+    boot_id: str
+    pid: int
+    process_start: str
+    command: str
+    lost_points: int
+
+    @property
+    def owner(self) -> Process:
+        """The process that started or resumed the run."""
+        return Process(self.host, self.boot_id, self.pid, self.process_start)
+
+    @property
+    def true_status(self) -> str:
+        """The status, where a running run whose process is gone has crashed."""
+        return "crashed" if self.status == "running" and self.owner.is_gone() else self.status
+
+    @property
+    def started(self) -> datetime:
+        return from_iso(self.started_at)
+
+    @property
+    def ended(self) -> datetime | None:
+        return from_iso(self.ended_at) if self.ended_at else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from start to end; None while it runs."""
+        return (from_iso(self.ended_at) - self.started).total_seconds() if self.ended_at else None
+
+
+COLUMNS = tuple(field.name for field in fields(RunRecord))
+SELECT = f"SELECT {', '.join(f'runs.{name}' for name in COLUMNS)} FROM runs"
+
+
+def insert(
+    connection: sqlite3.Connection,
+    *,
+    experiment: str,
+    name: str | None,
+    parent: str | None,
+    group: str | None,
+) -> RunRecord:
+    """Begin a run: a new row, owned by this process."""
+    (number,) = connection.execute(
+        "SELECT coalesce(max(number), 0) + 1 FROM runs WHERE experiment = ?", (experiment,)
+    ).fetchone()
+    time_us = now_us()
+    owner = current()
+    record = RunRecord(
+        id=new_id(time_us),
+        experiment=experiment,
+        name=name or new_name(number),
+        number=number,
+        status="running",
+        started_at=to_iso(time_us),
+        ended_at=None,
+        parent=parent,
+        group_name=group,
+        error=None,
+        user=_user(),
+        host=owner.host,
+        boot_id=owner.boot_id,
+        pid=owner.pid,
+        process_start=owner.start,
+        command=_command(),
+        lost_points=0,
+    )
+    values = [getattr(record, column) for column in COLUMNS]
+    connection.execute(f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", values)
+    return record
+
+
+def take_over(connection: sqlite3.Connection, run: str) -> None:
+    """The run goes on, owned by this process."""
+    owner = current()
+    connection.execute(
+        "UPDATE runs SET status = 'running', ended_at = NULL, error = NULL, host = ?, boot_id = ?, pid = ?, "
+        "process_start = ? WHERE id = ?",
+        (owner.host, owner.boot_id, owner.pid, owner.start, run),
+    )
+
+
+def end(
+    connection: sqlite3.Connection, run: str, status: str, *, ended_at: str, error: str | None = None, lost_points: int = 0
+) -> None:
+    """The run has ended."""
+    connection.execute(
+        "UPDATE runs SET status = ?, ended_at = ?, error = ?, lost_points = lost_points + ? WHERE id = ?",
+        (status, ended_at, error[-MAX_ERROR_CHARS:] if error else None, lost_points, run),
+    )
+
+
+def read(connection: sqlite3.Connection, run: str) -> RunRecord:
+    """The row with that id. Raises NotFoundError."""
+    row = connection.execute(f"{SELECT} WHERE id = ?", (run,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"The store has no run with the id {run!r}.")
+    return RunRecord(*row)
+
+
+def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
+    """The run that a person means: by id, by name, or by a part of the id. Raises NotFoundError, AmbiguousError."""
+    if not isinstance(reference, str):
+        raise InvalidTypeError(f"A run is named by its id or name, and {type(reference).__name__} was given.")
+    for condition, value in (
+        ("id = ?", reference),
+        ("name = ?", reference),
+        ("id LIKE ? ESCAPE '\\'", _starts(reference)),
+        ("id LIKE ? ESCAPE '\\'", "%" + _starts(reference)[:-1]),
+    ):
+        rows = connection.execute(f"{SELECT} WHERE {condition} ORDER BY id DESC LIMIT 6", (value,)).fetchall()
+        if len(rows) == 1:
+            return RunRecord(*rows[0])
+        if rows:
+            found = ", ".join(f"{row[0]} ({row[1]}/{row[2]})" for row in rows[:5])
+            raise AmbiguousError(f"Several runs answer to {reference!r}: {found}. Use the whole id.")
+    raise NotFoundError(f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.")
+
+
+def running_without_process(connection: sqlite3.Connection) -> Mapping[str, RunRecord]:
+    """Runs that still say running, whose process is gone."""
+    rows = connection.execute(f"{SELECT} WHERE status = 'running'").fetchall()
+    return {record.id: record for record in (RunRecord(*row) for row in rows) if record.owner.is_gone()}
+
+
+def _starts(reference: str) -> str:
+    escaped = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return (escaped or "\\") + "%"
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return None  # a container may run under a number that has no name
+
+
+def _command() -> str:
+    arguments = getattr(sys, "orig_argv", None) or sys.argv
+    text = shlex.join(arguments) if arguments else f"pid {os.getpid()}"
+    return text.encode("utf-8", "replace").decode()[:MAX_COMMAND_CHARS]

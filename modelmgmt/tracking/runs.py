@@ -1,0 +1,134 @@
+"""Many runs at once: find them, put them into a frame, read one metric of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+from modelmgmt.errors import InvalidTypeError, InvalidValueError
+from modelmgmt.store.names import check_name
+from modelmgmt.tracking import lifecycle
+from modelmgmt.tracking import record as records
+from modelmgmt.tracking.params import Param
+from modelmgmt.tracking.query import compile_filter, compile_order
+from modelmgmt.tracking.record import RunRecord
+from modelmgmt.tracking.run import Run
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    import pandas as pd
+
+    from modelmgmt.store.kernel import Kernel
+
+R = TypeVar("R", bound=Run)
+
+HISTORY_COLUMNS = ("run", "name", "step", "value", "time")
+
+
+class Runs(Sequence[R], Generic[R]):
+    """The runs that a query found, in its order. Their values are read when they are asked for."""
+
+    def __init__(self, kernel: Kernel, run_type: type[R], found: Sequence[RunRecord]) -> None:
+        self._kernel = kernel
+        self._run_type = run_type
+        self._found = found
+
+    @classmethod
+    def query(
+        cls,
+        kernel: Kernel,
+        run_type: type[R],
+        text: str = "",
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Self:
+        """The runs for which the filter is true. Raises QuerySyntaxError with the column."""
+        condition, order = compile_filter(text), compile_order(order_by)
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+            raise InvalidValueError(f"limit is a count of runs, and {limit!r} was given.")
+        lifecycle.bury(kernel)
+        sql = f"{records.SELECT} WHERE {condition.sql} ORDER BY {order.sql} LIMIT ?"
+        values = [*condition.values, *order.values, -1 if limit is None else limit]
+        with kernel.series.snapshot() as snapshot:
+            found = [RunRecord(*row) for row in snapshot.connection.execute(sql, values)]
+        return cls(kernel, run_type, found)
+
+    @property
+    def ids(self) -> list[str]:
+        return [record.id for record in self._found]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a run, indexed by its id: what it is, then `params.*`, `metrics.*` (last values) and `tags.*`, typed."""
+        from modelmgmt.tracking.frames import runs_frame
+
+        with self._kernel.series.snapshot() as snapshot:
+            return runs_frame(snapshot.connection, self._found)
+
+    def history(self, key: str) -> pd.DataFrame:
+        """Every point of one metric of all these runs: columns run, name, step, value, time (UTC); exact, long.
+
+        Runs come in the order of this collection, the points of each by step.
+        """
+        from modelmgmt.tracking.frames import history_frame
+
+        check_name(key, "metric")
+        with self._kernel.series.snapshot() as snapshot:
+            parts = [(record.id, record.name, snapshot.read(record.id, key)) for record in self._found]
+        return history_frame(parts)
+
+    def metric_keys(self) -> list[str]:
+        """The names of all metrics of these runs."""
+        with self._kernel.series.snapshot() as snapshot:
+            return sorted({key for part in _batches(self.ids) for key in _keys(snapshot.connection, part)})
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> R | Self:
+        if isinstance(index, slice):
+            return type(self)(self._kernel, self._run_type, self._found[index])
+        if not hasattr(index, "__index__"):
+            raise InvalidTypeError(f"Runs are numbered from 0, and {index!r} was given: use store.run(id) for one by id.")
+        return self._run_type(self._kernel, self._found[index])
+
+    def __iter__(self) -> Iterator[R]:
+        return (self._run_type(self._kernel, record) for record in self._found)
+
+
+def read_params(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, Param]]:
+    """(run, param) of many runs."""
+    for batch in _batches(ids):
+        rows = connection.execute(f"SELECT run, key, value, type, path FROM params WHERE run IN ({_marks(batch)})", batch)
+        for run, *row in rows:
+            yield run, Param(*row)
+
+
+def read_last(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, str, float | None]]:
+    """(run, key, last value or None for NaN) of many runs."""
+    for batch in _batches(ids):
+        yield from connection.execute(f"SELECT run, key, last FROM metrics WHERE run IN ({_marks(batch)})", batch)
+
+
+def read_tags(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """(run, key, value) of many runs."""
+    for batch in _batches(ids):
+        yield from connection.execute(f"SELECT run, key, value FROM tags WHERE run IN ({_marks(batch)})", batch)
+
+
+def _keys(connection: sqlite3.Connection, batch: Sequence[str]) -> Iterator[str]:
+    rows: Any = connection.execute(f"SELECT DISTINCT key FROM metrics WHERE run IN ({_marks(batch)})", batch)
+    return (key for (key,) in rows)
+
+
+def _batches(ids: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    # Below the number of variables that the oldest SQLite in use allows.
+    return (ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def _marks(batch: Sequence[str]) -> str:
+    return ", ".join("?" * len(batch))

@@ -1,0 +1,457 @@
+"""Plots of runs. The data comes ready from `modelmgmt.tracking.curves`; here matplotlib only draws it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from modelmgmt.errors import InvalidValueError, NotFoundError
+from modelmgmt.tracking import curves as data
+from modelmgmt.tracking.curves import Curve, RunCollection, XAxis
+from modelmgmt.view.tables import clean, format_value
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from numpy.typing import NDArray
+
+# Okabe and Ito, "Color universal design" (2008): told apart with any colour vision. Their yellow is too pale for a
+# line on white, and their black would vanish on a dark figure: a grey stands in for both.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+_UNKNOWN = "#9A9A9A"
+_COLOURMAP = "viridis"
+_DRAWN_POINTS = 4000
+_NAMED = len(PALETTE) * len(_DASHES)
+_FEW_VALUES = 8
+_LEGEND_CHARS = 28
+_UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (180, 60, "min"), (0, 1, "s"))
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The lines of one metric. `total` is how many runs have it; fewer may be drawn."""
+
+    key: str
+    lines: Sequence[Curve]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """How the lines of each run look, and how a reader finds out which is which."""
+
+    look: dict[str, dict[str, Any]]
+    entries: dict[str, dict[str, Any]]
+    title: str = ""
+    scale: Normalize | None = None
+
+
+@overload
+def curves(
+    runs: RunCollection,
+    key: str,
+    *,
+    x: XAxis = ...,
+    smoothing: float = ...,
+    log_x: bool = ...,
+    log_y: bool = ...,
+    label: str | None = ...,
+    max_runs: int = ...,
+    ax: Axes | None = ...,
+) -> Axes: ...
+@overload
+def curves(
+    runs: RunCollection,
+    key: list[str] | tuple[str, ...],
+    *,
+    x: XAxis = ...,
+    smoothing: float = ...,
+    log_x: bool = ...,
+    log_y: bool = ...,
+    label: str | None = ...,
+    max_runs: int = ...,
+    ax: Sequence[Axes] | NDArray[np.object_] | None = ...,
+) -> NDArray[np.object_]: ...
+def curves(
+    runs: RunCollection,
+    key: str | list[str] | tuple[str, ...],
+    *,
+    x: XAxis = "step",
+    smoothing: float = 0.0,
+    log_x: bool = False,
+    log_y: bool = False,
+    label: str | None = None,
+    max_runs: int = 50,
+    ax: Any = None,
+) -> Any:
+    """Draw a metric of every run; returns its Axes, or for several keys an array of Axes, shape (keys,).
+
+    `x` is `"step"`, `"time"` (UTC) or `"relative_time_s"` (since each run's first point). `smoothing`, from 0 to below
+    1, draws a debiased moving average over the pale line of what was logged. `label` names the lines: `"name"`, the
+    default, or a column such as `"params.lr"`, and then runs of one value look alike, and many numbers become a
+    colour scale. Only the first `max_runs` runs that have the metric are drawn, and the title says so. A cross marks
+    where a run's values stop being numbers. A logarithmic axis leaves out what is not above zero.
+
+    Without `ax` a new figure is made: in a notebook, and wherever pyplot is already imported, through pyplot, so that
+    it shows by itself; in a plain script without pyplot, so that no window and no global state is left behind. Use
+    `save` to keep it.
+
+    Raises NotFoundError when there are no runs, or no run has the metric or the label; InvalidValueError for an
+    impossible `x`, `smoothing`, `max_runs` or number of `ax`.
+    """
+    keys = [key] if isinstance(key, str) else list(key)
+    if not keys:
+        raise InvalidValueError("No metric was given: pass a key such as 'loss', or several.")
+    if max_runs < 1:
+        raise InvalidValueError(f"max_runs={max_runs} draws nothing: use 1 or more.")
+    panels = []
+    for name in keys:
+        lines = data.curves(_history(runs, name), x=x, smoothing=smoothing)
+        panels.append(Panel(name, lines[:max_runs], len(lines)))
+    style = _style(runs, panels, label)
+    axes = _new_axes(_new_figure, len(keys), style) if ax is None else _given_axes(ax, len(keys))
+    _draw_all(axes, panels, style, x=x, smoothed=smoothing > 0, log_x=log_x, log_y=log_y, own=ax is None)
+    return axes[0] if isinstance(key, str) else _as_array(axes)
+
+
+def figures(runs: RunCollection, panels: Sequence[Panel], *, smoothed: bool = False) -> list[Figure]:
+    """One figure per panel, along the steps, in which a run looks the same everywhere; pyplot never sees them."""
+    style = _style(runs, panels, None)
+    drawn = []
+    for panel in panels:
+        there = {curve.label for curve in panel.lines}
+        entries = {name: look for name, look in style.entries.items() if name in there}
+        axes = _new_axes(_detached_figure, 1, replace(style, entries=entries))
+        options = {"x": "step", "smoothed": smoothed, "log_x": False, "log_y": False, "own": True}
+        _draw_all(axes, [panel], replace(style, entries=entries), **options)
+        drawn.append(_figure(axes))
+    return drawn
+
+
+def save(axes: Axes | Sequence[Axes] | NDArray[np.object_], path: str | Path, *, dpi: int = 160) -> Path:
+    """Write the figure that `axes` belong to, in the format of the suffix (.png, .svg, .pdf), and return its path.
+
+    The picture is complete before the file is opened, so a plot that cannot be drawn leaves no half a file. `dpi` is
+    in dots per inch. Raises InvalidValueError for a suffix that cannot be drawn; the folder must exist.
+    """
+    import io
+
+    target = Path(path)
+    figure = _figure(axes)
+    suffix = target.suffix.lower().lstrip(".")
+    known = figure.canvas.get_supported_filetypes()
+    if suffix not in known:
+        raise InvalidValueError(f"{target.name!r} ends in no picture format: use one of .{', .'.join(sorted(known))}.")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix, dpi=dpi, bbox_inches="tight")
+    target.write_bytes(buffer.getvalue())
+    return target
+
+
+# ------------------------------------------------------------------------------------------- what to draw
+
+
+def _history(runs: RunCollection, key: str) -> pd.DataFrame:
+    if len(runs) == 0:
+        raise NotFoundError(f"There are no runs to draw {key!r} of: the filter matched none. Loosen it, or log a run.")
+    history = runs.history(key)
+    if len(history) == 0:
+        raise NotFoundError(f"None of the {len(runs)} runs has a metric {key!r}. {_suggest(runs, 'metrics.', key)}")
+    return history
+
+
+def _suggest(runs: RunCollection, prefix: str, key: str) -> str:
+    import difflib
+
+    known = [str(name)[len(prefix) :] for name in runs.to_frame().columns if str(name).startswith(prefix)]
+    if not known:
+        return f"They have no {prefix[:-1]} at all."
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}They have: {', '.join(sorted(known)[:10])}{', ...' if len(known) > 10 else ''}."
+
+
+def _unit(panels: Sequence[Panel]) -> tuple[int, str]:
+    """The unit of time in which the longest curve is easy to read."""
+    longest = max((float(curve.x[-1]) for panel in panels for curve in panel.lines), default=0.0)
+    return next((size, name) for limit, size, name in _UNITS if longest >= limit)
+
+
+# ------------------------------------------------------------------------------------------- how it looks
+
+
+def _style(runs: RunCollection, panels: Sequence[Panel], label: str | None) -> _Style:
+    """The same look for a run in every panel."""
+    first = {curve.run: curve for panel in panels for curve in panel.lines}
+    if label is None or label == "name":
+        look = {run: _look(place) for place, run in enumerate(first)}
+        named = {curve.label: look[run] for run, curve in first.items()}
+        return _Style(look, named if len(first) <= _NAMED else {})
+    frame = runs.to_frame()
+    if label not in frame.columns:
+        prefix = label.partition(".")[0] + "." if "." in label else "params."
+        hint = _suggest(runs, prefix, label.removeprefix(prefix))
+        raise NotFoundError(f"No run has {label!r} to label its line with. {hint}")
+    column = frame[label]
+    values = {run: column.get(run) for run in first}
+    return _by_value(values, label.partition(".")[2] or label)
+
+
+def _by_value(values: dict[str, Any], title: str) -> _Style:
+    """One look per value; numbers in order of size, and as a colour scale when they are many."""
+    import numpy as np
+
+    numbers = {run: float(v) for run, v in values.items() if _is_number(v) and np.isfinite(v)}
+    known = {run: value for run, value in values.items() if not _is_nothing(value)}
+    if numbers and len(numbers) == len(known) and len(set(numbers.values())) > _FEW_VALUES:
+        return _by_scale(values, numbers, title)
+    distinct = sorted(set(numbers.values())) if numbers and len(numbers) == len(known) else []
+    texts = [format_value(value, 6) for value in distinct] or list(dict.fromkeys(map(format_value, known.values())))
+    looks = {text: _look(place) for place, text in enumerate(texts)}
+    unknown = {"color": _UNKNOWN, "linestyle": ":"}
+    named = {run: format_value(numbers.get(run, value) if distinct else value, 6) for run, value in known.items()}
+    look = {run: looks.get(named[run], unknown) if run in named else unknown for run in values}
+    entries = {**looks, **({"not set": unknown} if len(known) < len(values) else {})}
+    return _Style(look, entries if len(entries) <= _NAMED else {}, title)
+
+
+def _by_scale(values: dict[str, Any], numbers: dict[str, float], title: str) -> _Style:
+    import matplotlib as mpl
+    from matplotlib.colors import LogNorm, Normalize
+
+    low, high = min(numbers.values()), max(numbers.values())
+    scale = LogNorm(low, high) if low > 0 and high / low >= 30 else Normalize(low, high)
+    colours = mpl.colormaps[_COLOURMAP]
+    look = {run: {"color": colours(scale(numbers[run])) if run in numbers else _UNKNOWN} for run in values}
+    return _Style(look, {}, title, scale)
+
+
+def _look(place: int) -> dict[str, Any]:
+    """Seven colours, then the same with dashes: 28 lines that can be told apart."""
+    return {"color": PALETTE[place % len(PALETTE)], "linestyle": _DASHES[place // len(PALETTE) % len(_DASHES)]}
+
+
+def _is_number(value: object) -> bool:
+    from numbers import Real
+
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_nothing(value: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+# ------------------------------------------------------------------------------------------- drawing
+
+
+def _draw_all(
+    axes: Sequence[Axes],
+    panels: Sequence[Panel],
+    style: _Style,
+    *,
+    x: XAxis,
+    smoothed: bool,
+    log_x: bool,
+    log_y: bool,
+    own: bool,
+) -> None:
+    # On Axes that were given, other lines may follow: there the unit must not depend on these.
+    unit = _unit(panels) if own and x == "relative_time_s" else (1, "s")
+    for axis, panel in zip(axes, panels, strict=True):
+        _draw(axis, panel.lines, style, smoothed=smoothed, divide=unit[0], log_x=log_x)
+        _dress(axis, panel.key, x, unit[1], log_x=log_x, log_y=log_y, own=own)
+        _say(axis, panel, titled=own)
+    _explain(axes, style, own=own)
+
+
+def _draw(axis: Axes, panel: Sequence[Curve], style: _Style, *, smoothed: bool, divide: int, log_x: bool) -> None:
+    import numpy as np
+
+    faint = 1.0 if len(panel) <= 12 else 0.85 if len(panel) <= _NAMED else 0.6
+    for place, whole in enumerate(panel):
+        curve = data.thin(whole, _DRAWN_POINTS, log_x=log_x)
+        x = curve.x if divide == 1 else curve.x / divide
+        # A single NaN among numbers would cut the line in two, and a value between two NaN would not show at all.
+        solid = np.isfinite(curve.raw)
+        look = {**style.look[curve.run], "zorder": 3 - place / (len(panel) + 1)}
+        if smoothed:
+            pale = {**look, "linestyle": "-", "zorder": 1}
+            axis.plot(x[solid], curve.raw[solid], linewidth=0.8, alpha=0.22 * faint, label="_raw", **pale)
+        marker = "o" if solid.sum() == 1 else None
+        axis.plot(x[solid], curve.y[solid], linewidth=1.6, alpha=faint, marker=marker, label=_label(curve), **look)
+        if solid.any() and not np.isfinite(whole.raw[-1]):
+            last = np.flatnonzero(solid)[-1:]
+            cross: dict[str, Any] = {
+                "marker": "X",
+                "markersize": 8,
+                "markeredgecolor": axis.get_facecolor(),
+                "label": "_stops",
+            }
+            cross = {**look, "linestyle": "none", "zorder": 4, **cross}
+            axis.plot(x[last], curve.y[last], **cross)
+
+
+def _label(curve: Curve) -> str:
+    return _printable(curve.label)
+
+
+def _dress(axis: Axes, key: str, x: XAxis, unit: str, *, log_x: bool, log_y: bool, own: bool) -> None:
+    from datetime import UTC
+
+    from matplotlib import dates, ticker
+
+    names = {"step": "step", "time": "time (UTC)", "relative_time_s": f"time since the run's first point ({unit})"}
+    axis.set_xlabel(names[x])
+    axis.set_ylabel(_printable(key, 60), parse_math=False)
+    if log_x and x != "time":
+        axis.set_xscale("log", nonpositive="mask")
+    if log_y:
+        axis.set_yscale("log", nonpositive="mask")
+    if x == "time":
+        locator = dates.AutoDateLocator(tz=UTC, minticks=4, maxticks=8)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+    elif x == "step" and not log_x:
+        axis.xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
+        axis.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))  # 200k, 1M
+    if own:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(visible=True, axis="y", alpha=0.25, linewidth=0.7)
+        axis.margins(x=0.02)
+
+
+def _say(axis: Axes, panel: Panel, *, titled: bool) -> None:
+    """What the lines alone would hide: runs that are not drawn, and metrics without a single number."""
+    import numpy as np
+
+    if len(panel.lines) < panel.total and titled:
+        axis.set_title(f"{len(panel.lines):,} of {panel.total:,} runs", loc="left", fontsize="medium")
+    if not any(np.isfinite(curve.raw).any() for curve in panel.lines):
+        axis.text(0.5, 0.5, "no finite value was logged", transform=axis.transAxes, ha="center", va="center")
+
+
+def _explain(axes: Sequence[Axes], style: _Style, *, own: bool) -> None:
+    """The legend, beside the plots where the figure is ours; a colour scale for many numbers; nothing for one line."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.lines import Line2D
+
+    title = _printable(style.title)
+    if style.scale is not None:
+        bar = (
+            axes[0]
+            .get_figure(root=True)
+            .colorbar(  # type: ignore[union-attr]  # an Axes that draws has a figure
+                ScalarMappable(style.scale, _COLOURMAP), ax=list(axes), pad=0.015, aspect=30
+            )
+        )
+        bar.set_label(title, parse_math=False)
+        return
+    if not style.entries or (len(style.look) == 1 and not title):
+        return
+    names = [_printable(name) for name in style.entries]
+    handles = [Line2D([], [], linewidth=1.8, **look) for look in style.entries.values()]
+    options: dict[str, Any] = {"title": title or None, "frameon": False, "fontsize": "small", "alignment": "left"}
+    if own:
+        # One column, beside the plot: it grows downwards, and never covers a line.
+        _plain(_figure(axes).legend(handles, names, loc="outside right upper", **options))
+    else:
+        for axis in axes:
+            _plain(axis.legend(handles, names, loc="upper right" if len(names) > 8 else "best", **options))
+
+
+def _plain(legend: Legend) -> None:
+    """A dollar sign in a run's name is a dollar sign, not the start of a formula."""
+    for text in (*legend.get_texts(), legend.get_title()):
+        text.set_parse_math(False)
+
+
+def _printable(text: str, limit: int = _LEGEND_CHARS) -> str:
+    """One line, in characters that the figure's font has: a missing one would warn on every drawing."""
+    line = clean(text, None)
+    if len(line) > limit:
+        # The ends are kept: names that begin alike differ in their last characters.
+        line = f"{line[: limit // 2]}…{line[len(line) - limit // 2 + 1 :]}"
+    if not line.isascii():
+        line = "".join(char if char.isascii() or _has_glyph(char) else "\u25a1" for char in line)
+    # matplotlib hides what starts with an underscore.
+    return f" {line}" if line.startswith("_") else line
+
+
+def _has_glyph(char: str) -> bool:
+    from matplotlib import font_manager as fonts
+
+    families = fonts.FontProperties().get_family()
+    return any(fonts.get_font(fonts.findfont(name)).get_char_index(ord(char)) for name in families)
+
+
+# ------------------------------------------------------------------------------------------- figures
+
+
+def _new_axes(make: Callable[[tuple[float, float]], Figure], count: int, style: _Style) -> list[Axes]:
+    columns = 1 if count == 1 else 2 if count <= 8 else 3
+    rows = -(-count // columns)
+    beside = 1.8 if style.entries or style.scale is not None else 0.0
+    tall = max(4.2 if count == 1 else 3.0 * rows, 0.19 * len(style.entries) + 0.6)
+    size = ((7.2 if count == 1 else 4.6 * columns) + beside, tall)
+    figure = make(size)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    return list(grid[:count])
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
+    if _shows_pyplot():
+        from matplotlib import pyplot as plt
+
+        return plt.figure(figsize=size, layout="constrained")
+    return _detached_figure(size)
+
+
+def _detached_figure(size: tuple[float, float]) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _shows_pyplot() -> bool:
+    """A notebook shows the figures that pyplot knows; and who imported pyplot expects `plt.show()` to find them."""
+    ipython = sys.modules.get("IPython")
+    return "matplotlib.pyplot" in sys.modules or (ipython is not None and ipython.get_ipython() is not None)
+
+
+def _given_axes(ax: Any, count: int) -> list[Axes]:
+    import numpy as np
+
+    given = list(np.ravel(np.array(ax, dtype=object)))
+    if len(given) != count:
+        raise InvalidValueError(f"{count} metrics need {count} Axes, and ax holds {len(given)}: give one per metric.")
+    return given
+
+
+def _as_array(axes: Sequence[Axes]) -> NDArray[np.object_]:
+    import numpy as np
+
+    array = np.empty(len(axes), dtype=object)
+    array[:] = axes
+    return array
+
+
+def _figure(axes: Any) -> Figure:
+    import numpy as np
+
+    first = np.ravel(np.array(axes, dtype=object))[0]
+    return cast("Figure", first.get_figure(root=True))

@@ -1,0 +1,278 @@
+"""Tables: they show what differs, fit their width, and no value can break out of its cell."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from modelmgmt.view.tables import (
+    Column,
+    Table,
+    as_html,
+    as_rich,
+    as_text,
+    clean,
+    comparison_table,
+    format_age,
+    format_duration,
+    format_value,
+    runs_table,
+)
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "[red]not red[/red] [/]",
+    "two\nlines\ttabbed",
+    "🦦 otter 🚀",
+    "n" * 200,
+    "\x1b[31mred\x1b[0m",
+    "right\u202eleft",
+    "\ud800 half",
+    '"><img src=x onerror=alert(1)>',
+    "$\\frac{",
+    "{{ 7 * 7 }}",
+    "",
+]
+
+
+def frame(count=3, **columns):
+    own = {
+        "name": [f"calm-otter-{i}" for i in range(count)],
+        "experiment": "churn",
+        "status": "finished",
+        "started_at": pd.to_datetime([NOW - timedelta(minutes=2 + i) for i in range(count)], utc=True),
+        "duration_s": [63.0 + i for i in range(count)],
+        "group": None,
+        "parent": None,
+    }
+    index = pd.Index([f"01J{i:013d}" for i in range(count)], name="run")
+    return pd.DataFrame({**own, **columns}, index=index)
+
+
+def heads(table):
+    return [column.full_name for column in table.columns]
+
+
+def column(table, name):
+    return [row[heads(table).index(name)] for row in table.rows]
+
+
+class Elements(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes, self.text = set(), set(), []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+# ----------------------------------------------------------------------------------- values
+
+
+def test_numbers_have_four_significant_digits_and_integers_all_of_theirs():
+    values = [0.123456, 1e-9, 123456.7, 1.5e12, 2**60, -0.0, np.float32(0.1), np.int64(7), True, np.bool_(False)]
+    shown = ["0.1235", "1e-09", "123457", "1.5e+12", str(2**60), "-0", "0.1", "7", "True", "False"]
+    assert [format_value(v) for v in values] == shown
+
+
+def test_what_is_not_there_is_a_dash_and_nan_is_nan():
+    assert {format_value(v) for v in (None, pd.NA, pd.NaT)} == {"–"}
+    assert [format_value(v) for v in (np.nan, np.inf, -np.inf)] == ["nan", "inf", "-inf"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (np.nan, "–"), (0, "0 ms"), (0.9996, "1.0s"), (9.96, "10s"), (59.6, "1m 00s"), (63, "1m 03s")]
+    + [(3599.7, "1h 00m"), (86400 * 3 + 3600, "3d 01h")],
+)
+def test_durations_are_human(seconds, text):
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [(0, "just now"), (50, "1 min ago"), (3569, "59 min ago"), (3600, "1 h ago"), (86400, "1 day ago")]
+    + [(86400 * 2, "2 days ago"), (86400 * 40, "2026-03-25 12:00"), (-60, "2026-05-04 12:01")],
+)
+def test_ages_are_human_and_the_far_away_is_a_date(ago, text):
+    assert format_age(NOW - timedelta(seconds=ago), NOW) == text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_clean_text_is_one_harmless_line(text):
+    line = clean(text)
+    assert len(line) <= 40
+    assert line.replace("\u200d", "").isprintable()
+    assert clean(line) == line
+    line.encode("utf-8")
+
+
+# ----------------------------------------------------------------------------------- runs
+
+
+def test_what_differs_has_a_column_and_what_is_the_same_is_said_once():
+    table = runs_table(
+        frame(
+            **{"params.lr": [0.1, 0.2, 0.1], "params.batch": 32, "metrics.acc": [0.5, 0.91234, 0.7], "tags.team": "a"}
+        ),
+        now=NOW,
+    )
+    assert heads(table) == ["name", "status", "started", "duration", "params.lr", "metrics.acc"]
+    assert table.note == "Same in all: experiment=churn, batch=32, team=a"
+    assert table.rows[1] == ("calm-otter-1", "finished", "3 min ago", "1m 04s", "0.2", "0.9123")
+    assert [c.right for c in table.columns] == [False, False, False, True, True, True]
+
+
+def test_a_param_that_a_run_lacks_differs_and_one_that_none_has_is_not_shown():
+    table = runs_table(frame(**{"params.l2": [0.1, np.nan, 0.1], "params.none": [None] * 3, "tags.x": [np.nan] * 3}))
+    assert column(table, "params.l2") == ["0.1", "–", "0.1"]
+    assert "none" not in table.note
+    assert len(table.columns) == 5
+
+
+def test_params_that_differ_in_the_ninth_digit_look_different():
+    table = runs_table(frame(2, **{"params.lr": [0.1, 0.100000001]}))
+    assert column(table, "params.lr") == ["0.1", "0.100000001"]
+
+
+def test_params_of_mixed_types_are_all_shown_and_aligned_as_text():
+    values = [1, "1", True, None, [1, 2], {"a": 1}, 1.5, b"x"]
+    table = runs_table(frame(8, **{"params.mixed": pd.Series(values, dtype=object).to_numpy()}))
+    assert column(table, "params.mixed") == ["1", "1", "True", "–", "[1, 2]", "{'a': 1}", "1.5", "b'x'"]
+    assert not table.columns[-1].right
+
+
+def test_metrics_line_up_and_counts_stay_whole():
+    table = runs_table(frame(**{"metrics.acc": [0.9, 0.9123, np.inf], "metrics.epoch": [3.0, 4.0, 12.0]}))
+    assert column(table, "metrics.acc") == ["0.9000", "0.9123", "inf"]
+    assert column(table, "metrics.epoch") == ["3", "4", "12"]
+
+
+def test_a_metric_with_only_nan_is_named_in_the_note():
+    table = runs_table(frame(**{"metrics.loss": [np.nan] * 3, "metrics.acc": [np.nan, 0.5, np.nan]}))
+    assert heads(table)[-1] == "metrics.acc"
+    assert column(table, "metrics.acc") == ["nan", "0.5000", "nan"]
+    assert "Not a number in any: loss" in table.note
+
+
+def test_no_runs_and_one_run():
+    assert as_text(runs_table(frame(0))).endswith("No runs.")
+    one = runs_table(frame(1, **{"params.lr": [0.1], "metrics.acc": [0.5]}))
+    assert heads(one) == ["name", "status", "started", "duration", "metrics.acc"]
+    assert one.note == "Set: experiment=churn, lr=0.1"
+
+
+def test_of_many_runs_the_first_are_shown_and_the_rest_counted():
+    table = runs_table(frame(500), total=20_000)
+    assert len(table.rows) == 20
+    assert "The first 20 of 20,000 runs; 19,980 more are not shown." in table.note
+    assert "Same in all shown: experiment=churn" in table.note
+    assert len(runs_table(frame(500), max_rows=None).rows) == 500
+
+
+def test_runs_of_one_name_show_their_ids():
+    table = runs_table(frame(2, name="same"))
+    assert heads(table)[:2] == ["name", "run"]
+    assert column(table, "run") == ["01J0000000000000", "01J0000000000001"]
+
+
+# ----------------------------------------------------------------------------------- comparison
+
+
+def test_a_comparison_shows_what_differs_and_counts_the_rest():
+    rows = [
+        ("params", "lr", {"a": 0.1, "b": 0.2}),
+        ("params", "batch", {"a": 32, "b": 32.0}),
+        ("code", "commit", {"a": "abc"}),
+        ("metrics", "loss", {"a": float("nan"), "b": float("nan")}),
+        ("env", "flag", {"a": True, "b": 1}),
+    ]
+    table = comparison_table(rows)
+    assert heads(table) == ["section", "key", "a", "b"]
+    assert table.rows == (("params", "lr", "0.1", "0.2"), ("code", "commit", "abc", "–"), ("env", "flag", "True", "1"))
+    assert table.note == "2 more values are the same in all."
+    assert len(comparison_table(rows, all_rows=True).rows) == 5
+
+
+def test_a_comparison_without_differences_says_so():
+    assert comparison_table([("params", "lr", {"a": 1, "b": 1})]).note == "No differences in 1 value."
+    assert as_text(comparison_table([])).endswith("No differences in 0 values.")
+
+
+# ----------------------------------------------------------------------------------- renderers
+
+
+def hostile_table():
+    count = len(HOSTILE)
+    return runs_table(
+        frame(
+            count,
+            name=HOSTILE,
+            status=HOSTILE[::-1],
+            **{"params.<b>p</b>": HOSTILE, "metrics.[red]m": np.arange(count), "tags.t\nt": HOSTILE[::-1]},
+        ),
+        now=NOW,
+    )
+
+
+@pytest.mark.parametrize("width", [10, 40, 80, 120, 400])
+def test_text_never_exceeds_its_width_and_never_wraps_a_row(width):
+    lines = as_text(hostile_table(), width).split("\n")
+    assert max(map(cell_len, lines)) <= width
+    assert lines[2 if width > 40 else 1].startswith("----") or lines[1].startswith("----") or lines[2].startswith("-")
+    assert sum("<script>"[: min(width - 1, 8)] in line for line in lines) >= 1
+
+
+def test_columns_that_do_not_fit_are_named_and_metrics_go_last():
+    wide = {f"params.p{i}": [i, i + 1, i + 2] for i in range(30)} | {"metrics.acc": [0.1, 0.2, 0.3]}
+    text = as_text(runs_table(frame(**wide), now=NOW), 80)
+    assert "acc" in text.split("\n")[1]
+    assert "more columns: started, duration" in text
+    assert max(map(len, text.split("\n"))) <= 80
+
+
+def test_text_lines_up_with_double_width_characters():
+    table = Table((Column("name"), Column("n", right=True)), (("🦦🦦", "1"), ("模型", "22"), ("abc", "333")))
+    ends = {cell_len(line) for line in as_text(table).split("\n")}
+    assert ends == {9}
+
+
+def test_html_has_only_our_elements_and_says_everything():
+    parsed = Elements(as_html(hostile_table()))
+    assert parsed.tags == {"div", "table", "thead", "tbody", "tr", "th", "td", "span", "br", "p"}
+    assert parsed.attributes <= {"style", "scope", "aria-hidden"}
+    text = "".join(parsed.text)
+    assert "<script>alert(1)</script>" in text
+    assert "[red]not red[/red]" in text
+
+
+def test_rich_reads_no_markup_and_colours_the_status():
+    out = io.StringIO()
+    Console(file=out, width=300, force_terminal=True, color_system="truecolor").print(as_rich(hostile_table(), 300))
+    assert "[red]not red[/red]" in out.getvalue()
+    assert "\x1b[31mred" not in out.getvalue()
+    out = io.StringIO()
+    table = runs_table(frame(2, status=["failed", "finished"]))
+    Console(file=out, width=80, force_terminal=True, color_system="standard").print(as_rich(table, 80))
+    assert "\x1b[31mfailed" in out.getvalue()
+    assert "\x1b[32mfinished" in out.getvalue()
+
+
+def test_rich_drops_columns_like_the_text_and_stays_within_the_width():
+    wide = {f"params.p{i}": [i, i + 1, i + 2] for i in range(30)}
+    out = io.StringIO()
+    Console(file=out, width=80).print(as_rich(runs_table(frame(**wide)), 80))
+    assert max(map(len, out.getvalue().split("\n"))) <= 80
+    assert "more columns:" in out.getvalue()
+    assert "…" not in out.getvalue().split("+")[0]
