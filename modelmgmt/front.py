@@ -23,6 +23,8 @@ from modelmgmt.tracking.runs import Runs as FoundRuns
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from modelmgmt.store.integrity import Problem
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "log", "start_run"]
@@ -32,7 +34,8 @@ class Run(TrackedRun):
     __doc__ = TrackedRun.__doc__
 
     def _repr_html_(self) -> str:
-        from modelmgmt.view.tables import as_html, run_table
+        from modelmgmt.view.details import run_table
+        from modelmgmt.view.tables import as_html
 
         return as_html(run_table(self))
 
@@ -45,14 +48,16 @@ class Comparison(comparison.Comparison):
     __doc__ = comparison.Comparison.__doc__
 
     def __repr__(self) -> str:
-        from modelmgmt.view.tables import as_text, comparison_table
+        from modelmgmt.view.details import differences_table
+        from modelmgmt.view.tables import as_text
 
-        return as_text(comparison_table(self))
+        return as_text(differences_table(self))
 
     def _repr_html_(self) -> str:
-        from modelmgmt.view.tables import as_html, comparison_table
+        from modelmgmt.view.details import differences_table
+        from modelmgmt.view.tables import as_html
 
-        return as_html(comparison_table(self))
+        return as_html(differences_table(self))
 
 
 class Runs(FoundRuns[Run]):
@@ -142,6 +147,12 @@ class Store:
         """What differs between two or more runs. Raises NotFoundError, InvalidValueError for fewer than two."""
         found = comparison.compare([run if isinstance(run, TrackedRun) else self.run(run) for run in runs])
         return Comparison(found.ids, found.names, found.rows)
+
+    def check(self, *, deep: bool = False) -> list[Problem]:
+        """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
+        from modelmgmt.tracking.integrity import check
+
+        return check(self.kernel, deep=deep)
 
     @property
     def db(self) -> sqlite_utils.Database:

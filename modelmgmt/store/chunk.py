@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Points(NamedTuple):
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
     times: NDArray[np.int64]
+
+    def select(self, places: Any) -> Points:
+        """The points at `places`: a slice, a mask or indices."""
+        return Points(self.steps[places], self.values[places], self.times[places])
 
 
 def encode(identity: bytes, points: Points) -> bytes:
@@ -115,7 +119,7 @@ def _deflate(plane: bytes) -> tuple[int, bytes]:
     return (_DEFLATED, packed) if len(packed) < len(plane) else (_RAW, plane)
 
 
-def _column(body: memoryview, count: int) -> tuple[NDArray[np.generic], memoryview]:
+def _column(body: memoryview, count: int) -> tuple[NDArray[Any], memoryview]:
     kind, kept, base, offset = _COLUMN.unpack_from(body)
     body = body[_COLUMN.size :]
     width = 4 if kind == _FLOAT32 else 8

@@ -29,7 +29,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reset()
+        self._idle: list[sqlite3.Connection] = []
+        self._write_lock = threading.RLock()
         _open_databases.add(self)
         prepare(path)
 
@@ -78,14 +79,11 @@ class Database:
             connection.rollback()
         self._idle.append(connection)
 
-    def _reset(self) -> None:
-        self._idle: list[sqlite3.Connection] = []
-        self._write_lock = threading.RLock()
-
     def _forget_parent(self) -> None:
         # SQLite connections do not survive a fork, and closing them here would drop the parent's locks: leak them.
         _leaked.extend(self._idle)
-        self._reset()
+        self._idle = []
+        self._write_lock = threading.RLock()
 
 
 _leaked: list[sqlite3.Connection] = []
@@ -128,7 +126,7 @@ def _version(path: Path) -> int:
             connection.close()
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
-            raise _translate(path, error) from error
+            raise (_translate(path, error) or error) from error
         message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
         raise StorePathError(message) from error
     if application != APPLICATION_ID and (tables or application):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-import zlib
 from collections.abc import Callable, Sequence
 from mmap import mmap
 from pathlib import Path
+from zlib import crc32
 
 from modelmgmt.errors import StoreWriteError
 from modelmgmt.store.process import current
@@ -22,6 +22,7 @@ FIRST_CAPACITY = (1 << 18) // RECORD_BYTES - HEADER_BYTES // RECORD_BYTES  # rec
 LAST_CAPACITY = (1 << 24) // RECORD_BYTES - HEADER_BYTES // RECORD_BYTES  # records; a file of 16 MiB
 GROWTH = 4
 
+_NOTHING = mmap(-1, 1)
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
@@ -33,7 +34,13 @@ class Journal:
         self._on_full = on_full
         self._streams: dict[str, dict[str, int]] = {}
         self._next_stream = 1
-        self._begin_anew()
+        self.lock = threading.RLock()
+        self._capacity = FIRST_CAPACITY
+        self._path: Path | None = None
+        self._view = _NOTHING
+        self._salt = 0
+        self._place = 0
+        self._limit = 0
         _open_journals.add(self)
 
     @property
@@ -78,7 +85,7 @@ class Journal:
             self._place = end
             view, salt = self._view, self._salt
             for body in bodies:
-                pack_record(view, place, body, zlib.crc32(body, salt))
+                pack_record(view, place, body, crc32(body, salt))
                 place += RECORD_BYTES
 
     def forget(self, run: str) -> None:
@@ -142,14 +149,10 @@ class Journal:
         self._leave_segment()
 
     def _leave_segment(self) -> None:
-        self._path: Path | None = None
-        self._view: mmap = _NOTHING
-        self._salt = 0
-        self._place = 0
-        self._limit = 0
+        self._path, self._view = None, _NOTHING
+        self._salt = self._place = self._limit = 0
 
 
-_NOTHING = mmap(-1, 1)
 
 
 def _after_fork_in_child() -> None:

@@ -66,7 +66,9 @@ def check_path(value: object, what: str) -> str:
     if "\\" in text:
         raise _refused(text, what, "has a backslash", 'separate its parts with "/"')
     if text.startswith("/") or _drive(text):
-        raise _refused(text, what, "is absolute", "give a path relative to the folder it belongs to")
+        raise _refused(
+            text, what, "is absolute or starts with a drive letter", "give a path relative to the folder it belongs to"
+        )
     for part in text.split("/"):
         _check_part(part, text, what)
     return text

@@ -84,7 +84,8 @@ class Objects:
     ) -> Stored:
         """Keep the file at `path`, hashed and copied in one pass. On return the copy survives power loss.
 
-        Raises `SourceChangedError` when the file changes meanwhile (by size, inode, modification or change time),
+        Raises `SourceChangedError` when the file changes meanwhile (by inode, size, modification or change time; what
+        a write changes within one tick of the file system's clock, a few milliseconds, can't be seen),
         `InvalidValueError` for a pipe, socket or device (which is never opened), and for a symbolic link unless
         `follow_links`; `StoreWriteError` when our disk refuses. A file that is missing, unreadable or a folder raises
         `FileNotFoundError`, `PermissionError` or `IsADirectoryError`, as `open` does. Nothing is kept then.

@@ -145,26 +145,22 @@ def read(
     """
     import numpy as np
 
-    first = start if names is not None else 0
-    data = _written(descriptor, first)
+    data = _written(descriptor, start)
     if stop is not None:
-        data = data[: max(0, stop - first) * RECORD_BYTES]
+        data = data[: max(0, stop - start) * RECORD_BYTES]
     records = np.frombuffer(data, _record_dtype())
     valid = _valid(data, records, salt)
-    written = records["tag"] | records["crc"]
     is_point = valid & (records["tag"] < DEFINITION)
-    is_point[: start - first] = False
     if names is None:
-        names = _definitions(data, np.flatnonzero(valid & (records["tag"] >= DEFINITION)), records["tag"])
-    known = np.fromiter(names, np.uint32, len(names))
-    unknown = is_point & ~np.isin(records["tag"], known)
-    damaged = np.flatnonzero((~valid & (written != 0)) | unknown)
+        names = _definitions(descriptor, salt, start + len(records)) if is_point.any() else {}
+    unknown = is_point & ~np.isin(records["tag"], np.fromiter(names, np.uint32, len(names)))
+    damaged = np.flatnonzero((~valid & ((records["tag"] | records["crc"]) != 0)) | unknown)
     return Records(
         start=start,
-        end=first + len(records),
+        end=start + len(records),
         points=records[is_point & ~unknown],
         names=names,
-        damaged=tuple(int(place) + first for place in damaged if place + first >= start),
+        damaged=tuple(int(place) + start for place in damaged),
     )
 
 
@@ -193,14 +189,22 @@ def _valid(data: bytes, records: NDArray[np.void], salt: int) -> NDArray[np.bool
 
     crc32 = zlib.crc32
     found = [crc32(data[at : at + 28], salt) for at in range(0, len(data), RECORD_BYTES)]
-    return (np.array(found, np.uint32) == records["crc"]) & (records["tag"] != 0)
+    is_sound: NDArray[np.bool_] = (np.array(found, np.uint32) == records["crc"]) & (records["tag"] != 0)
+    return is_sound
 
 
-def _definitions(data: bytes, places: NDArray[np.intp], tags: NDArray[np.uint32]) -> dict[int, tuple[str, str]]:
+def _definitions(descriptor: int, salt: int, stop: int) -> dict[int, tuple[str, str]]:
+    """Stream -> (run, key), from the definitions before record `stop`. They may be far before the points."""
+    import numpy as np
+
+    data = os.pread(descriptor, stop * RECORD_BYTES, HEADER_BYTES)
+    tags = np.frombuffer(data, _record_dtype())["tag"]
     pieces: dict[int, bytearray] = {}
-    for place in places.tolist():
+    for place in np.flatnonzero(tags >= DEFINITION).tolist():
         start = place * RECORD_BYTES
-        pieces.setdefault(int(tags[place]) & ~DEFINITION, bytearray()).extend(data[start : start + 24])
+        body, crc = data[start : start + 28], data[start + 28 : start + RECORD_BYTES]
+        if zlib.crc32(body, salt).to_bytes(4, "little") == crc:
+            pieces.setdefault(int(tags[place]) & ~DEFINITION, bytearray()).extend(body[:24])
     return dict(_named(pieces))
 
 

@@ -225,7 +225,7 @@ def _prepare(run: str, key: str, points: Points) -> _Prepared:
 
 def _cut(points: Points) -> Iterator[Points]:
     for start in range(0, len(points.steps), MAX_COUNT):
-        yield Points(*(column[start : start + MAX_COUNT] for column in points))
+        yield points.select(slice(start, start + MAX_COUNT))
 
 
 def _by_stream(records: segment.Records) -> Iterator[tuple[Key, Points]]:
@@ -305,14 +305,15 @@ def _joined(parts: list[Points]) -> Points:
         return parts[0]
     if not parts:
         return Points(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int64))
-    return Points(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    steps, values, times = zip(*parts, strict=True)
+    return Points(np.concatenate(steps), np.concatenate(values), np.concatenate(times))
 
 
 def _by_step(points: Points) -> Points:
     if (points.steps[1:] > points.steps[:-1]).all():
         return points
     order = np.lexsort((points.times, points.steps))
-    return Points(*(column[order] for column in points))
+    return points.select(order)
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.chunk import Points
 from modelmgmt.store.times import now_us
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def to_points(key: str, values: Any, steps: Any, times: Any, *, first_step: int) -> Points:
@@ -22,7 +25,7 @@ def to_points(key: str, values: Any, steps: Any, times: Any, *, first_step: int)
     )
 
 
-def _values(key: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _values(key: str, values: Any) -> NDArray[np.float64]:
     array = _array(values)
     if array.ndim != 1:
         raise InvalidValueError(f"log_series({key!r}) takes one dimension, and the values have the shape {array.shape}.")
@@ -32,7 +35,7 @@ def _values(key: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     return array.astype(np.float64)
 
 
-def _steps(key: str, steps: Any, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _steps(key: str, steps: Any, count: int) -> NDArray[np.int64]:
     array = _of_length(key, _array(steps), "steps", count)
     if array.dtype.kind not in "iu":
         raise InvalidTypeError(f"log_series({key!r}) takes integer steps, and these are of the type {array.dtype}.")
@@ -41,7 +44,7 @@ def _steps(key: str, steps: Any, count: int) -> np.ndarray[Any, np.dtype[np.int6
     return array.astype(np.int64)
 
 
-def _times(key: str, times: Any, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _times(key: str, times: Any, count: int) -> NDArray[np.int64]:
     array = _of_length(key, _array(times), "times", count)
     if array.dtype.kind == "M":
         if np.isnat(array).any():
@@ -53,13 +56,13 @@ def _times(key: str, times: Any, count: int) -> np.ndarray[Any, np.dtype[np.int6
     return array.astype(np.int64)
 
 
-def _of_length(key: str, array: Any, what: str, count: int) -> Any:
+def _of_length(key: str, array: NDArray[Any], what: str, count: int) -> NDArray[Any]:
     if array.shape != (count,):
         raise InvalidValueError(f"log_series({key!r}) got {count} values and {what} of the shape {array.shape}.")
     return array
 
 
-def _array(values: Any) -> Any:
+def _array(values: Any) -> NDArray[Any]:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     if hasattr(values, "to_numpy"):

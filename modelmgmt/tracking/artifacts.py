@@ -130,7 +130,9 @@ def read(kernel: Kernel, run: str) -> dict[str, Artifact]:
         rows = connection.execute(
             "SELECT name, kind, digest, size, logged_at FROM artifacts WHERE run = ? ORDER BY name", (run,)
         ).fetchall()
-    return {row[0]: Artifact(kernel, *row[:4], from_iso(row[4])) for row in rows}
+    return {
+        name: Artifact(kernel, name, kind, digest, size, from_iso(logged_at)) for name, kind, digest, size, logged_at in rows
+    }
 
 
 def find(artifacts: Mapping[str, Artifact], name: str, run: str) -> Artifact:

@@ -29,9 +29,9 @@ class DisabledRun(Run):
     def _ignore(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
 
-    log = log_series = log_params = set_tags = remove_tag = note = _ignore  # type: ignore[assignment]
-    log_artifact = log_text = log_dict = log_table = log_image = log_figure = _ignore  # type: ignore[assignment]
-    flush = finish = disown = _ignore  # type: ignore[assignment]
+    log = log_series = log_params = set_tags = remove_tag = note = _ignore
+    log_artifact = log_text = log_dict = log_table = log_image = log_figure = _ignore
+    flush = finish = disown = _ignore
 
     def __enter__(self) -> Self:
         return self

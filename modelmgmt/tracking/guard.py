@@ -30,11 +30,8 @@ class Guard:
         self._points: list[bytes] = []
         self._writes: list[Callable[[], object]] = []
         self._warned = False
-
-    @property
-    def is_waiting(self) -> bool:
+        self.is_waiting = False
         """Whether something could not be written yet."""
-        return bool(self._points or self._writes)
 
     def points_failed(self, bodies: Sequence[bytes], error: StoreError) -> None:
         """A log call met `error`. Raises it under "raise"."""
@@ -42,6 +39,7 @@ class Guard:
         room = MAX_WAITING_POINTS - len(self._points)
         self._points.extend(bodies[:room])
         self.lost_points += max(0, len(bodies) - room)
+        self.is_waiting = True
 
     def write(self, action: Callable[[], object], *, can_wait: bool = True) -> None:
         """Do a write, or keep it for later. `can_wait=False` for what is too large to hold, or may change."""
@@ -52,6 +50,7 @@ class Guard:
             self._meet(error)
             if can_wait and len(self._writes) < MAX_WAITING_WRITES:
                 self._writes.append(action)
+                self.is_waiting = True
             else:
                 self.lost_writes += 1
 
@@ -64,6 +63,7 @@ class Guard:
             waiting = self._points
             self._append(waiting)
             self._points = []
+        self.is_waiting = False
 
     def give_up(self) -> None:
         """The run ends: what is still waiting is lost, and counted."""

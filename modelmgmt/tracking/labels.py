@@ -24,7 +24,7 @@ class Note:
     text: str
 
 
-def checked_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
+def checked_tags(tags: object) -> dict[str, str]:
     """Names and values as they are kept. Numbers and booleans become text."""
     if not isinstance(tags, Mapping):
         message = f"Tags are a mapping of names to text, and {type(tags).__name__} was given: pass a dict."

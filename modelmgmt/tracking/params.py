@@ -46,7 +46,7 @@ class Param:
                 return self.value
 
 
-def flatten(params: Mapping[Any, Any]) -> list[Param]:
+def flatten(params: object) -> list[Param]:
     """The rows for a mapping, nested or not. Raises InvalidNameError, InvalidTypeError, InvalidValueError.
 
     >>> [(p.key, p.value, p.type) for p in flatten({"lr": 0.1, "net": {"layers": [64, 64]}})]

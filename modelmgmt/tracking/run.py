@@ -18,7 +18,7 @@ from modelmgmt.store.segment import pack_point
 from modelmgmt.store.times import now_iso
 from modelmgmt.tracking import artifacts, labels, lifecycle, params
 from modelmgmt.tracking import record as records
-from modelmgmt.tracking.artifacts import Artifact
+from modelmgmt.tracking.artifacts import Artifact, Kept
 from modelmgmt.tracking.guard import Guard, OnError
 from modelmgmt.tracking.scalars import STEP_MAX, STEP_MIN, to_float, to_step
 
@@ -47,6 +47,7 @@ class Run:
         self._owned = False
         self._next_step = 0
         self._streams: dict[str, int] = {}
+        self._append = kernel.journal.append
         self._restart: Callable[[], Run] | None = None
 
     # -- writing: numbers ---------------------------------------------------------------------------------------------
@@ -81,14 +82,15 @@ class Run:
         for key, value in values.items():
             if type(value) is not float:
                 value = to_float(value, key)  # noqa: PLW2901 - the number that is logged
-            stream = streams.get(key)
-            if stream is None:
+            try:
+                stream = streams[key]
+            except (KeyError, TypeError):
                 stream = self._define(key)
             bodies.append(pack_point(step, value, time_us, stream))
         if step >= self._next_step:
             self._next_step = min(step + 1, STEP_MAX)
         try:
-            self.kernel.journal.append(bodies)
+            self._append(bodies)
         except StoreError as error:
             guard.points_failed(bodies, error)
         else:
@@ -116,7 +118,7 @@ class Run:
         columns = (column.tolist() for column in points)
         bodies = [pack_point(step, value, time_us, stream) for step, value, time_us in zip(*columns, strict=True)]
         try:
-            self.kernel.journal.append(bodies)
+            self._append(bodies)
         except StoreError as error:
             guard.points_failed(bodies, error)
 
@@ -422,7 +424,7 @@ class Run:
             checked += suffix
         self._writable().write(lambda: self._name(artifacts.keep_bytes(self.kernel, data, checked, kind)))
 
-    def _name(self, kept: artifacts.Kept) -> None:
+    def _name(self, kept: Kept) -> None:
         with self.kernel.database.writing(durable=True) as connection:
             artifacts.write(connection, self.id, kept)
 
@@ -478,7 +480,7 @@ def decorate(start: Callable[[], Run], function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def _merged(mapping: Mapping[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+def _merged(mapping: object, more: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(mapping, Mapping):
         message = f"This takes a mapping of names to values, and {type(mapping).__name__} was given: pass a dict."
         raise InvalidTypeError(message)

@@ -112,18 +112,18 @@ def _cell(value: Any) -> Any:
     )
 
 
-def _column(values: list[Any], dtype: str) -> Any:
+def _column(values: list[Any], dtype: Any) -> Any:
     import pandas as pd
 
     if dtype.startswith("timedelta"):
-        return pd.Series(pd.to_timedelta(values)).astype(dtype)  # type: ignore[call-overload]
+        return pd.Series(pd.to_timedelta(values)).astype(dtype)
     if dtype.startswith("datetime"):
         utc = "," in dtype
-        return pd.Series(pd.to_datetime(values, utc=utc, format="ISO8601")).astype(dtype)  # type: ignore[call-overload]
+        return pd.Series(pd.to_datetime(values, utc=utc, format="ISO8601")).astype(dtype)
     if dtype == "category":
         return pd.Series(values, dtype=object).astype("category")
     if dtype.startswith(("float", "complex")):
-        return pd.Series([math.nan if value is None else value for value in values], dtype=dtype)  # type: ignore[call-overload]
-    if dtype.startswith("period") or dtype.startswith("interval"):
+        return pd.Series([math.nan if value is None else value for value in values], dtype=dtype)
+    if dtype.startswith(("period", "interval")):
         return pd.Series(values, dtype=object)
-    return pd.Series(values, dtype=dtype)  # type: ignore[call-overload]
+    return pd.Series(values, dtype=dtype)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.tracking import curves as data
 from modelmgmt.tracking.curves import Curve, RunCollection, XAxis
-from modelmgmt.view.tables import clean, format_value
+from modelmgmt.view.figures import as_array, detached_figure, figure_of, given_axes, new_figure, plain, printable
+from modelmgmt.view.text import format_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
-    from matplotlib.legend import Legend
     from numpy.typing import NDArray
 
 # Okabe and Ito, "Color universal design" (2008): told apart with any colour vision. Their yellow is too pale for a
@@ -31,7 +30,6 @@ _COLOURMAP = "viridis"
 _DRAWN_POINTS = 4000
 _NAMED = len(PALETTE) * len(_DASHES)
 _FEW_VALUES = 8
-_LEGEND_CHARS = 28
 _UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (180, 60, "min"), (0, 1, "s"))
 
 
@@ -117,9 +115,9 @@ def curves(
         lines = data.curves(_history(runs, name), x=x, smoothing=smoothing)
         panels.append(Panel(name, lines[:max_runs], len(lines)))
     style = _style(runs, panels, label)
-    axes = _new_axes(_new_figure, len(keys), style) if ax is None else _given_axes(ax, len(keys))
+    axes = _new_axes(new_figure, len(keys), style) if ax is None else given_axes(ax, len(keys))
     _draw_all(axes, panels, style, x=x, smoothed=smoothing > 0, log_x=log_x, log_y=log_y, own=ax is None)
-    return axes[0] if isinstance(key, str) else _as_array(axes)
+    return axes[0] if isinstance(key, str) else as_array(axes)
 
 
 def figures(runs: RunCollection, panels: Sequence[Panel], *, smoothed: bool = False) -> list[Figure]:
@@ -129,10 +127,13 @@ def figures(runs: RunCollection, panels: Sequence[Panel], *, smoothed: bool = Fa
     for panel in panels:
         there = {curve.label for curve in panel.lines}
         entries = {name: look for name, look in style.entries.items() if name in there}
-        axes = _new_axes(_detached_figure, 1, replace(style, entries=entries))
-        options = {"x": "step", "smoothed": smoothed, "log_x": False, "log_y": False, "own": True}
-        _draw_all(axes, [panel], replace(style, entries=entries), **options)
-        drawn.append(_figure(axes))
+        here = replace(style, entries=entries)
+        axes = _new_axes(detached_figure, 1, here)
+        _draw_all(axes, [panel], here, x="step", smoothed=smoothed, log_x=False, log_y=False, own=True)
+        # Two stand side by side on a page: a smaller figure has larger letters there.
+        figure = figure_of(axes)
+        figure.set_size_inches(6.6, max(3.4, 0.19 * len(entries) + 0.4))
+        drawn.append(figure)
     return drawn
 
 
@@ -145,7 +146,7 @@ def save(axes: Axes | Sequence[Axes] | NDArray[np.object_], path: str | Path, *,
     import io
 
     target = Path(path)
-    figure = _figure(axes)
+    figure = figure_of(axes)
     suffix = target.suffix.lower().lstrip(".")
     known = figure.canvas.get_supported_filetypes()
     if suffix not in known:
@@ -269,8 +270,11 @@ def _draw_all(
     unit = _unit(panels) if own and x == "relative_time_s" else (1, "s")
     for axis, panel in zip(axes, panels, strict=True):
         _draw(axis, panel.lines, style, smoothed=smoothed, divide=unit[0], log_x=log_x)
-        _dress(axis, panel.key, x, unit[1], log_x=log_x, log_y=log_y, own=own)
-        _say(axis, panel, titled=own)
+        # matplotlib warns of a logarithmic axis that has nothing above zero to show.
+        able_x = log_x and x != "time" and any((curve.x > 0).any() for curve in panel.lines)
+        able_y = log_y and any((curve.y > 0).any() for curve in panel.lines)
+        _dress(axis, panel.key, x, unit[1], log_x=able_x, log_y=able_y, own=own)
+        _say(axis, panel, titled=own, no_log=log_y and not able_y)
     _explain(axes, style, own=own)
 
 
@@ -288,21 +292,19 @@ def _draw(axis: Axes, panel: Sequence[Curve], style: _Style, *, smoothed: bool, 
             pale = {**look, "linestyle": "-", "zorder": 1}
             axis.plot(x[solid], curve.raw[solid], linewidth=0.8, alpha=0.22 * faint, label="_raw", **pale)
         marker = "o" if solid.sum() == 1 else None
-        axis.plot(x[solid], curve.y[solid], linewidth=1.6, alpha=faint, marker=marker, label=_label(curve), **look)
+        axis.plot(
+            x[solid], curve.y[solid], linewidth=1.6, alpha=faint, marker=marker, label=printable(curve.label), **look
+        )
         if solid.any() and not np.isfinite(whole.raw[-1]):
             last = np.flatnonzero(solid)[-1:]
             cross: dict[str, Any] = {
                 "marker": "X",
                 "markersize": 8,
-                "markeredgecolor": axis.get_facecolor(),
+                "markeredgewidth": 0,
                 "label": "_stops",
             }
             cross = {**look, "linestyle": "none", "zorder": 4, **cross}
             axis.plot(x[last], curve.y[last], **cross)
-
-
-def _label(curve: Curve) -> str:
-    return _printable(curve.label)
 
 
 def _dress(axis: Axes, key: str, x: XAxis, unit: str, *, log_x: bool, log_y: bool, own: bool) -> None:
@@ -312,8 +314,8 @@ def _dress(axis: Axes, key: str, x: XAxis, unit: str, *, log_x: bool, log_y: boo
 
     names = {"step": "step", "time": "time (UTC)", "relative_time_s": f"time since the run's first point ({unit})"}
     axis.set_xlabel(names[x])
-    axis.set_ylabel(_printable(key, 60), parse_math=False)
-    if log_x and x != "time":
+    axis.set_ylabel(printable(key, 60), parse_math=False)
+    if log_x:
         axis.set_xscale("log", nonpositive="mask")
     if log_y:
         axis.set_yscale("log", nonpositive="mask")
@@ -330,14 +332,16 @@ def _dress(axis: Axes, key: str, x: XAxis, unit: str, *, log_x: bool, log_y: boo
         axis.margins(x=0.02)
 
 
-def _say(axis: Axes, panel: Panel, *, titled: bool) -> None:
+def _say(axis: Axes, panel: Panel, *, titled: bool, no_log: bool) -> None:
     """What the lines alone would hide: runs that are not drawn, and metrics without a single number."""
     import numpy as np
 
     if len(panel.lines) < panel.total and titled:
         axis.set_title(f"{len(panel.lines):,} of {panel.total:,} runs", loc="left", fontsize="medium")
-    if not any(np.isfinite(curve.raw).any() for curve in panel.lines):
-        axis.text(0.5, 0.5, "no finite value was logged", transform=axis.transAxes, ha="center", va="center")
+    empty = not any(np.isfinite(curve.raw).any() for curve in panel.lines)
+    if empty or no_log:
+        message = "no finite value was logged" if empty else "no value above zero: the axis is not logarithmic"
+        axis.text(0.5, 0.5, message, transform=axis.transAxes, ha="center", va="center")
 
 
 def _explain(axes: Sequence[Axes], style: _Style, *, own: bool) -> None:
@@ -345,7 +349,7 @@ def _explain(axes: Sequence[Axes], style: _Style, *, own: bool) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.lines import Line2D
 
-    title = _printable(style.title)
+    title = printable(style.title)
     if style.scale is not None:
         bar = (
             axes[0]
@@ -358,43 +362,15 @@ def _explain(axes: Sequence[Axes], style: _Style, *, own: bool) -> None:
         return
     if not style.entries or (len(style.look) == 1 and not title):
         return
-    names = [_printable(name) for name in style.entries]
+    names = [printable(name) for name in style.entries]
     handles = [Line2D([], [], linewidth=1.8, **look) for look in style.entries.values()]
     options: dict[str, Any] = {"title": title or None, "frameon": False, "fontsize": "small", "alignment": "left"}
     if own:
         # One column, beside the plot: it grows downwards, and never covers a line.
-        _plain(_figure(axes).legend(handles, names, loc="outside right upper", **options))
+        plain(figure_of(axes).legend(handles, names, loc="outside right upper", **options))
     else:
         for axis in axes:
-            _plain(axis.legend(handles, names, loc="upper right" if len(names) > 8 else "best", **options))
-
-
-def _plain(legend: Legend) -> None:
-    """A dollar sign in a run's name is a dollar sign, not the start of a formula."""
-    for text in (*legend.get_texts(), legend.get_title()):
-        text.set_parse_math(False)
-
-
-def _printable(text: str, limit: int = _LEGEND_CHARS) -> str:
-    """One line, in characters that the figure's font has: a missing one would warn on every drawing."""
-    line = clean(text, None)
-    if len(line) > limit:
-        # The ends are kept: names that begin alike differ in their last characters.
-        line = f"{line[: limit // 2]}…{line[len(line) - limit // 2 + 1 :]}"
-    if not line.isascii():
-        line = "".join(char if char.isascii() or _has_glyph(char) else "\u25a1" for char in line)
-    # matplotlib hides what starts with an underscore.
-    return f" {line}" if line.startswith("_") else line
-
-
-def _has_glyph(char: str) -> bool:
-    from matplotlib import font_manager as fonts
-
-    families = fonts.FontProperties().get_family()
-    return any(fonts.get_font(fonts.findfont(name)).get_char_index(ord(char)) for name in families)
-
-
-# ------------------------------------------------------------------------------------------- figures
+            plain(axis.legend(handles, names, loc="upper right" if len(names) > 8 else "best", **options))
 
 
 def _new_axes(make: Callable[[tuple[float, float]], Figure], count: int, style: _Style) -> list[Axes]:
@@ -408,50 +384,3 @@ def _new_axes(make: Callable[[tuple[float, float]], Figure], count: int, style: 
     for spare in grid[count:]:
         spare.remove()
     return list(grid[:count])
-
-
-def _new_figure(size: tuple[float, float]) -> Figure:
-    if _shows_pyplot():
-        from matplotlib import pyplot as plt
-
-        return plt.figure(figsize=size, layout="constrained")
-    return _detached_figure(size)
-
-
-def _detached_figure(size: tuple[float, float]) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _shows_pyplot() -> bool:
-    """A notebook shows the figures that pyplot knows; and who imported pyplot expects `plt.show()` to find them."""
-    ipython = sys.modules.get("IPython")
-    return "matplotlib.pyplot" in sys.modules or (ipython is not None and ipython.get_ipython() is not None)
-
-
-def _given_axes(ax: Any, count: int) -> list[Axes]:
-    import numpy as np
-
-    given = list(np.ravel(np.array(ax, dtype=object)))
-    if len(given) != count:
-        raise InvalidValueError(f"{count} metrics need {count} Axes, and ax holds {len(given)}: give one per metric.")
-    return given
-
-
-def _as_array(axes: Sequence[Axes]) -> NDArray[np.object_]:
-    import numpy as np
-
-    array = np.empty(len(axes), dtype=object)
-    array[:] = axes
-    return array
-
-
-def _figure(axes: Any) -> Figure:
-    import numpy as np
-
-    first = np.ravel(np.array(axes, dtype=object))[0]
-    return cast("Figure", first.get_figure(root=True))

@@ -18,7 +18,8 @@ from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.tracking import curves as data
 from modelmgmt.tracking.curves import RunCollection
 from modelmgmt.view import plots
-from modelmgmt.view.tables import Column, clean, format_age, format_duration, format_value, runs_table
+from modelmgmt.view.tables import Column, runs_table
+from modelmgmt.view.text import clean, format_age, format_duration, format_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,7 +183,7 @@ def _failures(runs: RunCollection) -> list[_Failure]:
 
 def _plots(runs: RunCollection, keys: Sequence[str], best: str | None, smoothing: float) -> list[_Plot]:
     """A picture of each metric with more than one point in some run, in both inks."""
-    panels = []
+    panels: list[plots.Panel] = []
     for key in keys:
         panel = _panel(runs, key, best, smoothing) if len(panels) < _PANELS else None
         if panel is not None:

@@ -10,18 +10,27 @@ import math
 import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING
+
+from modelmgmt.view.text import (
+    MISSING,
+    clean,
+    format_age,
+    format_duration,
+    format_value,
+    is_float,
+    is_missing,
+    is_nan,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table as RichTable
 
-MISSING = "–"  # noqa: RUF001 - an en dash reads as "nothing here"; a hyphen reads as a minus
 SHOWN_ROWS = 20
-_CELL = 40
 _HEADING = 24
 _GAP = "  "
 _GROUPS = ("params", "metrics", "tags")
@@ -52,94 +61,6 @@ class Table:
     note: str = ""
 
 
-# ------------------------------------------------------------------------------------------- values as text
-
-
-def clean(text: str, limit: int | None = _CELL, *, keep_lines: bool = False) -> str:
-    r"""One harmless line: control, escape and bidirectional characters are spelled out, the end is cut at `limit`.
-
-    >>> clean("two\nlines and \x1b[31mred")
-    'two\\nlines and \\x1b[31mred'
-    """
-    kept = "\u200d\n\t" if keep_lines else "\u200d"  # the joiner holds composed emoji together
-    # Cut before the loop as well, since a tag may be megabytes long.
-    head = text if limit is None else text[: limit + 1]
-    line = "".join(char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in head)
-    return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
-
-
-def format_value(value: object, digits: int = 4) -> str:
-    """Any param, metric or tag as one short line; floats to `digits` significant digits, integers in full.
-
-    >>> [format_value(v) for v in (0.00012345678, 12345.678, 1e-9, 3, True, float("nan"), [1, 2])]
-    ['0.0001235', '12346', '1e-09', '3', 'True', 'nan', '[1, 2]']
-    """
-    if _is_missing(value):
-        return MISSING
-    if isinstance(value, str):
-        return clean(value)
-    if _is_float(value):
-        return _format_float(float(value), digits)  # type: ignore[arg-type]  # numpy's floats are numbers too
-    return clean(str(value))
-
-
-def format_duration(seconds: float | None) -> str:
-    """Seconds as people say them.
-
-    >>> [format_duration(s) for s in (0.0123, 4.2, 63, 7384, 200000)]
-    ['12 ms', '4.2s', '1m 03s', '2h 03m', '2d 07h']
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return MISSING
-    if seconds < 0.9995:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    for unit, big, small, part in ((86400, "d", "h", 3600), (3600, "h", "m", 60), (60, "m", "s", 1)):
-        if whole >= unit:
-            return f"{whole // unit}{big} {whole % unit // part:02d}{small}"
-    return f"{whole}s"
-
-
-def format_age(moment: datetime | None, now: datetime | None) -> str:
-    """How long before `now` the moment was; the moment itself, in UTC, when it is older than a month or `now` is None.
-
-    >>> format_age(datetime(2026, 1, 1, 11, 58, tzinfo=UTC), datetime(2026, 1, 1, 12, tzinfo=UTC))
-    '2 min ago'
-    """
-    if moment is None or _is_missing(moment):
-        return MISSING
-    age = (now - moment).total_seconds() if now is not None else math.inf
-    if 0 <= age < 45:
-        return "just now"
-    for limit, unit, name in ((3570, 60, "min"), (84600, 3600, "h"), (30 * 86400, 86400, "days")):
-        if 0 <= age < limit:
-            count = max(1, round(age / unit))
-            return f"{count} {'day' if name == 'days' and count == 1 else name} ago"
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or type(value).__name__ in {"NAType", "NaTType"}
-
-
-def _is_float(value: object) -> bool:
-    return isinstance(value, float) or type(value).__name__ in {"float32", "float16"}
-
-
-def _is_nan(value: object) -> bool:
-    return _is_float(value) and math.isnan(value)  # type: ignore[arg-type]  # numpy's floats are numbers too
-
-
-def _format_float(value: float, digits: int) -> str:
-    if not math.isfinite(value):
-        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    if 10**digits <= abs(value) < 10**7 and digits == 4:
-        return f"{value:.0f}"  # 12346 reads better than 1.235e+04
-    return f"{value:.{digits}g}"
-
-
 # ------------------------------------------------------------------------------------------- tables of runs
 
 
@@ -168,8 +89,11 @@ def runs_table(
     if constant:
         subject = "Set" if len(shown) == 1 else "Same in all shown" if len(shown) < total else "Same in all"
         notes.append(f"{subject}: {', '.join(constant)}")
+    if any(column.group == "metrics" and MISSING in cells for column, cells in fields):
+        # A frame holds NaN for both.
+        notes.append(f"{MISSING} in a metric: not logged, or not a number.")
     if empty:
-        notes.append(f"Not a number in any: {', '.join(empty)}")
+        notes.append(f"No number in any: {', '.join(empty)}")
     rows = zip(*(cells for _, cells in fields), strict=True)
     return Table(tuple(column for column, _ in fields), tuple(rows), "\n".join(notes))
 
@@ -210,7 +134,7 @@ def _run_fields(shown: pd.DataFrame, now: datetime | None) -> list[_Field]:
     fields: list[_Field] = [(Column("name"), names)]
     if len(set(names)) < len(names):
         fields.append((Column("run"), [clean(str(run)) for run in shown.index]))
-    seconds = [None if _is_missing(value) else float(value) for value in shown["duration_s"].tolist()]
+    seconds = [None if is_missing(value) else float(value) for value in shown["duration_s"].tolist()]
     return [
         *fields,
         (Column("status"), [format_value(status) for status in shown["status"]]),
@@ -224,19 +148,18 @@ def _add_field(
 ) -> None:
     group, _, key = full_name.partition(".")
     group, key = (group, key) if group in _GROUPS and key else ("", full_name)
-    # A param or tag that a run lacks comes out of a frame as NaN; a metric may truly be NaN.
-    if group != "metrics":
-        values = [None if _is_nan(value) else value for value in values]
-    if all(_is_missing(value) for value in values):
+    if group == "metrics" and all(is_missing(value) or is_nan(value) for value in values):
+        empty.append(clean(key, _HEADING))
+        return
+    # What a run lacks comes out of a frame as NaN.
+    values = [None if is_nan(value) else value for value in values]
+    if all(is_missing(value) for value in values):
         return
     label = clean(key, _HEADING)
-    if group == "metrics" and all(_is_missing(value) or _is_nan(value) for value in values):
-        empty.append(label)
-        return
     if group != "metrics" and not _differs(values):
         constant.append(f"{label}={format_value(values[0])}")
         return
-    right = all(_is_missing(value) or _is_number(value) for value in values)
+    right = all(is_missing(value) or _is_number(value) for value in values)
     cells = _format_metric(values) if group == "metrics" else _format_all(values)
     fields.append((Column(label, group, right=right), cells))
 
@@ -253,10 +176,10 @@ def _differs(values: Sequence[object]) -> bool:
 
 def _identity(value: object) -> Hashable:
     """Equal for values that a reader would call the same: 1 and 1.0 are, 1 and True and "1" are not; NaN is NaN."""
-    if _is_missing(value):
+    if is_missing(value):
         return None
     if _is_number(value):
-        return "nan" if _is_nan(value) else ("number", value)
+        return "nan" if is_nan(value) else ("number", value)
     return (type(value).__name__, value if isinstance(value, str) else repr(value))
 
 
@@ -266,18 +189,18 @@ def _format_all(values: Sequence[object]) -> list[str]:
     cells: list[str] = []
     for digits in (4, 6, 9, 17):
         cells = [format_value(value, digits) for value in values]
-        if len(set(cells)) >= wanted or not any(map(_is_float, values)):
+        if len(set(cells)) >= wanted or not any(map(is_float, values)):
             break
     return cells
 
 
 def _format_metric(values: Sequence[object]) -> list[str]:
     """Four significant digits with their zeros, so that a column lines up: 0.9300 over 0.9121; counts stay whole."""
-    numbers = [value for value in values if _is_float(value) and math.isfinite(value)]  # type: ignore[arg-type]
+    numbers = [value for value in values if is_float(value) and math.isfinite(value)]  # type: ignore[arg-type]
     if all(float(value).is_integer() and abs(value) < 10**7 for value in numbers):  # type: ignore[arg-type]
-        return [f"{value:.0f}" if _is_float(value) else format_value(value) for value in values]
+        return [f"{value:.0f}" if is_float(value) else format_value(value) for value in values]
     return [
-        f"{value:#.4g}" if _is_float(value) and 1e-4 <= abs(value) < 1e4 else format_value(value)  # type: ignore[arg-type]
+        f"{value:#.4g}" if is_float(value) and 1e-4 <= abs(value) < 1e4 else format_value(value)  # type: ignore[arg-type]
         for value in values
     ]
 

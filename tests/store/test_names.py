@@ -71,8 +71,9 @@ GOOD_PATHS = [
     "my figure/the roc.png",
     "a /b",
     "données/é.csv",
-    "a:b",
+    "a/b:c",
     "ab:c/d",
+    "é:x",
     "/".join(["a" * 199] * 5),
     "é" * 125,
     "a" * 250,
@@ -83,7 +84,7 @@ BAD_PATHS = [
     ("/", "absolute"),
     ("C:", "absolute"),
     ("c:/x", "absolute"),
-    ("C:x", "absolute"),
+    ("C:x", "drive letter"),
     ("C:\\x", "backslash"),
     ("a\\b", "backslash"),
     ("\\\\host\\share", "backslash"),
@@ -147,7 +148,7 @@ def test_what_is_not_text_is_a_type_error(check, value):
 
 @pytest.mark.parametrize("check", [check_name, check_path])
 def test_a_subclass_of_str_is_kept_as_plain_text(check):
-    class Metric(str, enum.Enum):
+    class Metric(str, enum.Enum):  # noqa: UP042 - what people have in their code
         LOSS = "loss"
 
         def __str__(self):
@@ -193,7 +194,6 @@ def test_paths_stay_inside_their_folder_whatever_they_are(text):
     assert "\\" not in path
     assert path[1:2] != ":" or not path[0].isascii() or not path[0].isalpha()
     assert all(part not in {"", ".", ".."} and len(part.encode()) <= 250 for part in path.split("/"))
-    assert check_name(path[:1], "path")
 
 
 def test_the_short_cut_and_the_long_way_agree():

@@ -23,7 +23,7 @@ QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck))
 # --- a store, as Python values ---------------------------------------------------------------------------------------
 
 INF, NAN = float("inf"), float("nan")
-KEYS = ["x", "a.b", "val/loss", "odd `key``", "x.min", "min", "a-1", "é", "and", "' --"]
+KEYS = ["x", "a.b", "val/loss `", "x.min", "min", "a-é", "and", "' --"]
 TEXTS = ["", "a", "A", "ab", "É", "é", "it's", '"', "`", "%", "a_", "0.1", "1", "[1, 2]", "[]", "😀\n", "true", "null"]
 INTS = [0, 1, -1, 2, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 2**63, -(2**63) - 1, 10**30, -(10**30)]
 FLOATS = [0.0, -0.0, 1.0, 0.1, -2.5, 1e-7, 2.0**53, 1e300, 9.223372036854776e18, INF, -INF, NAN]
@@ -32,7 +32,7 @@ START = datetime(2026, 1, 31, 23, 59, 59)
 MOMENTS = [0, 1, 250_000, 999_999, 60_250_001]
 
 params = st.one_of(st.none(), st.booleans(), *map(st.sampled_from, (INTS, FLOATS, TEXTS, LISTS)))
-keyed = lambda values: st.dictionaries(st.sampled_from(KEYS), values, max_size=4)
+keyed = lambda values: st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
 maybe_text = st.none() | st.sampled_from(TEXTS)
 
 
@@ -98,10 +98,22 @@ def written(made) -> sqlite3.Connection:
             db.execute("INSERT INTO tags VALUES (?, ?, ?)", (key, name, value))
         for name, points in run["metrics"].items():
             s = summary(points)
+            nans = [math.isnan(point) for point in points]
             db.execute(
                 "INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, 0, ?, 0, ?, 0, ?)",
-                [key, name, s["count"], sum(map(math.isnan, points)), s["first"], math.isnan(s["first"]), s["last"]]
-                + [math.isnan(s["last"]), s["min"], s["max"], s["mean"]],
+                (
+                    key,
+                    name,
+                    s["count"],
+                    sum(nans),
+                    s["first"],
+                    nans[0],
+                    s["last"],
+                    nans[-1],
+                    s["min"],
+                    s["max"],
+                    s["mean"],
+                ),
             )
     return db
 
@@ -306,11 +318,60 @@ class Writer:
         return self.joined(subject, *no, self.word("like"), ends[0])
 
 
+# --- every value against every other ----------------------------------------------------------------------------------
+
+VALUES = [None, True, False, *INTS, *FLOATS, *TEXTS, *LISTS]
+FACTS = {
+    "id": "a", "name": "n", "number": 1, "started_at": stamp(0), "ended_at": None, "group": None, "error": None,
+}  # fmt: skip
+X, Y = ("field", "params", "x", ""), ("field", "params", "y", "")
+
+
+def store_of(params):
+    return [
+        {"params": held, "tags": {}, "metrics": {}, "run": {**FACTS, "id": f"{number:05}"}}
+        for number, held in enumerate(params)
+    ]
+
+
+def agrees(db, made, node):
+    text = Writer(random.Random(1)).node(node)
+    compiled = compile_filter(text)
+    rows = db.execute(f"SELECT id, {compiled.sql} FROM runs ORDER BY id", compiled.values).fetchall()
+    assert rows == [(run["run"]["id"], means(run, node)) for run in made], text
+
+
+def test_every_value_against_every_literal():
+    made = store_of([{}, *({"x": value} for value in VALUES)])
+    db = written(made)
+    for negated in (False, True):
+        for value in [one for one in VALUES if one is not None and not isinstance(one, list)]:
+            for op in ["="] if negated else OPERATORS:
+                agrees(db, made, ("compare", negated, X, op, ("value", value)))
+                agrees(db, made, ("compare", negated, ("value", value), op, X))
+            agrees(db, made, ("in", negated, X, [value, 1, "a"]))
+            agrees(db, made, ("between", negated, X, value, 2))
+            agrees(db, made, ("between", negated, X, "A", value))
+            agrees(db, made, ("like", negated, X, str(value)))
+        agrees(db, made, ("null", negated, X))
+        agrees(db, made, ("nan", negated, X))
+    db.close()
+
+
+def test_every_value_against_every_other():
+    made = store_of([{"x": one, "y": other} for one in VALUES for other in VALUES] + [{"x": 1}, {"y": 1}, {}])
+    db = written(made)
+    for op in OPERATORS:
+        agrees(db, made, ("compare", False, X, op, Y))
+    agrees(db, made, ("compare", True, X, "=", Y))
+    db.close()
+
+
 # --- the properties ------------------------------------------------------------------------------------------------
 
 
-@settings(QUICK, max_examples=300)
-@given(stores(), st.lists(nodes, min_size=1, max_size=6), st.randoms(use_true_random=False))
+@settings(QUICK, max_examples=200)
+@given(stores(), st.lists(nodes | leaves, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_sql_and_python_agree(made, filters, rng):
     db = written(made)
     try:
@@ -401,14 +462,9 @@ PIECES = st.sampled_from(
 )
 
 
-FACTS = {
-    "id": "a", "name": "n", "number": 1, "started_at": stamp(0), "ended_at": None, "group": None, "error": None,
-}  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def empty():
-    db = written([{"params": {"x": 1}, "tags": {}, "metrics": {"x": [1.0]}, "run": FACTS}])
+    db = written([{"params": {"x": 1}, "tags": {}, "metrics": {"x": [1.0]}, "run": {**FACTS, "duration_s": None}}])
     yield db
     db.close()
 

@@ -1,0 +1,77 @@
+"""The command line: one file per noun, each parses, calls and prints. The only room that prints or exits.
+
+Exit codes: 0 done, 1 the answer is no (damage found, nothing found), 2 the question was wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from modelmgmt.errors import ModelmgmtError
+
+_COMMANDS = {
+    "demo": "Train a few models on real data and look at what is kept.",
+    "runs": "List runs: filter, sort, limit.",
+    "run": "Show one run, or one of its metrics or artifacts.",
+    "compare": "Show what differs between runs.",
+    "report": "Write an HTML report of runs.",
+    "check": "Check that everything in the store is as it was written.",
+}
+
+
+class _Group(click.Group):
+    """Loads the file of a command when it is used: --help stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"modelmgmt.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="modelmgmt")
+def cli() -> None:
+    """Everything about your machine-learning models, kept in one local folder.
+
+    The store is $MODELMGMT_STORE, else .modelmgmt here or in the nearest parent folder; --store names another.
+
+    \b
+    First steps:
+      modelmgmt demo                        train a few models and keep them
+      modelmgmt runs                        list what is there
+      modelmgmt runs "metrics.acc > 0.9"    filter it
+      modelmgmt run calm-otter-17           all about one run
+    """
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        sys.exit(cli.main(standalone_mode=False, prog_name="modelmgmt") or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(2)
+    except ModelmgmtError as error:
+        click.echo(f"modelmgmt: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,66 @@
+"""What every command shares: which store, and in what form to answer."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from modelmgmt.errors import NotFoundError
+from modelmgmt.front import Store
+from modelmgmt.store.kernel import DATABASE_NAME, default_path
+from modelmgmt.view.tables import Table, as_rich
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DONE, NO = 0, 1
+
+
+def store_option(function: F) -> F:
+    """--store PATH."""
+    option = click.option("--store", "store_path", metavar="PATH", help="The store's folder.", type=click.Path(path_type=Path))
+    return option(function)
+
+
+def json_option(function: F) -> F:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer as JSON, for programs.")(function)
+
+
+def open_store(path: Path | None) -> Store:
+    """The store that is there: looking never makes one. Raises NotFoundError."""
+    where = path if path is not None else default_path()
+    if not (where / DATABASE_NAME).is_file():
+        message = f"There is no store at {where}: log a run first, try 'modelmgmt demo', or name another with --store."
+        raise NotFoundError(message)
+    return Store(where)
+
+
+def print_json(content: object) -> None:
+    """JSON on standard output; NaN and infinities, which JSON has not, become null and text."""
+    click.echo(json.dumps(_plain(content), indent=2, ensure_ascii=False))
+
+
+def print_table(table: Table) -> None:
+    """A table as wide as the terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(as_rich(table, console.width))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value

@@ -1,0 +1,46 @@
+"""Check a store, and that what its runs name is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import CorruptDataError, NotFoundError
+from modelmgmt.store.integrity import Problem, check_kernel
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+def check(kernel: Kernel, *, deep: bool = False) -> list[Problem]:
+    """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
+    return [*check_kernel(kernel, deep=deep), *_artifacts(kernel)]
+
+
+def _artifacts(kernel: Kernel) -> Iterator[Problem]:
+    with kernel.database.reading() as connection:
+        rows = connection.execute("SELECT run, name, kind, digest, size FROM artifacts").fetchall()
+    for run, name, kind, digest, size in rows:
+        where = f"artifact {name!r} of run {run}"
+        try:
+            found = kernel.objects.size(digest)
+        except NotFoundError:
+            yield Problem(where, f"Its object {digest} is missing.")
+            continue
+        if kind == "folder":
+            yield from _tree(kernel, where, digest)
+        elif found != size:
+            yield Problem(where, f"Its object {digest} has {found} bytes, {size} were written.")
+
+
+def _tree(kernel: Kernel, where: str, digest: str) -> Iterator[Problem]:
+    from modelmgmt.store.trees import Trees
+
+    try:
+        tree = Trees(kernel.objects).get(digest)
+    except CorruptDataError as error:
+        yield Problem(where, str(error))
+        return
+    for path, entry in tree.items():
+        if not kernel.objects.has(entry.digest):
+            yield Problem(where, f"The object {entry.digest} of its file {path} is missing.")

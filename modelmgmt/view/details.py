@@ -1,0 +1,62 @@
+"""One run, and runs side by side, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from modelmgmt.view.tables import Column, Table, clean, comparison_table, format_duration, format_value
+
+if TYPE_CHECKING:
+    from modelmgmt.tracking.comparison import Comparison
+    from modelmgmt.tracking.run import Run
+
+_COLUMNS = (Column("section"), Column("key"), Column("value"))
+
+
+def run_table(run: Run) -> Table:
+    """All that is known of a run, one line each; a failed run's error is the note."""
+    rows = tuple((section, clean(key), value) for section, key, value in _lines(run))
+    return Table(_COLUMNS, rows, clean(run.error or "", 4000, keep_lines=True).rstrip())
+
+
+def differences_table(comparison: Comparison, *, all_rows: bool = False) -> Table:
+    """What differs between runs, a column each; runs of one name are told apart by their ids."""
+    labels = comparison.names
+    if len(set(labels)) < len(labels):
+        labels = tuple(f"{name} {run}" for name, run in zip(comparison.names, comparison.ids, strict=True))
+    rows = ((row.section, row.key, dict(zip(labels, row.values, strict=True))) for row in comparison.rows)
+    return comparison_table(rows, all_rows=all_rows)
+
+
+def _lines(run: Run) -> Iterator[tuple[str, str, str]]:
+    record = run.record
+    yield "run", "id", record.id
+    yield "run", "name", clean(record.name)
+    yield "run", "experiment", clean(record.experiment)
+    yield "run", "status", record.true_status
+    yield "run", "started", f"{record.started:%Y-%m-%d %H:%M:%S} UTC"
+    if record.duration_s is not None:
+        yield "run", "duration", format_duration(record.duration_s)
+    for key, value in (("parent", record.parent), ("group", record.group_name), ("user", record.user)):
+        if value:
+            yield "run", key, clean(value)
+    yield "run", "command", clean(record.command, 200)
+    if record.lost_points:
+        yield "run", "lost points", str(record.lost_points)
+    for key, param in run.params.items():
+        yield "params", key, format_value(param, 17)
+    for key, summary in run.summaries.items():
+        yield "metrics", key, _metric(summary.last, summary.min, summary.max, summary.count)
+    for key, tag in run.tags.items():
+        yield "tags", key, clean(tag, 200)
+    for note in run.notes:
+        yield "notes", f"{note.written_at:%Y-%m-%d %H:%M}", clean(note.text, 200)
+    for name, artifact in run.artifacts.items():
+        yield "artifacts", name, f"{artifact.kind}, {artifact.size:,} bytes, {artifact.digest[:12]}"
+
+
+def _metric(last: float, low: float, high: float, count: int) -> str:
+    if count == 1:
+        return format_value(last)
+    return f"{format_value(last)}  (min {format_value(low)}, max {format_value(high)}, {count:,} points)"

@@ -1,0 +1,28 @@
+"""What every test stands on: a working folder of its own, and no settings from outside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import modelmgmt as mm
+from modelmgmt.tracking import lifecycle
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in list(os.environ):
+        if name.startswith("MODELMGMT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    yield
+    for run in list(lifecycle._open_runs):
+        run.finish()
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with mm.Store(tmp_path / "store") as store:
+        yield store

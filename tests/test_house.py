@@ -1,0 +1,69 @@
+"""The house is in order: style, types, the direction of imports, and the cost of the front door."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return output
+
+
+def test_style():
+    _run(sys.executable, "-m", "ruff", "check", "--no-cache", ".")
+
+
+def test_format():
+    _run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", ".")
+
+
+def test_types(tmp_path):
+    _run(sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path))
+
+
+def test_rooms_import_only_rooms_below():
+    _run(str(BIN / "lint-imports"), "--no-cache")
+
+
+def test_import_loads_the_standard_library_only():
+    code = (
+        "import sys; before = set(sys.modules); import modelmgmt; "
+        "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before} "
+        "- set(sys.stdlib_module_names) - {'modelmgmt'}))"
+    )
+    assert _run(sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}").strip() == "[]"
+
+
+def test_front_door_is_exactly_all():
+    import modelmgmt as mm
+
+    for name in mm.__all__:
+        assert getattr(mm, name) is not None
+    assert sorted(name for name in dir(mm) if not name.startswith("_")) == sorted(mm.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mm.nothing
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "modelmgmt").rglob("*.py")), ids=lambda path: path.name)
+def test_modules_stay_short(path):
+    assert len(path.read_text().splitlines()) <= 500, "split it by meaning"
+
+
+def test_every_error_is_ours_and_a_builtin():
+    from modelmgmt import errors
+
+    ours = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    for error in ours:
+        assert issubclass(error, errors.ModelmgmtError)
+        if error is not errors.ModelmgmtError:
+            assert [base for base in error.__mro__ if base.__module__ == "builtins"][0] is not Exception, error
