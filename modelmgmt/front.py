@@ -130,7 +130,11 @@ class Store:
             return Run(self.kernel, records.find(connection, reference))
 
     def runs(
-        self, filter: str = "", *, order_by: str | Sequence[str] | None = None, limit: int | None = None  # noqa: A002
+        self,
+        filter: str = "",  # noqa: A002 - the word people type
+        *,
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> Runs:
         """The runs for which the filter is true, newest first unless `order_by` says otherwise.
 

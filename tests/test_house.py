@@ -66,4 +66,4 @@ def test_every_error_is_ours_and_a_builtin():
     for error in ours:
         assert issubclass(error, errors.ModelmgmtError)
         if error is not errors.ModelmgmtError:
-            assert [base for base in error.__mro__ if base.__module__ == "builtins"][0] is not Exception, error
+            assert next(base for base in error.__mro__ if base.__module__ == "builtins") is not Exception, error

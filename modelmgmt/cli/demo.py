@@ -24,7 +24,9 @@ _GRIDS: dict[str, dict[str, list[Any]]] = {
 
 
 @click.command("demo")
-@click.option("--output", type=click.Path(path_type=Path), default=".", help="The folder for the picture and the report.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=".", help="The folder for the picture and the report."
+)
 @store_option
 @json_option
 def command(output: Path, store_path: Path | None, as_json: bool) -> int:
@@ -141,7 +143,9 @@ def _confusion(truth: Any, predicted: Any, name: str) -> Any:
     axes = figure.add_subplot()
     axes.imshow(counts, cmap="Blues")
     for (row, column), count in _cells(counts):
-        axes.text(column, row, str(count), ha="center", va="center", color="white" if count > counts.max() / 2 else "black")
+        axes.text(
+            column, row, str(count), ha="center", va="center", color="white" if count > counts.max() / 2 else "black"
+        )
     axes.set(title=f"{name}: test set", xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(counts)))
     axes.set_yticks(range(len(counts)))
@@ -163,7 +167,8 @@ def _as_bytes(model: Any) -> bytes:
 
 def _results(store: Store, name: str, group: str) -> Runs:
     return store.runs(
-        f"run.experiment = 'demo/{name}' and run.group = '{group}'", order_by=["-metrics.`test/accuracy`", "metrics.`test/loss`"]
+        f"run.experiment = 'demo/{name}' and run.group = '{group}'",
+        order_by=["-metrics.`test/accuracy`", "metrics.`test/loss`"],
     )
 
 
@@ -205,6 +210,4 @@ def _tell(results: dict[str, Runs], store: Store, picture: Path, page: Path) -> 
     best_two = [run.name for run in next(iter(results.values()))[:2]]
     click.echo(f"\nCurves: {picture}\nReport: {page}\nStore:  {store.path}\n\nNow try:")
     click.echo(f"  modelmgmt run {best_two[0]}\n  modelmgmt compare {' '.join(best_two)}")
-    click.echo("  modelmgmt runs \"params.learning_rate > 0.001 and metrics.`test/accuracy` > 0.95\"")
-
-
+    click.echo('  modelmgmt runs "params.learning_rate > 0.001 and metrics.`test/accuracy` > 0.95"')

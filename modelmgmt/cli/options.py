@@ -23,7 +23,9 @@ DONE, NO = 0, 1
 
 def store_option(function: F) -> F:
     """--store PATH."""
-    option = click.option("--store", "store_path", metavar="PATH", help="The store's folder.", type=click.Path(path_type=Path))
+    option = click.option(
+        "--store", "store_path", metavar="PATH", help="The store's folder.", type=click.Path(path_type=Path)
+    )
     return option(function)
 
 

@@ -18,7 +18,7 @@ from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json,
 @click.option("--limit", "-n", default=100, show_default=True, type=click.IntRange(1), help="At most so many runs.")
 @store_option
 @json_option
-def command(  # noqa: PLR0917 - click passes by name
+def command(
     filter: str,  # noqa: A002
     output: Path,
     metrics: tuple[str, ...],

@@ -46,7 +46,8 @@ def command(
 
 def _whole(run: Run) -> dict[str, Any]:
     artifacts = {
-        name: {"kind": kept.kind, "digest": kept.digest, "size_bytes": kept.size} for name, kept in run.artifacts.items()
+        name: {"kind": kept.kind, "digest": kept.digest, "size_bytes": kept.size}
+        for name, kept in run.artifacts.items()
     }
     return {
         **describe(run),

@@ -130,7 +130,9 @@ def _version(path: Path) -> int:
         message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
         raise StorePathError(message) from error
     if application != APPLICATION_ID and (tables or application):
-        message = f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
+        message = (
+            f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
+        )
         raise StorePathError(message)
     if version > SCHEMA_VERSION:
         message = (

@@ -152,7 +152,7 @@ def _status(path: str, item: os.DirEntry[str], *, follow: bool) -> os.stat_resul
 
 def _file(path: str, item: os.DirEntry[str], status: os.stat_result) -> Found:
     if stat.S_ISLNK(status.st_mode):
-        target = os.readlink(item.path)  # noqa: PTH115 - Path.readlink would tidy the text
+        target = os.readlink(item.path)
         try:
             target.encode()
         except UnicodeEncodeError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import decode
+from modelmgmt.store.rows import verified
 from modelmgmt.store.series import identity
 from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise
 
@@ -33,6 +34,7 @@ def check_kernel(kernel: Kernel, *, deep: bool) -> Iterator[Problem]:
     try:
         with kernel.database.reading() as connection:
             yield from _tables(connection)
+            yield from _rows(connection)
             yield from _chunks(connection, deep=deep)
     except (StoreError, sqlite3.DatabaseError) as error:
         yield Problem("store.db", str(error))
@@ -49,6 +51,18 @@ def _tables(connection: sqlite3.Connection) -> Iterator[Problem]:
         yield Problem(f"{table}", f"Row {row} belongs to a row of {parent} that is not there.")
 
 
+def _rows(connection: sqlite3.Connection) -> Iterator[Problem]:
+    """Every row of the record tables against its checksum."""
+    for table in ("runs", "params", "tags", "notes", "artifacts", "metrics"):
+        columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+        kept = [name for name in columns if not (table == "notes" and name == "id")]
+        for row in connection.execute(f"SELECT {', '.join(kept)} FROM {table}"):
+            try:
+                verified(table, row)
+            except CorruptDataError as error:
+                yield Problem(f"table {table}", str(error))
+
+
 def _chunks(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Problem]:
     counts: dict[tuple[str, str], int] = {}
     merged: dict[tuple[str, str], Summary] = {}
@@ -60,7 +74,9 @@ def _chunks(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Problem]:
             yield Problem(f"chunk {chunk} of run {run}", str(error))
             continue
         if len(points.steps) != count:
-            yield Problem(f"chunk {chunk} of run {run}", f"The table says {count} points, it holds {len(points.steps)}.")
+            yield Problem(
+                f"chunk {chunk} of run {run}", f"The table says {count} points, it holds {len(points.steps)}."
+            )
         if deep:
             summary = summarise(points)
             merged[run, key] = merged[run, key].merge(summary) if (run, key) in merged else summary
@@ -69,7 +85,9 @@ def _chunks(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Problem]:
         summary = from_row(tuple(row))
         if summary.count != counts.get((run, key), 0):
             there = counts.get((run, key), 0)
-            yield Problem(f"metrics of run {run}", f"{key!r} has {summary.count} points by its summary, {there} in chunks.")
+            yield Problem(
+                f"metrics of run {run}", f"{key!r} has {summary.count} points by its summary, {there} in chunks."
+            )
         elif deep and (run, key) in merged and not _same(summary, merged[run, key]):
             yield Problem(f"metrics of run {run}", f"The summary of {key!r} is not that of its points.")
 

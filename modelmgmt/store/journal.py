@@ -153,8 +153,6 @@ class Journal:
         self._salt = self._place = self._limit = 0
 
 
-
-
 def _after_fork_in_child() -> None:
     for journal in list(_open_journals):
         journal._begin_anew()  # noqa: SLF001 - one module

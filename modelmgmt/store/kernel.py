@@ -150,8 +150,8 @@ def _make_folder(path: Path) -> None:
 
 
 _OWN_NAMES = {
-    "journal", "objects", "tmp", "backups", "set-aside", "store.lock", "store.db", "store.db-journal", "store.db-wal", "store.db-shm",
-    ".gitignore",
+    "journal", "objects", "tmp", "backups", "set-aside", "store.lock", "store.db", "store.db-journal",
+    "store.db-wal", "store.db-shm", ".gitignore",
 }  # fmt: skip
 
 

@@ -332,6 +332,6 @@ def check_digest(digest: object) -> str:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted, not paths, and there may be many
+        return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []

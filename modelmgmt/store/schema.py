@@ -37,7 +37,8 @@ _M0001 = (
         pid INTEGER NOT NULL,
         process_start TEXT NOT NULL,      -- with host, boot_id and pid: tells whether the owner is still alive
         command TEXT NOT NULL,
-        lost_points INTEGER NOT NULL DEFAULT 0
+        lost_points INTEGER NOT NULL,
+        crc INTEGER NOT NULL              -- of the values before it: a flipped bit is named, never read as a value
     ) STRICT
     """,
     "CREATE INDEX runs_by_experiment ON runs(experiment, number)",
@@ -51,6 +52,7 @@ _M0001 = (
         value ANY,                        -- the value as SQLite sees it; lists and empty mappings as JSON text
         type TEXT NOT NULL CHECK (type IN ('null', 'bool', 'int', 'float', 'str', 'json')),
         path TEXT,                        -- JSON list of the parts of the key, only where a part itself has a dot
+        crc INTEGER NOT NULL,
         PRIMARY KEY (run, key)
     ) STRICT, WITHOUT ROWID
     """,
@@ -60,6 +62,7 @@ _M0001 = (
         run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
         key TEXT NOT NULL,
         value TEXT NOT NULL,
+        crc INTEGER NOT NULL,
         PRIMARY KEY (run, key)
     ) STRICT, WITHOUT ROWID
     """,
@@ -69,7 +72,8 @@ _M0001 = (
         id INTEGER PRIMARY KEY,
         run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
         written_at TEXT NOT NULL,
-        text TEXT NOT NULL
+        text TEXT NOT NULL,
+        crc INTEGER NOT NULL
     ) STRICT
     """,
     "CREATE INDEX notes_by_run ON notes(run)",
@@ -81,6 +85,7 @@ _M0001 = (
         digest TEXT NOT NULL,             -- SHA-256 of the object; of the tree for a folder
         size INTEGER NOT NULL,            -- bytes
         logged_at TEXT NOT NULL,
+        crc INTEGER NOT NULL,
         PRIMARY KEY (run, name)
     ) STRICT, WITHOUT ROWID
     """,
@@ -92,12 +97,13 @@ _M0001 = (
         count INTEGER NOT NULL,           -- points, NaN included
         nan_count INTEGER NOT NULL,       -- points that are NaN; min, max and mean leave them out
         first REAL, first_is_nan INTEGER NOT NULL, first_step INTEGER NOT NULL,
-        last REAL, last_is_nan INTEGER NOT NULL, last_step INTEGER NOT NULL,
         first_time INTEGER NOT NULL,      -- microseconds since 1970, UTC
+        last REAL, last_is_nan INTEGER NOT NULL, last_step INTEGER NOT NULL,
         last_time INTEGER NOT NULL,
         min REAL, min_step INTEGER,       -- NULL only when every point is NaN
         max REAL, max_step INTEGER,
         mean REAL,
+        crc INTEGER NOT NULL,
         PRIMARY KEY (run, key)
     ) STRICT, WITHOUT ROWID
     """,

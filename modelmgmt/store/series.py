@@ -10,9 +10,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,13 +21,13 @@ from modelmgmt.errors import CorruptDataError, StoreError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
-from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise, to_row
+from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.summary import COLUMNS, SUMMARY_ROW, Summary, from_row, summarise, to_row
 from modelmgmt.store.times import now_iso
 
 Key = tuple[str, str]
 
-_COLUMNS = ", ".join(COLUMNS)
-_PLACES = ", ".join("?" * (len(COLUMNS) + 2))
+_PLACES = ", ".join("?" * (len(COLUMNS) + 3))
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Snapshot:
 
     def summaries(self, run: str) -> dict[str, Summary]:
         """The summary of every series of a run, by key."""
-        rows = self.connection.execute(f"SELECT key, {_COLUMNS} FROM metrics WHERE run = ? ORDER BY key", (run,))
-        return {row[0]: from_row(row[1:]) for row in rows}
+        rows = self.connection.execute(f"SELECT {SUMMARY_ROW} FROM metrics WHERE run = ? ORDER BY key", (run,))
+        return {row[1]: _summary(row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +204,8 @@ def set_aside(path: Path) -> Path:
     folder = path.parent.parent / "set-aside"
     folder.mkdir(exist_ok=True)
     target = folder / path.name
-    try:
+    with suppress(FileNotFoundError):  # another process was faster
         path.rename(target)
-    except FileNotFoundError:
-        pass  # another process was faster
     return target
 
 
@@ -246,13 +245,22 @@ def _insert(connection: sqlite3.Connection, prepared: Iterable[_Prepared]) -> No
             "INSERT INTO chunks (run, key, count, data) VALUES (?, ?, ?, ?)",
             (part.run, part.key, part.count, part.data),
         )
-        row = connection.execute(f"SELECT {_COLUMNS} FROM metrics WHERE run = ? AND key = ?", (part.run, part.key))
-        before = row.fetchone()
-        summary = part.summary if before is None else from_row(before).merge(part.summary)
-        connection.execute(
-            f"INSERT OR REPLACE INTO metrics (run, key, {_COLUMNS}) VALUES ({_PLACES})",
-            (part.run, part.key, *to_row(summary)),
-        )
+        _add_to_summary(connection, "metrics", part.run, part.key, part.summary)
+
+
+def _add_to_summary(connection: sqlite3.Connection, table: str, run: str, key: str, summary: Summary) -> None:
+    """Merge into what `metrics` says, and write it to `table`."""
+    row = connection.execute(f"SELECT {SUMMARY_ROW} FROM main.metrics WHERE run = ? AND key = ?", (run, key)).fetchone()
+    if row is not None:
+        summary = _summary(row).merge(summary)
+    values = (run, key, *to_row(summary))
+    connection.execute(
+        f"INSERT OR REPLACE INTO {table} ({SUMMARY_ROW}) VALUES ({_PLACES})", (*values, row_crc("metrics", values))
+    )
+
+
+def _summary(row: tuple[Any, ...]) -> Summary:
+    return from_row(tuple(verified("metrics", row)[2:]))
 
 
 def _insert_known(connection: sqlite3.Connection, prepared: list[_Prepared]) -> int:
@@ -272,9 +280,7 @@ def _remember_fold(connection: sqlite3.Connection, segment_id: str, records: int
     connection.execute("INSERT OR REPLACE INTO folds VALUES (?, ?, ?)", (segment_id, records, now_iso()))
 
 
-def _read_tail(
-    connection: sqlite3.Connection, descriptor: int, path: Path, tails: dict[Key, list[Points]]
-) -> None:
+def _read_tail(connection: sqlite3.Connection, descriptor: int, path: Path, tails: dict[Key, list[Points]]) -> None:
     try:
         header = segment.read_header(descriptor, path.name)
     except CorruptDataError:
@@ -287,11 +293,7 @@ def _overlay(connection: sqlite3.Connection, tails: Mapping[Key, Points]) -> Non
     """Shadow the table `metrics` with a view that counts the tails in, for the length of this transaction."""
     connection.execute("CREATE TEMP TABLE live_metrics AS SELECT * FROM main.metrics LIMIT 0")
     for (run, key), points in tails.items():
-        row = connection.execute(f"SELECT {_COLUMNS} FROM main.metrics WHERE run = ? AND key = ?", (run, key)).fetchone()
-        summary = summarise(points) if row is None else from_row(row).merge(summarise(points))
-        connection.execute(
-            f"INSERT INTO live_metrics (run, key, {_COLUMNS}) VALUES ({_PLACES})", (run, key, *to_row(summary))
-        )
+        _add_to_summary(connection, "live_metrics", run, key, summarise(points))
     connection.execute("CREATE UNIQUE INDEX temp.live_by_series ON live_metrics (run, key)")
     connection.execute(
         "CREATE TEMP VIEW metrics AS SELECT * FROM main.metrics AS folded WHERE NOT EXISTS "

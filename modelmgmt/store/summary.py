@@ -39,8 +39,8 @@ class Summary:
         """The summary of both; where all else is equal, `later` arrived after this one."""
         first = self if (self.first_step, self.first_time) <= (later.first_step, later.first_time) else later
         last = later if (later.last_step, later.last_time) >= (self.last_step, self.last_time) else self
-        low = min(self, later, key=lambda part: (part.min != part.min, part.min, part.min_step))  # noqa: PLR0124 - NaN
-        high = min(self, later, key=lambda part: (part.max != part.max, -part.max, part.max_step))  # noqa: PLR0124 - NaN
+        low = min(self, later, key=lambda part: (part.min != part.min, part.min, part.min_step))
+        high = min(self, later, key=lambda part: (part.max != part.max, -part.max, part.max_step))
         return Summary(
             count=self.count + later.count,
             nan_count=self.nan_count + later.nan_count,
@@ -128,6 +128,12 @@ COLUMNS = (
     "last_time", "min", "min_step", "max", "max_step", "mean",
 )  # fmt: skip
 
+SUMMARY_ROW = f"run, key, {', '.join(COLUMNS)}, crc"
+"""What to select from `metrics` for a row that can be verified."""
+
+LAST = 2 + COLUMNS.index("last")
+"""The place of the last value in such a row."""
+
 _NUMBERS = tuple(field.name for field in fields(Summary))
 
 
@@ -138,8 +144,15 @@ def to_row(summary: Summary) -> tuple[float | int | None, ...]:
     values["last_is_nan"] = int(math.isnan(summary.last))
     if summary.count == summary.nan_count:
         values["min_step"] = values["max_step"] = None
-    row = (values[name] for name in COLUMNS)
-    return tuple(None if isinstance(value, float) and math.isnan(value) else value for value in row)
+    return tuple(_kept(values[name]) for name in COLUMNS)
+
+
+def _kept(value: Any) -> float | int | None:
+    """As SQLite gives it back: NaN is NULL, and a zero has no sign."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else value + 0.0
+    kept: int | None = value
+    return kept
 
 
 def from_row(row: tuple[Any, ...]) -> Summary:

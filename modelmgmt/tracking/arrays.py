@@ -28,7 +28,9 @@ def to_points(key: str, values: Any, steps: Any, times: Any, *, first_step: int)
 def _values(key: str, values: Any) -> NDArray[np.float64]:
     array = _array(values)
     if array.ndim != 1:
-        raise InvalidValueError(f"log_series({key!r}) takes one dimension, and the values have the shape {array.shape}.")
+        raise InvalidValueError(
+            f"log_series({key!r}) takes one dimension, and the values have the shape {array.shape}."
+        )
     if array.dtype.kind not in "buif":
         message = f"log_series({key!r}) takes real numbers, and the values are of the type {array.dtype}."
         raise InvalidTypeError(message)
@@ -69,4 +71,4 @@ def _array(values: Any) -> NDArray[Any]:
         values = values.to_numpy()
     elif not isinstance(values, np.ndarray) and not hasattr(values, "__array__"):
         values = list(values)
-    return np.asarray(values) if len(values) else np.empty(0, np.int64)
+    return np.asarray(values) if values else np.empty(0, np.int64)

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.store.names import check_path
+from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_iso
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
+
+COLUMNS = "run, name, kind, digest, size, logged_at, crc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +116,27 @@ def dict_bytes(content: object) -> bytes:
     try:
         return json.dumps(content, indent=2, ensure_ascii=False, default=_plain).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidTypeError(f"This can not be kept as JSON ({error}): use numbers, text, lists, mappings.") from error
+        raise InvalidTypeError(
+            f"This can not be kept as JSON ({error}): use numbers, text, lists, mappings."
+        ) from error
 
 
 def write(connection: sqlite3.Connection, run: str, kept: Kept) -> None:
     """Name an object as an artifact of the run; the same name again takes the new content."""
+    row = (run, kept.name, kept.kind, kept.digest, kept.size, now_iso())
     connection.execute(
-        "INSERT OR REPLACE INTO artifacts (run, name, kind, digest, size, logged_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (run, kept.name, kept.kind, kept.digest, kept.size, now_iso()),
+        f"INSERT OR REPLACE INTO artifacts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, row_crc("artifacts", row))
     )
 
 
 def read(kernel: Kernel, run: str) -> dict[str, Artifact]:
     """The artifacts of a run, by name."""
     with kernel.database.reading() as connection:
-        rows = connection.execute(
-            "SELECT name, kind, digest, size, logged_at FROM artifacts WHERE run = ? ORDER BY name", (run,)
-        ).fetchall()
+        rows = connection.execute(f"SELECT {COLUMNS} FROM artifacts WHERE run = ? ORDER BY name", (run,)).fetchall()
+    found = (verified("artifacts", row) for row in rows)
     return {
-        name: Artifact(kernel, name, kind, digest, size, from_iso(logged_at)) for name, kind, digest, size, logged_at in rows
+        name: Artifact(kernel, name, kind, digest, size, from_iso(logged_at))
+        for _, name, kind, digest, size, logged_at in found
     }
 
 

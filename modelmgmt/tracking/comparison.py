@@ -46,7 +46,9 @@ class Comparison:
         """The differences, one row each: section and key as the index, a column a run."""
         import pandas as pd
 
-        index = pd.MultiIndex.from_tuples([(row.section, row.key) for row in self.differences], names=["section", "key"])
+        index = pd.MultiIndex.from_tuples(
+            [(row.section, row.key) for row in self.differences], names=["section", "key"]
+        )
         return pd.DataFrame([row.values for row in self.differences], index=index, columns=list(self.ids), dtype=object)
 
     def to_dict(self) -> dict[str, Any]:

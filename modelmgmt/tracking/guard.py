@@ -74,7 +74,9 @@ class Guard:
     def report(self, run: str) -> None:
         """Say once, at the end, what was lost."""
         if self.lost_points or self.lost_writes:
-            message = f"The run {run} lost {self.lost_points} points and {self.lost_writes} other writes: see the warnings."
+            message = (
+                f"The run {run} lost {self.lost_points} points and {self.lost_writes} other writes: see the warnings."
+            )
             warnings.warn(message, stacklevel=4)
 
     def _meet(self, error: StoreError) -> None:

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.names import check_name
+from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_iso
 
 MAX_TAG_CHARS = 5_000
@@ -34,15 +34,17 @@ def checked_tags(tags: object) -> dict[str, str]:
 
 def write_tags(connection: sqlite3.Connection, run: str, tags: Mapping[str, str]) -> None:
     """Set tags; a tag that was there gets the new value."""
+    rows = [(run, key, value) for key, value in tags.items()]
     connection.executemany(
-        "INSERT OR REPLACE INTO tags (run, key, value) VALUES (?, ?, ?)",
-        [(run, key, value) for key, value in tags.items()],
+        "INSERT OR REPLACE INTO tags (run, key, value, crc) VALUES (?, ?, ?, ?)",
+        [(*row, row_crc("tags", row)) for row in rows],
     )
 
 
 def read_tags(connection: sqlite3.Connection, run: str) -> dict[str, str]:
     """The tags of a run, by key."""
-    return dict(connection.execute("SELECT key, value FROM tags WHERE run = ? ORDER BY key", (run,)))
+    rows = connection.execute("SELECT run, key, value, crc FROM tags WHERE run = ? ORDER BY key", (run,))
+    return {key: value for _, key, value in (verified("tags", row) for row in rows)}
 
 
 def remove_tag(connection: sqlite3.Connection, run: str, key: str) -> None:
@@ -59,13 +61,16 @@ def checked_note(text: object) -> str:
 
 def write_note(connection: sqlite3.Connection, run: str, text: str) -> None:
     """Add a note; earlier ones stay."""
-    connection.execute("INSERT INTO notes (run, written_at, text) VALUES (?, ?, ?)", (run, now_iso(), text))
+    row = (run, now_iso(), text)
+    connection.execute(
+        "INSERT INTO notes (run, written_at, text, crc) VALUES (?, ?, ?, ?)", (*row, row_crc("notes", row))
+    )
 
 
 def read_notes(connection: sqlite3.Connection, run: str) -> list[Note]:
     """The notes of a run, oldest first."""
-    rows = connection.execute("SELECT written_at, text FROM notes WHERE run = ? ORDER BY id", (run,))
-    return [Note(from_iso(written_at), text) for written_at, text in rows]
+    rows = connection.execute("SELECT run, written_at, text, crc FROM notes WHERE run = ? ORDER BY id", (run,))
+    return [Note(from_iso(written_at), text) for _, written_at, text in (verified("notes", row) for row in rows)]
 
 
 def _tag_text(key: object, value: object) -> str:

@@ -7,14 +7,16 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, ParamConflictError
 from modelmgmt.store.names import check_name
+from modelmgmt.store.rows import row_crc, verified
 
+COLUMNS = "run, key, value, type, path, crc"
 MAX_DEPTH = 64
 MAX_TEXT_CHARS = 100_000
 
@@ -91,25 +93,28 @@ def write(connection: sqlite3.Connection, run: str, rows: Iterable[Param], *, ov
     for row in rows:
         if not overwrite:
             _refuse_change(connection, run, row)
+        values = (run, row.key, row.value, row.type, row.path)
         connection.execute(
-            "INSERT OR REPLACE INTO params (run, key, value, type, path) VALUES (?, ?, ?, ?, ?)",
-            (run, row.key, row.value, row.type, row.path),
+            f"INSERT OR REPLACE INTO params ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", (*values, row_crc("params", values))
         )
 
 
 def read(connection: sqlite3.Connection, run: str) -> list[Param]:
     """The params of a run, by key."""
-    rows = connection.execute("SELECT key, value, type, path FROM params WHERE run = ? ORDER BY key", (run,))
-    return [Param(*row) for row in rows]
+    rows = connection.execute(f"SELECT {COLUMNS} FROM params WHERE run = ? ORDER BY key", (run,))
+    return [from_row(row) for row in rows]
+
+
+def from_row(row: Sequence[Any]) -> Param:
+    """The param of a row with `COLUMNS`. Raises CorruptDataError."""
+    return Param(*verified("params", row)[1:])
 
 
 def _refuse_change(connection: sqlite3.Connection, run: str, row: Param) -> None:
-    found = connection.execute(
-        "SELECT key, value, type, path FROM params WHERE run = ? AND key = ?", (run, row.key)
-    ).fetchone()
+    found = connection.execute(f"SELECT {COLUMNS} FROM params WHERE run = ? AND key = ?", (run, row.key)).fetchone()
     if found is None:
         return
-    before = Param(*found)
+    before = from_row(found)
     if (before.type, before.value) != (row.type, row.value):
         message = (
             f"The param {row.key!r} of run {run} is {before.decode()!r}, and {row.decode()!r} was logged: a param is what "
@@ -122,7 +127,9 @@ def _leaves(node: Mapping[Any, Any], parts: tuple[str, ...], above: tuple[int, .
     if id(node) in above:
         raise InvalidValueError(f"The params contain themselves at {'.'.join(parts)!r}: remove the cycle.")
     if len(above) >= MAX_DEPTH:
-        raise InvalidValueError(f"The params are nested more than {MAX_DEPTH} deep: flatten them, or log them as a dict.")
+        raise InvalidValueError(
+            f"The params are nested more than {MAX_DEPTH} deep: flatten them, or log them as a dict."
+        )
     for key, value in node.items():
         if not isinstance(key, (str, int, float, bool)):
             raise InvalidTypeError(f"A param's name is a str, and {key!r} is of type {type(key).__name__}.")

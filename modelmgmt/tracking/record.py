@@ -7,13 +7,15 @@ import os
 import shlex
 import sqlite3
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
 from modelmgmt.errors import AmbiguousError, InvalidTypeError, NotFoundError
 from modelmgmt.store.ids import new_id, new_name
 from modelmgmt.store.process import Process, current
+from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_us, to_iso
 
 MAX_ERROR_CHARS = 100_000
@@ -67,7 +69,14 @@ class RunRecord:
 
 
 COLUMNS = tuple(field.name for field in fields(RunRecord))
-SELECT = f"SELECT {', '.join(f'runs.{name}' for name in COLUMNS)} FROM runs"
+SELECT = f"SELECT {', '.join(f'runs.{name}' for name in (*COLUMNS, 'crc'))} FROM runs"
+_INSERT = f"INSERT INTO runs ({', '.join(COLUMNS)}, crc) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+_UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS)}, crc = ? WHERE id = ?"
+
+
+def from_row(row: Sequence[Any]) -> RunRecord:
+    """The record of a row that `SELECT` gave. Raises CorruptDataError."""
+    return RunRecord(*verified("runs", row))
 
 
 def insert(
@@ -103,29 +112,43 @@ def insert(
         command=_command(),
         lost_points=0,
     )
-    values = [getattr(record, column) for column in COLUMNS]
-    connection.execute(f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", values)
+    connection.execute(_INSERT, _row(record))
     return record
 
 
 def take_over(connection: sqlite3.Connection, run: str) -> None:
     """The run goes on, owned by this process."""
     owner = current()
-    connection.execute(
-        "UPDATE runs SET status = 'running', ended_at = NULL, error = NULL, host = ?, boot_id = ?, pid = ?, "
-        "process_start = ? WHERE id = ?",
-        (owner.host, owner.boot_id, owner.pid, owner.start, run),
+    _change(
+        connection,
+        run,
+        status="running",
+        ended_at=None,
+        error=None,
+        host=owner.host,
+        boot_id=owner.boot_id,
+        pid=owner.pid,
+        process_start=owner.start,
     )
 
 
-def end(
-    connection: sqlite3.Connection, run: str, status: str, *, ended_at: str, error: str | None = None, lost_points: int = 0
-) -> None:
+def end(connection: sqlite3.Connection, run: str, status: str, *, ended_at: str, error: str | None = None) -> None:
     """The run has ended."""
-    connection.execute(
-        "UPDATE runs SET status = ?, ended_at = ?, error = ?, lost_points = lost_points + ? WHERE id = ?",
-        (status, ended_at, error[-MAX_ERROR_CHARS:] if error else None, lost_points, run),
-    )
+    _change(connection, run, status=status, ended_at=ended_at, error=error[-MAX_ERROR_CHARS:] if error else None)
+
+
+def add_lost_points(connection: sqlite3.Connection, run: str, count: int) -> None:
+    """Points that could not be kept, to be seen by whoever looks at the run."""
+    _change(connection, run, lost_points=read(connection, run).lost_points + count)
+
+
+def _change(connection: sqlite3.Connection, run: str, **changes: Any) -> None:
+    connection.execute(_UPDATE, (*_row(replace(read(connection, run), **changes)), run))
+
+
+def _row(record: RunRecord) -> tuple[Any, ...]:
+    values = tuple(getattr(record, column) for column in COLUMNS)
+    return (*values, row_crc("runs", values))
 
 
 def read(connection: sqlite3.Connection, run: str) -> RunRecord:
@@ -133,7 +156,7 @@ def read(connection: sqlite3.Connection, run: str) -> RunRecord:
     row = connection.execute(f"{SELECT} WHERE id = ?", (run,)).fetchone()
     if row is None:
         raise NotFoundError(f"The store has no run with the id {run!r}.")
-    return RunRecord(*row)
+    return from_row(row)
 
 
 def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
@@ -148,7 +171,7 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
     ):
         rows = connection.execute(f"{SELECT} WHERE {condition} ORDER BY id DESC LIMIT 6", (value,)).fetchall()
         if len(rows) == 1:
-            return RunRecord(*rows[0])
+            return from_row(rows[0])
         if rows:
             found = ", ".join(f"{row[0]} ({row[1]}/{row[2]})" for row in rows[:5])
             raise AmbiguousError(f"Several runs answer to {reference!r}: {found}. Use the whole id.")
@@ -158,7 +181,7 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
 def running_without_process(connection: sqlite3.Connection) -> Mapping[str, RunRecord]:
     """Runs that still say running, whose process is gone."""
     rows = connection.execute(f"{SELECT} WHERE status = 'running'").fetchall()
-    return {record.id: record for record in (RunRecord(*row) for row in rows) if record.owner.is_gone()}
+    return {record.id: record for record in map(from_row, rows) if record.owner.is_gone()}
 
 
 def _starts(reference: str) -> str:

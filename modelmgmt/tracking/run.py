@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-BULK_POINTS = 1024  # from here on an array goes straight to a chunk: one transaction costs less than its journal records
+BULK_POINTS = (
+    1024  # from here on an array goes straight to a chunk: one transaction costs less than its journal records
+)
 
 
 class Run:
@@ -221,7 +223,7 @@ class Run:
         def sync() -> None:
             self.kernel.journal.flush()
             with self.kernel.database.writing(durable=True) as connection:
-                connection.execute("UPDATE runs SET lost_points = lost_points WHERE id = ?", (self.id,))
+                records.add_lost_points(connection, self.id, 0)  # a change, so that the commit reaches the disk
 
         self._writable().write(sync, can_wait=False)
 
@@ -437,12 +439,10 @@ class Run:
 
     def _end(self, status: str, error: str | None, lost_points: int) -> None:
         with self.kernel.database.writing(durable=True) as connection:
+            # Also with nothing lost: a commit without a change would not reach the disk, and carry the others with it.
+            records.add_lost_points(connection, self.id, lost_points)
             if self._owned:
-                records.end(connection, self.id, status, ended_at=now_iso(), error=error, lost_points=lost_points)
-            else:
-                connection.execute(
-                    "UPDATE runs SET lost_points = lost_points + ? WHERE id = ?", (lost_points, self.id)
-                )
+                records.end(connection, self.id, status, ended_at=now_iso(), error=error)
 
     def _cancel(self) -> None:
         self._guard = None
@@ -457,10 +457,7 @@ class Run:
 
     def _not_open(self) -> RunFinishedError:
         status = self.status
-        if status == "running":
-            reason = "is open for reading here"
-        else:
-            reason = f"has ended ({status})"
+        reason = "is open for reading here" if status == "running" else f"has ended ({status})"
         return RunFinishedError(f"The run {self.name} {reason}: go on with start_run(resume={self.id!r}).")
 
 

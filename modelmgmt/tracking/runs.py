@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.names import check_name
-from modelmgmt.tracking import lifecycle
+from modelmgmt.store.rows import verified
+from modelmgmt.store.summary import LAST, SUMMARY_ROW
+from modelmgmt.tracking import lifecycle, params
 from modelmgmt.tracking import record as records
-from modelmgmt.tracking.params import Param
 from modelmgmt.tracking.query import compile_filter, compile_order
 from modelmgmt.tracking.record import RunRecord
 from modelmgmt.tracking.run import Run
@@ -51,7 +52,7 @@ class Runs(Sequence[R], Generic[R]):
         sql = f"{records.SELECT} WHERE {condition.sql} ORDER BY {order.sql} LIMIT ?"
         values = [*condition.values, *order.values, -1 if limit is None else limit]
         with kernel.series.snapshot() as snapshot:
-            found = [RunRecord(*row) for row in snapshot.connection.execute(sql, values)]
+            found = [records.from_row(row) for row in snapshot.connection.execute(sql, values)]
         return cls(kernel, run_type, found)
 
     @property
@@ -93,31 +94,37 @@ class Runs(Sequence[R], Generic[R]):
         if isinstance(index, slice):
             return type(self)(self._kernel, self._run_type, self._found[index])
         if not hasattr(index, "__index__"):
-            raise InvalidTypeError(f"Runs are numbered from 0, and {index!r} was given: use store.run(id) for one by id.")
+            raise InvalidTypeError(
+                f"Runs are numbered from 0, and {index!r} was given: use store.run(id) for one by id."
+            )
         return self._run_type(self._kernel, self._found[index])
 
     def __iter__(self) -> Iterator[R]:
         return (self._run_type(self._kernel, record) for record in self._found)
 
 
-def read_params(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, Param]]:
+def read_params(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, params.Param]]:
     """(run, param) of many runs."""
     for batch in _batches(ids):
-        rows = connection.execute(f"SELECT run, key, value, type, path FROM params WHERE run IN ({_marks(batch)})", batch)
-        for run, *row in rows:
-            yield run, Param(*row)
+        for row in connection.execute(f"SELECT {params.COLUMNS} FROM params WHERE run IN ({_marks(batch)})", batch):
+            yield row[0], params.from_row(row)
 
 
 def read_last(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, str, float | None]]:
     """(run, key, last value or None for NaN) of many runs."""
     for batch in _batches(ids):
-        yield from connection.execute(f"SELECT run, key, last FROM metrics WHERE run IN ({_marks(batch)})", batch)
+        for row in connection.execute(f"SELECT {SUMMARY_ROW} FROM metrics WHERE run IN ({_marks(batch)})", batch):
+            run, key, *_ = verified("metrics", row)
+            yield run, key, row[LAST]
 
 
 def read_tags(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """(run, key, value) of many runs."""
     for batch in _batches(ids):
-        yield from connection.execute(f"SELECT run, key, value FROM tags WHERE run IN ({_marks(batch)})", batch)
+        rows = connection.execute(f"SELECT run, key, value, crc FROM tags WHERE run IN ({_marks(batch)})", batch)
+        for row in rows:
+            run, key, value = verified("tags", row)
+            yield run, key, value
 
 
 def _keys(connection: sqlite3.Connection, batch: Sequence[str]) -> Iterator[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
+    """A figure of (width, height) in inches, known to pyplot only where a user expects to find it there."""
     if _shows_pyplot():
         from matplotlib import pyplot as plt
 
@@ -26,6 +27,7 @@ def new_figure(size: tuple[float, float]) -> Figure:
 
 
 def detached_figure(size: tuple[float, float]) -> Figure:
+    """A figure of (width, height) in inches that pyplot never sees: nothing to close, no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -41,6 +43,7 @@ def _shows_pyplot() -> bool:
 
 
 def given_axes(ax: Any, count: int) -> list[Axes]:
+    """The caller's Axes as a list. Raises InvalidValueError unless there are `count`."""
     import numpy as np
 
     given = list(np.ravel(np.array(ax, dtype=object)))
@@ -50,6 +53,7 @@ def given_axes(ax: Any, count: int) -> list[Axes]:
 
 
 def as_array(axes: Sequence[Axes]) -> NDArray[np.object_]:
+    """An object array of shape (len(axes),)."""
     import numpy as np
 
     array = np.empty(len(axes), dtype=object)
@@ -58,6 +62,7 @@ def as_array(axes: Sequence[Axes]) -> NDArray[np.object_]:
 
 
 def figure_of(axes: Any) -> Figure:
+    """The figure that an Axes, or the first of several, is part of."""
     import numpy as np
 
     first = np.ravel(np.array(axes, dtype=object))[0]

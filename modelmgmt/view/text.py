@@ -1,4 +1,4 @@
-"""Values as text that is safe to show: numbers, durations, ages, and whatever people put into names, params and tags."""
+"""Values as text that is safe to show: numbers, durations, ages, and whatever names, params and tags hold."""
 
 from __future__ import annotations
 

@@ -1,0 +1,33 @@
+"""A checksum for every row of the record tables: SQLite would hand out a flipped bit as a value. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+from modelmgmt.errors import CorruptDataError
+
+CHECKSUM = "crc"
+"""The name of the column, the last of each record table."""
+
+
+def row_crc(table: str, values: Sequence[Any]) -> int:
+    """The CRC-32 of the table's name and the row's values as text, joined by the unit separator; NULL is a NUL.
+
+    >>> row_crc("tags", ("r1", "team", "a"))
+    4010629482
+    """
+    parts = [table, *("\0" if value is None else str(value) for value in values)]
+    return crc32("\x1f".join(parts).encode("utf-8", "surrogatepass"))
+
+
+def verified(table: str, row: Sequence[Any]) -> Sequence[Any]:
+    """The row without its last value, the checksum. Raises CorruptDataError when it does not fit."""
+    values = row[:-1]
+    if row_crc(table, values) != row[-1]:
+        raise CorruptDataError(
+            f"A row of the table {table} is damaged, it begins with {values[:2]!r}: run 'modelmgmt check', then restore a "
+            "backup."
+        )
+    return values
