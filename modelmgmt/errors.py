@@ -6,6 +6,8 @@
     |-- InvalidValueError     ValueError         the right type, an impossible value
     |-- ParamConflictError    ValueError         a param logged again with another value
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
+    |-- RunInUseError         RuntimeError       the run is still written, or others hang on it
+    |-- PinnedError           PermissionError    somebody said that this must be kept
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
     |-- NotFoundError         KeyError           no such run, series, artifact or object
     |-- AmbiguousError        NotFoundError      several things answer to the reference
@@ -48,6 +50,14 @@ class ParamConflictError(ModelmgmtError, ValueError):
 
 class RunFinishedError(ModelmgmtError, RuntimeError):
     """The run has ended; nothing more can be logged to it unless it is resumed."""
+
+
+class RunInUseError(ModelmgmtError, RuntimeError):
+    """The run is still being written, or other runs belong to it."""
+
+
+class PinnedError(ModelmgmtError, PermissionError):
+    """The run is pinned: somebody said why it must be kept."""
 
 
 class QuerySyntaxError(ModelmgmtError, ValueError):

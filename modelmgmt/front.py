@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from modelmgmt.errors import InvalidTypeError, RunFinishedError
-from modelmgmt.store.kernel import Kernel, default_path, open_kernel
-from modelmgmt.tracking import comparison, lifecycle, start
+from modelmgmt.errors import InvalidTypeError, NotFoundError, RunFinishedError
+from modelmgmt.store.kernel import DATABASE_NAME, Kernel, default_path, open_kernel
+from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.disabled import DisabledRun, is_disabled
 from modelmgmt.tracking.guard import OnError
@@ -23,7 +24,11 @@ from modelmgmt.tracking.runs import Runs as FoundRuns
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
+    from modelmgmt.tracking.deletion import Deletion
+    from modelmgmt.tracking.merging import Merged
+    from modelmgmt.view.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,14 +69,20 @@ class Runs(FoundRuns[Run]):
     """The runs that a query found, in its order; shows itself as a table."""
 
     def __repr__(self) -> str:
-        from modelmgmt.view.tables import as_text, runs_table
+        from modelmgmt.view.tables import as_text
 
-        return as_text(runs_table(self.to_frame()))
+        return as_text(self._table())
 
     def _repr_html_(self) -> str:
-        from modelmgmt.view.tables import as_html, runs_table
+        from modelmgmt.view.tables import as_html
 
-        return as_html(runs_table(self.to_frame()))
+        return as_html(self._table())
+
+    def _table(self) -> Table:
+        from modelmgmt.view.tables import SHOWN_ROWS, runs_table
+
+        # Only what is shown is read: there may be many thousands.
+        return runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
 
 
 class Store:
@@ -124,6 +135,9 @@ class Store:
         run.restart_with(lambda: start.start(self.kernel, Run, **options))
         return run
 
+    def _find(self, run: TrackedRun | str) -> Run:
+        return self.run(run.id if isinstance(run, TrackedRun) else run)
+
     def run(self, reference: str) -> Run:
         """One run to read, by id, name or a part of the id. Raises NotFoundError, AmbiguousError."""
         with self.kernel.database.reading() as connection:
@@ -151,6 +165,47 @@ class Store:
         """What differs between two or more runs. Raises NotFoundError, InvalidValueError for fewer than two."""
         found = comparison.compare([run if isinstance(run, TrackedRun) else self.run(run) for run in runs])
         return Comparison(found.ids, found.names, found.rows)
+
+    def pin(self, run: TrackedRun | str, reason: str) -> None:
+        """Keep a run from being deleted, and say why. Survives a power cut on return."""
+        found = self._find(run)
+        with self.kernel.database.writing(durable=True) as connection:
+            pins.pin(connection, found.id, labels.checked_note(reason))
+
+    def unpin(self, run: TrackedRun | str, reason: str = "") -> None:
+        """Let a run be deleted again. Survives a power cut on return."""
+        found = self._find(run)
+        with self.kernel.database.writing(durable=True) as connection:
+            pins.unpin(connection, found.id, labels.checked_note(reason))
+
+    def delete(self, run: TrackedRun | str, *, children: bool = False, reason: str = "") -> Deletion:
+        """Delete a run for real: rows, points, objects that nothing else names, free pages, write-ahead log.
+
+        An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError.
+        """
+        from modelmgmt.tracking.deletion import delete
+
+        return delete(self.kernel, self._find(run).id, children=children, reason=labels.checked_note(reason))
+
+    def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> Collected:
+        """Remove objects that nothing names and nobody has written for `grace_s` seconds. Safe beside writers."""
+        from modelmgmt.store.collect import collect
+
+        return collect(self.kernel, grace_s=grace_s, dry_run=dry_run)
+
+    def backup(self, path: str | Path) -> Path:
+        """Copy the store, which may be in use, to a new folder: a store of its own, as of now. Survives a power cut."""
+        from modelmgmt.store.backup import backup
+
+        return backup(self.kernel, Path(path).expanduser())
+
+    def merge(self, other: Store | str | Path) -> Merged:
+        """Take in every run of another store, by content: again and in any order gives the same. See `Merged`."""
+        from modelmgmt.tracking.merging import merge
+
+        if not isinstance(other, Store):
+            other = existing_store(other)
+        return merge(self.kernel, other.kernel)
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
@@ -180,6 +235,15 @@ class Store:
 
     def __repr__(self) -> str:
         return f"<Store {self.path}>"
+
+
+def existing_store(path: str | Path) -> Store:
+    """The store that is at `path`: looking never makes one. Raises NotFoundError."""
+    where = Path(path).expanduser()
+    if not (where / DATABASE_NAME).is_file():
+        message = f"There is no store at {where}: log a run first, try 'modelmgmt demo', or name another folder."
+        raise NotFoundError(message)
+    return Store(where)
 
 
 @overload

@@ -87,8 +87,8 @@ def _train(store: Store, name: str, params: dict[str, Any], group: str, advance:
 
     train, test, frame = _data(name)
     classes = np.unique(train[1])
-    options = {"params": {**params, "epochs": EPOCHS, "seed": 0}, "tags": {"data": name}, "group": group}
-    with store.start_run(f"demo/{name}", **options) as run:
+    settings = {**params, "epochs": EPOCHS, "seed": 0}
+    with store.start_run(f"demo/{name}", params=settings, tags={"data": name}, group=group) as run:
         run.log_table(frame, "data")
         model = _model(params)
         for epoch in range(EPOCHS):

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from modelmgmt.errors import NotFoundError
-from modelmgmt.front import Store
-from modelmgmt.store.kernel import DATABASE_NAME, default_path
+from modelmgmt.front import Store, existing_store
+from modelmgmt.store.kernel import default_path
 from modelmgmt.view.tables import Table, as_rich
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,11 +35,7 @@ def json_option(function: F) -> F:
 
 def open_store(path: Path | None) -> Store:
     """The store that is there: looking never makes one. Raises NotFoundError."""
-    where = path if path is not None else default_path()
-    if not (where / DATABASE_NAME).is_file():
-        message = f"There is no store at {where}: log a run first, try 'modelmgmt demo', or name another with --store."
-        raise NotFoundError(message)
-    return Store(where)
+    return existing_store(path if path is not None else default_path())
 
 
 def print_json(content: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,17 +62,18 @@ def _whole(run: Run) -> dict[str, Any]:
 
 
 def _print_metric(run: Run, metric: str, *, as_json: bool) -> None:
-    frame = run.series(metric).to_frame()
+    series = run.series(metric)
     if as_json:
-        rows = zip(frame["step"].tolist(), frame["value"].tolist(), frame["time"].tolist(), strict=True)
+        times = [f"{time}Z" for time in series.times]
+        rows = zip(series.steps.tolist(), series.points.values.tolist(), times, strict=True)
         print_json([{"step": step, "value": value, "time": time} for step, value, time in rows])
     else:
-        click.echo(frame.to_string(index=False))
+        click.echo(series.to_frame().to_string(index=False))
 
 
 def _write_artifact(run: Run, name: str, output: Path | None) -> None:
     kept = run.artifact(name)
     if output is None:
-        click.get_binary_stream("stdout").write(kept.read_bytes())
+        sys.stdout.buffer.write(kept.read_bytes())
     else:
         click.echo(kept.save(output))

@@ -14,7 +14,7 @@ from pathlib import Path
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 60.0
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -59,6 +59,17 @@ class Database:
                     _begin_immediate(connection)
                     yield connection
                     connection.execute("COMMIT")
+            finally:
+                self._give_back(connection)
+
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """A connection outside any transaction, for VACUUM and checkpoints. Raises StoreWriteError."""
+        with self._write_lock:
+            connection = self._borrow()
+            try:
+                with translated(self.path):
+                    yield connection
             finally:
                 self._give_back(connection)
 

@@ -35,6 +35,11 @@ def current() -> Process:
     return _describe(pid)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process with that number runs on this host."""
+    return _start_of(pid) is not None
+
+
 @functools.lru_cache(maxsize=1)
 def _describe(pid: int) -> Process:
     # Cached by pid, so that the child of a fork describes itself anew.

@@ -193,6 +193,12 @@ def _valid(data: bytes, records: NDArray[np.void], salt: int) -> NDArray[np.bool
     return is_sound
 
 
+def read_names(descriptor: int, salt: int) -> dict[int, tuple[str, str]]:
+    """Stream -> (run, key), of the whole segment."""
+    size = os.fstat(descriptor).st_size
+    return _definitions(descriptor, salt, (size - HEADER_BYTES) // RECORD_BYTES)
+
+
 def _definitions(descriptor: int, salt: int, stop: int) -> dict[int, tuple[str, str]]:
     """Stream -> (run, key), from the definitions before record `stop`. They may be far before the points."""
     import numpy as np

@@ -182,6 +182,19 @@ class Series:
                 damaged.append(path)
         return damaged
 
+    def bring(self, source: sqlite3.Connection, target: sqlite3.Connection, run: str) -> int:
+        """Copy the chunks of a run that `target` does not have, verified; returns how many. Within its transaction."""
+        # A chunk's own head (magic, checksum, count) tells it from the others of its series.
+        select = "SELECT key, substr(data, 1, 12) FROM chunks WHERE run = ?"
+        here = set(target.execute(select, (run,)))
+        count = 0
+        for key, data in source.execute("SELECT key, data FROM chunks WHERE run = ? ORDER BY id", (run,)):
+            if (key, data[:12]) not in here:
+                points = decode(identity(run, key), data)
+                _insert(target, [_Prepared(run, key, len(points.steps), data, summarise(points))])
+                count += 1
+        return count
+
     def _journals(self) -> list[Path]:
         try:
             names = os.listdir(self._folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
 import sqlite3
@@ -13,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from modelmgmt.errors import AmbiguousError, InvalidTypeError, NotFoundError
+from modelmgmt.store.events import user
 from modelmgmt.store.ids import new_id, new_name
 from modelmgmt.store.process import Process, current
 from modelmgmt.store.rows import row_crc, verified
@@ -104,7 +104,7 @@ def insert(
         parent=parent,
         group_name=group,
         error=None,
-        user=_user(),
+        user=user(),
         host=owner.host,
         boot_id=owner.boot_id,
         pid=owner.pid,
@@ -112,8 +112,18 @@ def insert(
         command=_command(),
         lost_points=0,
     )
-    connection.execute(_INSERT, _row(record))
+    write(connection, record)
     return record
+
+
+def write(connection: sqlite3.Connection, record: RunRecord) -> None:
+    """A row that is not there yet."""
+    connection.execute(_INSERT, _row(record))
+
+
+def overwrite(connection: sqlite3.Connection, record: RunRecord) -> None:
+    """The row, as another store has it."""
+    connection.execute(_UPDATE, (*_row(record), record.id))
 
 
 def take_over(connection: sqlite3.Connection, run: str) -> None:
@@ -187,13 +197,6 @@ def running_without_process(connection: sqlite3.Connection) -> Mapping[str, RunR
 def _starts(reference: str) -> str:
     escaped = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return (escaped or "\\") + "%"
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return None  # a container may run under a number that has no name
 
 
 def _command() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from modelmgmt.view.tables import Column, Table, clean, comparison_table, format_duration, format_value
+from modelmgmt.view.tables import Column, Table, comparison_table
+from modelmgmt.view.text import clean, format_duration, format_value
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.comparison import Comparison

@@ -1,0 +1,82 @@
+"""A copy of a store that is in use: the copy is a store of its own, as of one moment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import InvalidValueError
+from modelmgmt.store import segment
+from modelmgmt.store.collect import expanded, named
+from modelmgmt.store.database import translated
+from modelmgmt.store.disk import our_disk, sync_file, sync_folder
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+def backup(kernel: Kernel, target: Path) -> Path:
+    """Copy the store to `target`, a new or empty folder, while others may write. Survives a power cut on return.
+
+    The order makes the copy whole without stopping anybody: journals first, so that what is folded meanwhile is in the
+    tables that are copied after them; tables second; objects last, since an object is there before the row that names
+    it. Raises InvalidValueError when `target` has something in it, StoreWriteError when its disk refuses, and
+    CorruptDataError for an object that is damaged: a copy of damage would hide it.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InvalidValueError(f"{target} is there already and not an empty folder: choose another for the backup.")
+    with our_disk("write the backup to", target):
+        (target / "journal").mkdir(parents=True, exist_ok=True)
+        (target / ".gitignore").write_text("*\n", "ascii")
+        _copy_journals(kernel.path / "journal", target / "journal")
+        _copy_tables(kernel, target / "store.db")
+        _copy_objects(kernel, target)
+        for folder in (target / "journal", target, target.parent):
+            sync_folder(folder)
+    return target
+
+
+def _copy_journals(source: Path, target: Path) -> None:
+    for name in sorted(os.listdir(source)):
+        if name.endswith(segment.SUFFIX):
+            try:
+                shutil.copyfile(source / name, target / name)
+            except FileNotFoundError:
+                continue  # folded and removed meanwhile: the tables have it
+            _sync(target / name)
+
+
+def _copy_tables(kernel: Kernel, target: Path) -> None:
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        with kernel.database.reading() as connection, translated(target):
+            connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
+            connection.backup(copy)
+    finally:
+        copy.close()
+    _sync(target)
+
+
+def _copy_objects(kernel: Kernel, target: Path) -> None:
+    from modelmgmt.store.database import Database
+    from modelmgmt.store.objects import Objects
+
+    copied = Database(target / "store.db")
+    try:
+        with copied.reading() as connection:
+            digests = expanded(kernel, named(connection))
+    finally:
+        copied.close()
+    objects, pending = Objects(target), set[Path]()
+    for digest in sorted(digests):
+        with kernel.objects.open(digest) as reader:
+            objects.put_stream(reader, pending=pending)
+    objects.sync(pending)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        sync_file(file.fileno())

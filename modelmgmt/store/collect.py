@@ -1,0 +1,166 @@
+"""Garbage: objects that no row names. Found by what the tables name, removed so that a writer at work loses nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import CorruptDataError
+from modelmgmt.store.process import is_alive
+from modelmgmt.store.trees import FORMAT, Tree
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+GRACE_S = 3600.0
+_TREE_PROBE_BYTES = 1 << 12
+_ASIDE = "gc-"
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection removed, or would remove."""
+
+    digests: tuple[str, ...]
+    bytes: int
+    temporary_files: int
+
+
+def collect(
+    kernel: Kernel, *, grace_s: float = GRACE_S, dry_run: bool = False, among: Collection[str] | None = None
+) -> Collected:
+    """Remove objects that no row names, directly or through a tree, and that nobody has put for `grace_s` seconds.
+
+    Safe beside writers: an object that is put again meanwhile is kept. `among` looks at these digests only. Also removes
+    temporary files of writes that were killed, when they are older than `grace_s`.
+    """
+    restore_interrupted(kernel)
+    cutoff = time.time() - grace_s
+    live = _live(kernel)
+    candidates = kernel.objects.digests() if among is None else (d for d in among if kernel.objects.has(d))
+    garbage = [digest for digest in candidates if digest not in live and _modified(kernel, digest) <= cutoff]
+    sizes = {digest: kernel.objects.size(digest) for digest in garbage}
+    temporary = [] if among is not None else _stale_files(kernel.path / "tmp", cutoff)
+    if dry_run:
+        return Collected(tuple(garbage), sum(sizes.values()), len(temporary))
+    removed = _remove(kernel, garbage, cutoff)
+    for path in temporary:
+        path.unlink(missing_ok=True)
+    return Collected(tuple(removed), sum(sizes[digest] for digest in removed), len(temporary))
+
+
+def restore_interrupted(kernel: Kernel) -> None:
+    """Put back what a collection that was killed had moved aside: it had not looked again yet."""
+    folder = kernel.path / "tmp"
+    for name in os.listdir(folder) if folder.is_dir() else ():
+        if name.startswith(_ASIDE):
+            _, pid, digest = name.split("-")
+            if not is_alive(int(pid)):
+                _put_back(folder / name, kernel.objects.path(digest))
+
+
+def named(connection: sqlite3.Connection) -> set[str]:
+    """Every digest that a row names: each column called digest, or ending in _digest, of every table."""
+    digests: set[str] = set()
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for (table,) in tables:
+        for _, column, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
+            if column == "digest" or column.endswith("_digest"):
+                rows = connection.execute(f'SELECT DISTINCT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL')
+                digests.update(digest for (digest,) in rows)
+    return digests
+
+
+def expanded(kernel: Kernel, digests: Collection[str]) -> set[str]:
+    """The digests, and those that trees among them name. Raises CorruptDataError when a tree can not be read."""
+    found = set(digests)
+    for digest in digests:
+        found.update(_children(kernel, digest))
+    return found
+
+
+def _live(kernel: Kernel) -> set[str]:
+    with kernel.database.reading() as connection:
+        return expanded(kernel, named(connection))
+
+
+def _children(kernel: Kernel, digest: str) -> Iterator[str]:
+    """What a tree names; nothing for any other object. A damaged tree stops the collection: better keep too much."""
+    prefix = b'{"'
+    if not kernel.objects.has(digest):
+        return
+    with kernel.objects.path(digest).open("rb") as file:
+        start = file.read(_TREE_PROBE_BYTES)
+        if not start.startswith(prefix):
+            return
+        file.seek(-min(_TREE_PROBE_BYTES, kernel.objects.size(digest)), os.SEEK_END)
+        end = file.read()
+    if FORMAT.encode() not in start and FORMAT.encode() not in end:
+        return
+    try:
+        tree = Tree.decode(kernel.objects.get(digest))
+    except CorruptDataError:
+        if kernel.objects.verify(digest):
+            return  # sound bytes that only look like a tree
+        raise
+    for entry in tree.values():
+        yield entry.digest
+
+
+def _modified(kernel: Kernel, digest: str) -> float:
+    try:
+        return kernel.objects.path(digest).stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+def _remove(kernel: Kernel, garbage: Collection[str], cutoff: float) -> list[str]:
+    """Move aside, look again, then remove: a put before the move has made an object recent, one after it writes it anew.
+
+    A row may have come meanwhile, and what it names may be a tree that was moved: looking again goes on until nothing
+    more is put back.
+    """
+    moved = {digest: aside for digest in garbage if (aside := _move_aside(kernel, digest)) is not None}
+    while True:
+        live = _live(kernel)
+        back = [digest for digest, aside in moved.items() if digest in live or aside.stat().st_mtime > cutoff]
+        if not back:
+            break
+        for digest in back:
+            _put_back(moved.pop(digest), kernel.objects.path(digest))
+    for aside in moved.values():
+        aside.unlink()
+    return list(moved)
+
+
+def _move_aside(kernel: Kernel, digest: str) -> Path | None:
+    aside = kernel.path / "tmp" / f"{_ASIDE}{os.getpid()}-{digest}"
+    aside.parent.mkdir(exist_ok=True)
+    try:
+        kernel.objects.path(digest).rename(aside)
+    except FileNotFoundError:
+        return None
+    return aside
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    with suppress(FileExistsError, FileNotFoundError):  # somebody has put it again, or was faster to put it back
+        os.link(aside, path)
+    aside.unlink(missing_ok=True)
+
+
+def _stale_files(folder: Path, cutoff: float) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = []
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):
+            if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime <= cutoff:
+                found.append(Path(entry.path))
+    return found

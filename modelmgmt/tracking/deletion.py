@@ -1,0 +1,123 @@
+"""Deleting a run, for real: rows, points, objects, free pages, write-ahead log. A tombstone event remains."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import RunInUseError, StoreWriteError
+from modelmgmt.store import events, segment
+from modelmgmt.store.collect import collect, expanded
+from modelmgmt.tracking import lifecycle, pins
+from modelmgmt.tracking import record as records
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+TOMBSTONE = "run.deleted"
+_CHECKPOINT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What was deleted, and where copies may still be that this store made earlier."""
+
+    runs: tuple[str, ...]
+    objects: tuple[str, ...]
+    bytes: int
+    leftovers: tuple[Path, ...]
+    """Copies from before an upgrade, and damaged files that were set aside: look at them, and remove them yourself."""
+
+
+def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = "") -> Deletion:
+    """Delete a run; with `children`, the runs below it as well. On return nothing of it is in the store's files.
+
+    Objects that other runs share stay. Raises PinnedError, RunInUseError for a run that is still written or has
+    children, NotFoundError, StoreWriteError when the disk refuses or another process keeps reading: the rows are gone
+    then, and calling it again for any run cleans what is left.
+    """
+    kernel.retire()
+    kernel.series.recover()
+    with kernel.database.writing(durable=True) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        runs = _family(connection, records.read(connection, run), children=children)
+        for record in runs:
+            _refuse(kernel, connection, record)
+        digests = _digests(connection, [record.id for record in runs])
+        for record in reversed(runs):
+            connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
+            events.append(connection, TOMBSTONE, record.id, {"reason": reason})
+    freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
+    _scrub(kernel)
+    return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel.path))
+
+
+def deleted_runs(connection: sqlite3.Connection) -> set[str]:
+    """The ids of runs that were deleted here."""
+    return {run for (run,) in connection.execute("SELECT subject FROM events WHERE kind = ?", (TOMBSTONE,))}
+
+
+def _family(connection: sqlite3.Connection, record: records.RunRecord, *, children: bool) -> list[records.RunRecord]:
+    """The run and all below it, parents first."""
+    family = [record]
+    for member in family:
+        rows = connection.execute(f"{records.SELECT} WHERE parent = ?", (member.id,)).fetchall()
+        family.extend(records.from_row(row) for row in rows)
+    if len(family) > 1 and not children:
+        message = f"The run {record.name} has {len(family) - 1} runs below it: delete them too with children=True."
+        raise RunInUseError(message)
+    return family
+
+
+def _refuse(kernel: Kernel, connection: sqlite3.Connection, record: records.RunRecord) -> None:
+    pins.refuse_pinned(connection, record.id)
+    if lifecycle.find_open(record.id) is not None or record.true_status == "running":
+        message = f"The run {record.name} is still running (process {record.pid} on {record.host}): finish it first."
+        raise RunInUseError(message)
+    for name in os.listdir(kernel.path / "journal"):
+        if name.endswith(segment.SUFFIX) and record.id in _runs_of(kernel.path / "journal" / name):
+            raise RunInUseError(
+                f"The run {record.name} is still being logged to (journal {name}): end that process first."
+            )
+
+
+def _runs_of(journal: Path) -> set[str]:
+    try:
+        descriptor = os.open(journal, os.O_RDONLY)
+    except FileNotFoundError:
+        return set()
+    try:
+        header = segment.read_header(descriptor, journal.name)
+        return {run for run, _ in segment.read_names(descriptor, header.salt).values()}
+    finally:
+        os.close(descriptor)
+
+
+def _digests(connection: sqlite3.Connection, runs: Collection[str]) -> set[str]:
+    rows = [connection.execute("SELECT digest FROM artifacts WHERE run = ?", (run,)).fetchall() for run in runs]
+    return {digest for found in rows for (digest,) in found}
+
+
+def _scrub(kernel: Kernel) -> None:
+    """Write the database anew without its free pages, and empty the write-ahead log."""
+    deadline = time.monotonic() + _CHECKPOINT_TIMEOUT_S
+    with kernel.database.alone() as connection:
+        connection.execute("VACUUM")
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                message = (
+                    f"The run is deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
+                    "are still in the write-ahead log: end that process, then delete again or run 'modelmgmt gc'."
+                )
+                raise StoreWriteError(message)
+            time.sleep(0.05)
+
+
+def _leftovers(root: Path) -> tuple[Path, ...]:
+    folders = (root / "backups", root / "set-aside")
+    return tuple(sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir()))

@@ -1,0 +1,127 @@
+"""Bringing the runs of another store into this one: by content, in any order, any number of times."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.store import events
+from modelmgmt.store.collect import expanded
+from modelmgmt.store.rows import verified
+from modelmgmt.tracking import artifacts, params
+from modelmgmt.tracking import record as records
+from modelmgmt.tracking.deletion import deleted_runs
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What came in: nothing at all when the same store is merged again."""
+
+    runs: tuple[str, ...]
+    """New here."""
+    updated: tuple[str, ...]
+    """Were here, and got something more."""
+    chunks: int
+    objects: int
+
+
+def merge(into: Kernel, other: Kernel) -> Merged:
+    """Take every run of `other` that is not here, and what is new of those that are. Survives a power cut on return.
+
+    Runs are the same when their ids are. Of two values for one thing (a param, a tag, the end of a run) the same one is
+    taken whichever store is merged into which: the later one where a time says so, else the one with the higher
+    checksum. A run that was deleted in either store does not come back. Points that a live process of `other` still has
+    in its journal come with the next merge.
+    """
+    other.fold()
+    with other.database.reading() as source:
+        gone = deleted_runs(source)
+        with into.database.reading() as target:
+            gone |= deleted_runs(target)
+        found = [records.from_row(row) for row in source.execute(f"{records.SELECT} ORDER BY runs.id")]
+        wanted = [record for record in found if record.id not in gone]
+        objects = _bring_objects(into, other, source, [record.id for record in wanted])
+        new, updated, chunks = [], [], 0
+        for record in wanted:
+            with into.database.writing() as target:
+                is_new, changes, count = _bring_run(into, source, target, record)
+            chunks += count
+            if is_new:
+                new.append(record.id)
+            elif changes or count:
+                updated.append(record.id)
+    if new or updated or objects:
+        with into.database.writing(durable=True) as target:
+            detail = {"runs": len(new), "updated": len(updated), "head": events.head_of(other)}
+            events.append(target, "store.merged", str(other.path), detail)
+    return Merged(tuple(new), tuple(updated), chunks, objects)
+
+
+def _bring_objects(into: Kernel, other: Kernel, source: sqlite3.Connection, runs: Sequence[str]) -> int:
+    digests: set[str] = set()
+    for run in runs:
+        digests.update(digest for (digest,) in source.execute("SELECT digest FROM artifacts WHERE run = ?", (run,)))
+    count, pending = 0, set[Path]()
+    for digest in sorted(expanded(other, digests)):
+        if into.objects.freshen(digest) is None:
+            with other.objects.open(digest) as reader:
+                into.objects.put_stream(reader, pending=pending)
+            count += 1
+    into.objects.sync(pending)
+    return count
+
+
+def _bring_run(
+    into: Kernel, source: sqlite3.Connection, target: sqlite3.Connection, record: records.RunRecord
+) -> tuple[bool, int, int]:
+    """(whether it is new, how many rows came, how many chunks came)"""
+    here = target.execute(f"{records.SELECT} WHERE id = ?", (record.id,)).fetchone()
+    changes = 0
+    if here is None:
+        records.write(target, record)
+    elif _later(record, records.from_row(here)) is record:
+        records.overwrite(target, record)
+        changes += record != records.from_row(here)
+    changes += _bring_rows(source, target, "params", params.COLUMNS, record.id, by=(1,), order=())
+    changes += _bring_rows(source, target, "tags", "run, key, value, crc", record.id, by=(1,), order=())
+    changes += _bring_rows(source, target, "notes", "run, written_at, text, crc", record.id, by=(1, 2), order=())
+    changes += _bring_rows(source, target, "artifacts", artifacts.COLUMNS, record.id, by=(1,), order=(5,))
+    return here is None, changes, into.series.bring(source, target, record.id)
+
+
+def _later(a: records.RunRecord, b: records.RunRecord) -> records.RunRecord:
+    """The run as it went on longer; the same answer whichever way they are asked."""
+    return max(a, b, key=lambda record: (record.ended_at or "", record.lost_points, repr(record)))
+
+
+def _bring_rows(
+    source: sqlite3.Connection,
+    target: sqlite3.Connection,
+    table: str,
+    columns: str,
+    run: str,
+    *,
+    by: tuple[int, ...],
+    order: tuple[int, ...],
+) -> int:
+    """Rows that are not here, or that win over the one here. `by` are the places of the row's own key."""
+
+    def rank(row: Sequence[Any]) -> tuple[Any, ...]:
+        return (*(row[place] for place in order), row[-1])
+
+    select = f"SELECT {columns} FROM {table} WHERE run = ?"
+    here = {tuple(row[place] for place in by): row for row in target.execute(select, (run,))}
+    count = 0
+    for row in source.execute(select, (run,)).fetchall():
+        verified(table, row)
+        known = here.get(tuple(row[place] for place in by))
+        if known is None or rank(row) > rank(known):
+            target.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+            count += 1
+    return count
