@@ -76,9 +76,8 @@ def head_of(kernel: Kernel) -> list[Any]:
 
 def verify(connection: sqlite3.Connection) -> str | None:
     """None for a sound chain, else a sentence about the first event that is changed, missing or out of order."""
-    number, previous = 0, FIRST
-    for event in read(connection):
-        number += 1
+    previous = FIRST
+    for number, event in enumerate(read(connection), start=1):
         if event.id != number:
             return f"Event {number} is missing: the next one there is {event.id}."
         if event.previous != previous:

@@ -67,14 +67,14 @@ def db() -> Iterator[sqlite3.Connection]:
     for key, (experiment, name, number, status, started, ended, *optional) in RUNS.items():
         parent, group, error, user = (None if value == "." else value for value in optional)
         connection.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'h', 'b', 1, 's', 'python train.py', 0)",
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'h', 'b', 1, 's', 'python train.py', 0, 0)",
             (key, experiment, name, number, status, started, ended, parent, group, error, user),
         )
-    connection.executemany("INSERT INTO params (run, key, value, type) VALUES (?, ?, ?, ?)", PARAMS)
-    connection.executemany("INSERT INTO tags VALUES (?, ?, ?)", TAGS)
+    connection.executemany("INSERT INTO params (run, key, value, type, crc) VALUES (?, ?, ?, ?, 0)", PARAMS)
+    connection.executemany("INSERT INTO tags VALUES (?, ?, ?, 0)", TAGS)
     for run, key, count, first, last, low, high, mean in METRICS:
         connection.execute(
-            "INSERT INTO metrics VALUES (?, ?, ?, 0, ?, ?, 0, ?, ?, 0, 0, 0, ?, 0, ?, 0, ?)",
+            "INSERT INTO metrics VALUES (?, ?, ?, 0, ?, ?, 0, 0, ?, ?, 0, 0, ?, 0, ?, 0, ?, 0)",
             (run, key, count, first, first is None, last, last is None, low, high, mean),
         )
     yield connection
@@ -392,7 +392,7 @@ def test_a_comparison_is_a_search_by_primary_key(db: sqlite3.Connection) -> None
 
 def test_a_view_may_stand_in_for_metrics(db: sqlite3.Connection) -> None:
     db.execute("CREATE TEMP VIEW metrics AS SELECT * FROM main.metrics WHERE run <> 'a' UNION ALL "
-               "SELECT 'a', 'live', 1, 0, 2.0, 0, 0, 2.0, 0, 0, 0, 0, 2.0, 0, 2.0, 0, 2.0")  # fmt: skip
+               "SELECT 'a', 'live', 1, 0, 2.0, 0, 0, 0, 2.0, 0, 0, 0, 2.0, 0, 2.0, 0, 2.0, 0")  # fmt: skip
     try:
         assert found(db, "metrics.live = 2 or metrics.min = 8") == "ac"
         assert found(db, "metrics.live = params.n or metrics.acc.first > params.lr") == "b"

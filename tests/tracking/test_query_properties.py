@@ -89,18 +89,18 @@ def written(made) -> sqlite3.Connection:
         facts, key = run["run"], run["run"]["id"]
         db.execute(
             "INSERT INTO runs (id, experiment, name, number, status, started_at, ended_at, group_name, error, host, "
-            "boot_id, pid, process_start, command) VALUES (?, 'e', ?, ?, 'running', ?, ?, ?, ?, 'h', '', 1, '', 'c')",
+            "boot_id, pid, process_start, command, lost_points, crc) VALUES (?, 'e', ?, ?, 'running', ?, ?, ?, ?, 'h', '', 1, '', 'c', 0, 0)",
             [key, *(facts[name] for name in ("name", "number", "started_at", "ended_at", "group", "error"))],
         )
         for name, value in run["params"].items():
-            db.execute("INSERT INTO params (run, key, value, type) VALUES (?, ?, ?, ?)", (key, name, *stored(value)))
+            db.execute("INSERT INTO params (run, key, value, type, crc) VALUES (?, ?, ?, ?, 0)", (key, name, *stored(value)))
         for name, value in run["tags"].items():
-            db.execute("INSERT INTO tags VALUES (?, ?, ?)", (key, name, value))
+            db.execute("INSERT INTO tags VALUES (?, ?, ?, 0)", (key, name, value))
         for name, points in run["metrics"].items():
             s = summary(points)
             nans = [math.isnan(point) for point in points]
             db.execute(
-                "INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, 0, ?, 0, ?, 0, ?)",
+                "INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, 0, 0, ?, 0, ?, 0, ?, 0)",
                 (
                     key,
                     name,
