@@ -9,6 +9,7 @@ from pathlib import Path
 import modelmgmt as mm
 from benchmarks.measure import Figure, Scale, folder, in_turns
 from benchmarks.runs import METRICS, PARAMS
+from modelmgmt.store.rows import row_crc
 
 BASELINE = (
     "Plain `sqlite3` on the same `store.db`: the same condition as handwritten SQL, then the same rows of runs, params, "
@@ -77,22 +78,24 @@ def _fill(store: mm.Store, count: int) -> None:
     """One run through the library, then copies of its rows by SQL: 20,000 durable runs would take minutes."""
     with store.start_run("query", params=PARAMS, tags={"team": "a"}) as first:
         first.log(METRICS)
-    columns = {
-        "params": "key, CASE key WHEN 'lr' THEN (n % 97) / 97.0 ELSE value END, type, path",
-        "tags": "key, CASE n % 2 WHEN 0 THEN 'a' ELSE 'b' END",
-    }
     with closing(sqlite3.connect(store.path / "store.db")) as connection, connection:
+        connection.create_function("checksum", -1, lambda table, *values: row_crc(table, values))
         connection.execute("CREATE TEMP TABLE copies (n INTEGER PRIMARY KEY, id TEXT)")
         connection.executemany(
             "INSERT INTO copies VALUES (?, ?)", ((n, f"{first.id[:-6]}{n:06d}") for n in range(1, count))
         )
         _copy(connection, "runs", {"id": "copies.id", "name": "'run-' || n", "number": "n + 1"})
-        for table, select in columns.items():
-            connection.execute(f"INSERT INTO {table} SELECT copies.id, {select} FROM {table}, copies")
+        rate = "CASE key WHEN 'lr' THEN (n % 97) / 97.0 ELSE value END"
+        _copy(connection, "params", {"run": "copies.id", "value": rate})
+        _copy(connection, "tags", {"run": "copies.id", "value": "CASE n % 2 WHEN 0 THEN 'a' ELSE 'b' END"})
         _copy(connection, "metrics", {"run": "copies.id", "last": "last + (n % 89) / 89.0"})
 
 
 def _copy(connection: sqlite3.Connection, table: str, changed: dict[str, str]) -> None:
-    names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-    select = ", ".join(changed.get(name, f"{table}.{name}") for name in names)
-    connection.execute(f"INSERT INTO {table} SELECT {select} FROM {table}, copies")
+    names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] != "crc"]
+    select = ", ".join(f"{changed.get(name, f'{table}.{name}')} AS {name}" for name in names)
+    columns = ", ".join(names)
+    connection.execute(
+        f"INSERT INTO {table} ({columns}, crc) SELECT {columns}, checksum('{table}', {columns}) "
+        f"FROM (SELECT {select} FROM {table}, copies)"
+    )

@@ -83,7 +83,8 @@ class Database:
         try:
             return self._idle.pop()
         except IndexError:
-            return _connect(self.path)
+            with translated(self.path):
+                return _connect(self.path)
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:

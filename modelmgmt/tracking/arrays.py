@@ -71,4 +71,4 @@ def _array(values: Any) -> NDArray[Any]:
         values = values.to_numpy()
     elif not isinstance(values, np.ndarray) and not hasattr(values, "__array__"):
         values = list(values)
-    return np.asarray(values) if values else np.empty(0, np.int64)
+    return np.asarray(values) if len(values) > 0 else np.empty(0, np.int64)

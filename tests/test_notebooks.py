@@ -1,0 +1,37 @@
+"""The notebooks run from top to bottom, and show what they are there to show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    found = (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
+    return [data[kind] for data in found if kind in data]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / ".ipython"))
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    tables = outputs(notebook, "text/html")
+    assert any("<table" in html and "lr" in html for html in tables)
+    assert outputs(notebook, "image/png")
+    assert not [
+        output for cell in notebook.cells for output in cell.get("outputs", ()) if output.get("name") == "stderr"
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_kept_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
