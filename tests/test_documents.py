@@ -56,7 +56,9 @@ def blocks(path: Path) -> Iterator[Block]:
 
 def prose(path: Path) -> str:
     """The text without its fenced blocks, line for line."""
-    return re.sub(r"^```.*?^```$", lambda match: "\n" * match[0].count("\n"), read(path), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(
+        r"^```.*?^```$", lambda match: "\n" * match[0].count("\n"), read(path), flags=re.MULTILINE | re.DOTALL
+    )
 
 
 @functools.cache

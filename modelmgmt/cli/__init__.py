@@ -68,10 +68,6 @@ def main() -> None:
     except click.Abort:
         click.echo("Interrupted.", err=True)
         sys.exit(2)
-    except ModelmgmtError as error:
+    except (ModelmgmtError, OSError) as error:
         click.echo(f"modelmgmt: {error}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough.
-        sys.stderr.close()
-        sys.exit(0)

@@ -122,20 +122,18 @@ def _deflate(plane: bytes) -> tuple[int, bytes]:
 def _column(body: memoryview, count: int) -> tuple[NDArray[Any], memoryview]:
     kind, kept, base, offset = _COLUMN.unpack_from(body)
     body = body[_COLUMN.size :]
-    width = 4 if kind == _FLOAT32 else 8
-    planes = np.zeros((width, count), np.uint8)
-    for plane in planes[:kept]:
+    words = np.zeros(count, np.uint32 if kind == _FLOAT32 else np.uint64)
+    for place in range(kept):
         codec, length = _PLANE.unpack_from(body)
         packed = body[_PLANE.size : _PLANE.size + length]
-        plane[:] = np.frombuffer(packed if codec == _RAW else zlib.decompress(packed), np.uint8)
+        plane = np.frombuffer(packed if codec == _RAW else zlib.decompress(packed), np.uint8)
+        words |= plane.astype(words.dtype) << words.dtype.type(8 * place)
         body = body[_PLANE.size + length :]
-    rows = np.ascontiguousarray(planes.T).reshape(-1)
     if kind == _FLOAT32:
-        return rows.view(np.float32).astype(np.float64), body
+        return words.view(np.float32).astype(np.float64), body
     if kind == _FLOAT64:
-        return rows.view(np.float64), body
-    residuals = rows.view(np.uint64)
+        return words.view(np.float64), body
     if count:
-        residuals[1:] += np.int64(offset).view(np.uint64)
-        residuals[0] = np.int64(base).view(np.uint64)
-    return np.cumsum(residuals, dtype=np.uint64).view(np.int64), body
+        words[1:] += np.int64(offset).view(np.uint64)
+        words[0] = np.int64(base).view(np.uint64)
+    return np.cumsum(words, dtype=np.uint64).view(np.int64), body

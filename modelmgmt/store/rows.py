@@ -18,8 +18,8 @@ def row_crc(table: str, values: Sequence[Any]) -> int:
     >>> row_crc("tags", ("r1", "team", "a"))
     4010629482
     """
-    parts = [table, *("\0" if value is None else str(value) for value in values)]
-    return crc32("\x1f".join(parts).encode("utf-8", "surrogatepass"))
+    parts = ["\0" if value is None else str(value) for value in values]
+    return crc32("\x1f".join([table, *parts]).encode("utf-8", "surrogatepass"))
 
 
 def verified(table: str, row: Sequence[Any]) -> Sequence[Any]:

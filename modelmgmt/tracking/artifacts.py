@@ -9,8 +9,9 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import date, datetime, time
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
@@ -53,7 +54,7 @@ class Artifact:
 
     def read_text(self) -> str:
         """The content as UTF-8 text."""
-        return self.read_bytes().decode()
+        return self.read_bytes().decode("utf-8", "surrogatepass")
 
     def load(self) -> Any:
         """What was logged: text as str, a dict as a dict, a table as a DataFrame, an image as a uint8 array, else bytes."""
@@ -150,9 +151,18 @@ def find(artifacts: Mapping[str, Artifact], name: str, run: str) -> Artifact:
 
 
 def _plain(value: Any) -> Any:
+    """What JSON has for a value that it does not know."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is no JSON value")
 
 
 def _image(data: bytes) -> Any:

@@ -55,14 +55,18 @@ def history_frame(parts: Iterable[tuple[str, str, Points]]) -> pd.DataFrame:
 
 
 def _params(connection: sqlite3.Connection, ids: list[str], place: dict[str, int]) -> dict[str, pd.Series[Any]]:
-    cells: dict[str, list[Any]] = {}
-    kinds: dict[str, set[str]] = {}
-    missing: dict[str, int] = {}
+    columns: dict[str, list[Any]] = {}
+    kinds: dict[str, list[str]] = {}
     for run, param in runs.read_params(connection, ids):
-        cells.setdefault(param.key, [None] * len(ids))[place[run]] = param.decode()
-        kinds.setdefault(param.key, set()).add(param.type)
-        missing[param.key] = missing.get(param.key, len(ids)) - 1
-    return {f"params.{key}": _typed(cells[key], kinds[key], missing[key]) for key in sorted(cells)}
+        column = columns.get(param.key)
+        if column is None:
+            column = columns[param.key] = [None] * len(ids)
+            kinds[param.key] = []
+        column[place[run]] = param.decode()
+        kinds[param.key].append(param.type)
+    return {
+        f"params.{key}": _typed(columns[key], set(kinds[key]), len(ids) - len(kinds[key])) for key in sorted(columns)
+    }
 
 
 def _typed(cells: list[Any], kinds: set[str], missing: int) -> pd.Series[Any]:
@@ -90,10 +94,13 @@ def _metrics(connection: sqlite3.Connection, ids: list[str], place: dict[str, in
 
 
 def _tags(connection: sqlite3.Connection, ids: list[str], place: dict[str, int]) -> dict[str, pd.Series[Any]]:
-    cells: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {}
     for run, key, value in runs.read_tags(connection, ids):
-        cells.setdefault(key, [None] * len(ids))[place[run]] = value
-    return {f"tags.{key}": pd.Series(cells[key], dtype=object) for key in sorted(cells)}
+        column = columns.get(key)
+        if column is None:
+            column = columns[key] = [None] * len(ids)
+        column[place[run]] = value
+    return {f"tags.{key}": pd.Series(columns[key], dtype=object) for key in sorted(columns)}
 
 
 def _times(texts: list[str]) -> pd.Series[Any]:

@@ -157,7 +157,8 @@ def _typed(key: str, value: Any) -> tuple[str, int | float | str | None]:
         case int():
             return "int", value if -(1 << 63) <= value < 1 << 63 else str(value)
         case float():
-            return "float", None if math.isnan(value) else value
+            # SQLite has no NaN, and gives -0.0 back as 0.0.
+            return "float", None if math.isnan(value) else value + 0.0
         case str():
             return "str", _text(key, value)
         case list() | dict():
@@ -181,6 +182,8 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, tuple):
         return list(value)
+    if isinstance(value, Mapping) and not isinstance(value, dict):
+        return dict(value)
     # Subclasses (numpy.float64 is a float) become the plain type, so that what is read back is the plain type.
     for plain in (bool, int, float, str):
         if isinstance(value, plain) and type(value) is not plain:
@@ -197,6 +200,8 @@ def _json(key: str, value: Any, depth: int) -> Any:
     if isinstance(value, list):
         return [_json(key, item, depth + 1) for item in value]
     if isinstance(value, Mapping):
+        if len({str(name) for name in value}) < len(value):
+            raise InvalidValueError(f"The param {key!r} holds a mapping with two names that read the same: rename one.")
         return {str(name): _json(key, item, depth + 1) for name, item in value.items()}
     raise InvalidTypeError(f"The param {key!r} holds a {type(value).__name__}: use numbers, text, lists and mappings.")
 

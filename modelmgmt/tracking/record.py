@@ -144,7 +144,12 @@ def take_over(connection: sqlite3.Connection, run: str) -> None:
 
 def end(connection: sqlite3.Connection, run: str, status: str, *, ended_at: str, error: str | None = None) -> None:
     """The run has ended."""
-    _change(connection, run, status=status, ended_at=ended_at, error=error[-MAX_ERROR_CHARS:] if error else None)
+    _change(connection, run, status=status, ended_at=ended_at, error=_kept_error(error))
+
+
+def _kept_error(error: str | None) -> str | None:
+    """The end of a traceback, as Unicode text: what it quotes may be none."""
+    return error[-MAX_ERROR_CHARS:].encode("utf-8", "backslashreplace").decode() if error else None
 
 
 def add_lost_points(connection: sqlite3.Connection, run: str, count: int) -> None:

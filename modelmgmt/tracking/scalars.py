@@ -21,19 +21,20 @@ def to_float(value: object, key: object) -> float:
     original: Any = value
     if hasattr(original, "item") and hasattr(original, "dtype"):
         value = _item(original, key)
-    if isinstance(value, (int, float)):
-        try:
-            return float(value)
-        except OverflowError:
-            message = f"The metric {key!r} got an integer too large for a float: log its logarithm, or scale it."
-            raise InvalidValueError(message) from None
     if isinstance(value, complex) or not hasattr(value, "__float__"):
         message = (
             f"The metric {key!r} got {_shown(value)} of type {type(value).__name__}: a metric is one real number; log text "
             "with log_text, parts of a complex number as two metrics, arrays with log_series."
         )
         raise InvalidTypeError(message)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        message = f"The metric {key!r} got a number too large for a float: log its logarithm, or scale it."
+        raise InvalidValueError(message) from None
+    except (TypeError, ValueError) as error:
+        message = f"The metric {key!r} got {_shown(value)}, which is no real number ({error}): log a float."
+        raise InvalidValueError(message) from error
 
 
 def to_step(step: object) -> int:

@@ -35,11 +35,9 @@ def start(
     on_error: OnError = "warn",
 ) -> R:
     """A new run, its row, params and tags in one transaction that survives SIGKILL on return."""
-    above = lifecycle.innermost()
-    if parent is None and above is not None and above.kernel.path == kernel.path:
-        parent = above
+    above = _parent(kernel, parent)
     if experiment is None:
-        experiment = _default_experiment(above if parent is above else None)
+        experiment = above.experiment if above else os.environ.get("MODELMGMT_EXPERIMENT") or DEFAULT_EXPERIMENT
     check_name(experiment, "experiment")
     if name is not None:
         check_name(name, "run")
@@ -49,7 +47,7 @@ def start(
     checked_tags = labels.checked_tags(tags) if tags is not None else {}
     _check_on_error(on_error)
     with kernel.database.writing() as connection:
-        parent_id = _parent_id(connection, parent)
+        parent_id = above.id if above else None
         record = records.insert(connection, experiment=experiment, name=name, parent=parent_id, group=group)
         params.write(connection, record.id, rows, overwrite=True)
         labels.write_tags(connection, record.id, checked_tags)
@@ -70,19 +68,10 @@ def resume(
     with kernel.database.reading() as connection:
         record = records.find(connection, reference.id if isinstance(reference, Run) else reference)
     here = lifecycle.find_open(record.id)
-    if here is not None and isinstance(here, run_type):
-        return here
-    is_owner = record.true_status != "running"
-    if is_owner:
-        with kernel.database.writing() as connection:
-            records.take_over(connection, record.id)
-    with kernel.series.snapshot() as snapshot:
-        summaries = snapshot.summaries(record.id).values()
-    next_step = max((min(summary.last_step + 1, STEP_MAX) for summary in summaries), default=0)
-    run = run_type(kernel, record).open(on_error, owned=is_owner, next_step=next_step)
-    if params_:
+    run = here if isinstance(here, run_type) else _go_on(kernel, run_type, record, on_error)
+    if params_ is not None:
         run.log_params(params_)
-    if tags:
+    if tags is not None:
         run.set_tags(tags)
     return run
 
@@ -93,20 +82,27 @@ def run_to_join() -> str | None:
     return run_id if run_id and lifecycle.find_open(run_id) is None else None
 
 
-def _default_experiment(above: Run | None) -> str:
-    if above is not None:
-        return above.experiment
-    return os.environ.get("MODELMGMT_EXPERIMENT") or DEFAULT_EXPERIMENT
+def _go_on(kernel: Kernel, run_type: type[R], record: records.RunRecord, on_error: OnError) -> R:
+    is_owner = record.true_status != "running"
+    if is_owner:
+        with kernel.database.writing() as connection:
+            records.take_over(connection, record.id)
+    with kernel.series.snapshot() as snapshot:
+        summaries = snapshot.summaries(record.id).values()
+    next_step = max((min(summary.last_step + 1, STEP_MAX) for summary in summaries), default=0)
+    return run_type(kernel, record).open(on_error, owned=is_owner, next_step=next_step)
 
 
-def _parent_id(connection: Any, parent: Run | str | None) -> str | None:
+def _parent(kernel: Kernel, parent: Run | str | None) -> records.RunRecord | None:
+    """What was asked for, else the run of the block around the caller, when it is in the same store."""
     if parent is None:
-        return None
-    if isinstance(parent, Run):
-        return parent.id
-    if not isinstance(parent, str):
+        parent = lifecycle.innermost()
+        if parent is None or parent.kernel.path != kernel.path:
+            return None
+    if not isinstance(parent, (Run, str)):
         raise InvalidTypeError(f"A parent is a run or its id, and {type(parent).__name__} was given.")
-    return records.find(connection, parent).id
+    with kernel.database.reading() as connection:
+        return records.find(connection, parent.id if isinstance(parent, Run) else parent)
 
 
 def _check_on_error(on_error: object) -> None:
