@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError, RunFinishedError
+from modelmgmt.errors import InvalidTypeError, NotFoundError, RunFinishedError, StorePathError
 from modelmgmt.store.kernel import DATABASE_NAME, Kernel, default_path, open_kernel
+from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
+from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.disabled import DisabledRun, is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
-from modelmgmt.tracking.run import decorate
 from modelmgmt.tracking.runs import Runs as FoundRuns
 
 if TYPE_CHECKING:
@@ -99,9 +100,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        if path is not None and not isinstance(path, (str, Path)):
-            raise InvalidTypeError(f"A store's path is a str or Path, and {type(path).__name__} was given.")
-        self.kernel: Kernel = open_kernel(default_path() if path is None else Path(path).expanduser())
+        self.kernel: Kernel = open_kernel(_place(path))
         lifecycle.bury(self.kernel)
 
     @property
@@ -126,7 +125,10 @@ class Store:
             return _DisabledRun()
         joined = resume if resume is not None else start.run_to_join()
         if joined is not None:
-            return start.resume(self.kernel, Run, joined, params_=params, tags=tags, on_error=on_error)
+            extra: dict[str, Any] = {"params_": params, "tags": tags, "on_error": on_error}
+            run = start.resume(self.kernel, Run, joined, **extra)
+            run.restart_with(lambda: start.resume(self.kernel, Run, joined, **extra))
+            return run
         options: dict[str, Any] = {
             "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
             "on_error": on_error,
@@ -239,11 +241,28 @@ class Store:
 
 def existing_store(path: str | Path) -> Store:
     """The store that is at `path`: looking never makes one. Raises NotFoundError."""
-    where = Path(path).expanduser()
+    where = _place(path)
     if not (where / DATABASE_NAME).is_file():
         message = f"There is no store at {where}: log a run first, try 'modelmgmt demo', or name another folder."
         raise NotFoundError(message)
     return Store(where)
+
+
+def _place(path: str | Path | None) -> Path:
+    """Where the store is to be. Raises InvalidTypeError, StorePathError."""
+    if path is not None and not isinstance(path, (str, Path)):
+        raise InvalidTypeError(f"A store's path is a str or Path, and {type(path).__name__} was given.")
+    if path == "":
+        raise StorePathError("The path of the store is empty: name a folder, or pass none for .modelmgmt here.")
+    try:
+        where = default_path() if path is None else Path(path).expanduser()
+        where.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, not Unicode, ~ of nobody
+        named = os.environ.get("MODELMGMT_STORE") if path is None else path
+        raise StorePathError(
+            f"{shown(str(named))} can not be the path of a store ({error}): choose another."
+        ) from error
+    return where
 
 
 @overload
@@ -295,6 +314,8 @@ def start_run(
 
 def active_run() -> Run | None:
     """The run of the innermost `with` block, else the bare run that was started last, else None."""
+    if is_disabled():
+        return _DisabledRun()
     run = lifecycle.active()
     return run if isinstance(run, Run) else None
 

@@ -16,12 +16,13 @@ from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, S
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 60.0
+FORK_TIMEOUT_S = 10.0  # how long a fork waits for the transactions of other threads
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Database:
-    """Connections to one `store.db`. Safe to share between threads; a forked child gets connections of its own.
+    """Connections to one `store.db`. Safe to share between threads, and across a fork that is not in a transaction.
 
     A transaction that returned survives SIGKILL. With `durable=True` it survives a power cut as well (one fsync of the
     write-ahead log, which carries every earlier transaction with it).
@@ -30,6 +31,10 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._idle: list[sqlite3.Connection] = []
+        self._lent: dict[sqlite3.Connection, int] = {}  # to which thread
+        self._pool = threading.Condition()
+        self._forks = 0
+        self._closed = False
         self._write_lock = threading.RLock()
         _open_databases.add(self)
         prepare(path)
@@ -75,39 +80,95 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        with self._pool:
+            self._closed = True
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
     def _borrow(self) -> sqlite3.Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            with translated(self.path):
-                return _connect(self.path)
+        thread = threading.get_ident()
+        with self._pool:
+            # A thread that has one already may take another: the fork waits for it, not the other way round.
+            while self._forks and thread not in self._lent.values():
+                self._pool.wait()
+            connection = self._idle.pop() if self._idle else _connect(self.path)
+            self._lent[connection] = thread
+            return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        if connection.in_transaction:
-            connection.rollback()
-        self._idle.append(connection)
+        if connection not in self._lent:
+            return  # it is the parent's, and this is the child of a fork
+        is_sound = _rolled_back(connection)
+        with self._pool:
+            del self._lent[connection]
+            if is_sound and not self._closed:
+                self._idle.append(connection)
+            else:
+                connection.close()
+            self._pool.notify_all()
 
-    def _forget_parent(self) -> None:
-        # SQLite connections do not survive a fork, and closing them here would drop the parent's locks: leak them.
-        _leaked.extend(self._idle)
-        self._idle = []
+    def _before_fork(self) -> None:
+        # SQLite counts its locks by process and file. A child that inherits an open connection believes that it holds
+        # the parent's locks, takes none, and its commits vanish when the parent closes; a transaction that another
+        # thread had open would lock the child out for ever. So a fork waits for other threads' transactions, and finds
+        # no connection open.
+        with self._pool:
+            self._forks += 1
+            thread = threading.get_ident()
+            self._pool.wait_for(lambda: all(owner == thread for owner in self._lent.values()), FORK_TIMEOUT_S)
+            self._close_idle()
+
+    def _after_fork_in_parent(self) -> None:
+        with self._pool:
+            self._forks -= 1
+            self._pool.notify_all()
+
+    def _after_fork_in_child(self) -> None:
+        _leaked.extend(self._lent)  # to close the parent's connections here would be worse than to keep them
+        self._lent = {}
+        self._pool = threading.Condition()
+        self._forks = 0
         self._write_lock = threading.RLock()
 
 
 _leaked: list[sqlite3.Connection] = []
+_forking: list[list[Database]] = []
+
+
+def _rolled_back(connection: sqlite3.Connection) -> bool:
+    """Leave the transaction, if one is open; False when the connection is of no more use."""
+    try:
+        connection.rollback()
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _before_fork() -> None:
+    databases = sorted(_open_databases, key=id)
+    _forking.append(databases)
+    for database in databases:
+        database._before_fork()  # noqa: SLF001 - one module
+
+
+def _after_fork_in_parent() -> None:
+    for database in _forking.pop():
+        database._after_fork_in_parent()  # noqa: SLF001 - one module
 
 
 def _after_fork_in_child() -> None:
+    _forking.clear()
     for database in list(_open_databases):
-        database._forget_parent()  # noqa: SLF001 - one module
+        database._after_fork_in_child()  # noqa: SLF001 - one module
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
 
 
 def prepare(path: Path) -> None:
@@ -131,6 +192,7 @@ def _version(path: Path) -> int:
     try:
         connection = _connect(path)
         try:
+            connection.execute("BEGIN")  # one moment: another process may be making the tables
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -9,6 +9,7 @@ import numpy as np
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.chunk import Points
 from modelmgmt.store.times import now_us
+from modelmgmt.tracking.scalars import STEP_MAX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +19,8 @@ def to_points(key: str, values: Any, steps: Any, times: Any, *, first_step: int)
     """Three arrays of one length, `(n_points,)`. Raises InvalidTypeError, InvalidValueError."""
     kept = _values(key, values)
     count = len(kept)
+    if steps is None and first_step + count - 1 > STEP_MAX:
+        raise InvalidValueError(f"log_series({key!r}) has no steps left after {first_step - 1}: pass steps=...")
     return Points(
         np.arange(first_step, first_step + count) if steps is None else _steps(key, steps, count),
         kept,
@@ -26,7 +29,7 @@ def to_points(key: str, values: Any, steps: Any, times: Any, *, first_step: int)
 
 
 def _values(key: str, values: Any) -> NDArray[np.float64]:
-    array = _array(values)
+    array = _array(key, values)
     if array.ndim != 1:
         raise InvalidValueError(
             f"log_series({key!r}) takes one dimension, and the values have the shape {array.shape}."
@@ -38,7 +41,7 @@ def _values(key: str, values: Any) -> NDArray[np.float64]:
 
 
 def _steps(key: str, steps: Any, count: int) -> NDArray[np.int64]:
-    array = _of_length(key, _array(steps), "steps", count)
+    array = _of_length(key, _array(key, steps), "steps", count)
     if array.dtype.kind not in "iu":
         raise InvalidTypeError(f"log_series({key!r}) takes integer steps, and these are of the type {array.dtype}.")
     if array.dtype == np.uint64 and count and array.max() > np.uint64(np.iinfo(np.int64).max):
@@ -47,7 +50,7 @@ def _steps(key: str, steps: Any, count: int) -> NDArray[np.int64]:
 
 
 def _times(key: str, times: Any, count: int) -> NDArray[np.int64]:
-    array = _of_length(key, _array(times), "times", count)
+    array = _of_length(key, _array(key, times), "times", count)
     if array.dtype.kind == "M":
         if np.isnat(array).any():
             raise InvalidValueError(f"log_series({key!r}) got a time that is missing (NaT).")
@@ -64,11 +67,18 @@ def _of_length(key: str, array: NDArray[Any], what: str, count: int) -> NDArray[
     return array
 
 
-def _array(values: Any) -> NDArray[Any]:
+def _array(key: str, values: Any) -> NDArray[Any]:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    elif not isinstance(values, np.ndarray) and not hasattr(values, "__array__"):
-        values = list(values)
-    return np.asarray(values) if len(values) > 0 else np.empty(0, np.int64)
+        # Times with a zone would become objects: as UTC, they are plain datetime64.
+        is_zoned = getattr(values.dtype, "tz", None) is not None
+        values = values.to_numpy("datetime64[us]") if is_zoned else values.to_numpy()
+    try:
+        if not hasattr(values, "__array__"):
+            values = list(values)
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        message = f"log_series({key!r}) takes arrays of one dimension, and {type(values).__name__} was given: {error}."
+        raise InvalidTypeError(message) from error
+    return array if array.shape != (0,) else np.empty(0, np.int64)

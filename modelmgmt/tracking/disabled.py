@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from modelmgmt.errors import NotFoundError
+from modelmgmt.store.times import to_iso
+from modelmgmt.tracking.decorator import decorate
+from modelmgmt.tracking.record import COLUMNS, RunRecord
 from modelmgmt.tracking.run import Run
+
+if TYPE_CHECKING:
+    from modelmgmt.tracking.series import SeriesView
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +37,10 @@ class DisabledRun(Run):
 
     log = log_series = log_params = set_tags = remove_tag = note = _ignore
     log_artifact = log_text = log_dict = log_table = log_image = log_figure = _ignore
-    flush = finish = disown = _ignore
+    flush = finish = disown = restart_with = _ignore
+
+    def open(self, *_: Any, **__: Any) -> Self:
+        return self
 
     def __enter__(self) -> Self:
         return self
@@ -40,8 +49,6 @@ class DisabledRun(Run):
         pass
 
     def __call__(self, function: F) -> F:
-        from modelmgmt.tracking.run import decorate
-
         return decorate(lambda: self, function)
 
     def __del__(self) -> None:
@@ -66,11 +73,21 @@ class DisabledRun(Run):
     notes = property(lambda _: [])
 
     @property
-    def record(self) -> Any:
-        raise NotFoundError("Logging is disabled (MODELMGMT_DISABLED): this run is not in a store.")
+    def record(self) -> RunRecord:
+        """What the row would be, were there one."""
+        values: dict[str, Any] = dict.fromkeys(COLUMNS, "disabled")
+        values |= {"started_at": to_iso(int(self._now.timestamp() * 1e6)), "number": 0, "pid": 0, "lost_points": 0}
+        values |= dict.fromkeys(("ended_at", "parent", "group_name", "error", "user"))
+        return RunRecord(**values)
 
-    def series(self, key: str) -> Any:
-        raise NotFoundError(f"Logging is disabled (MODELMGMT_DISABLED): there is no metric {key!r}.")
+    def series(self, key: str) -> SeriesView:
+        """A series without points."""
+        import numpy as np
+
+        from modelmgmt.store.chunk import Points
+        from modelmgmt.tracking.series import SeriesView
+
+        return SeriesView(self.id, key, Points(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)))
 
     def artifact(self, name: str) -> Any:
         raise NotFoundError(f"Logging is disabled (MODELMGMT_DISABLED): there is no artifact {name!r}.")

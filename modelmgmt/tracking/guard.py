@@ -65,11 +65,23 @@ class Guard:
             self._points = []
         self.is_waiting = False
 
-    def give_up(self) -> None:
-        """The run ends: what is still waiting is lost, and counted."""
+    def last_try(self, fold: Callable[[], object]) -> None:
+        """The run ends: what is still waiting is tried once more, else lost, and counted.
+
+        A fold that fails loses nothing: the points stay in the journal, and whoever opens the store next folds it.
+        """
+        try:
+            self.retry()
+            fold()
+        except StoreError as error:
+            self._give_up()
+            self._meet(error)
+
+    def _give_up(self) -> None:
         self.lost_points += len(self._points)
         self.lost_writes += len(self._writes)
         self._points, self._writes = [], []
+        self.is_waiting = False
 
     def report(self, run: str) -> None:
         """Say once, at the end, what was lost."""

@@ -25,6 +25,8 @@ _entered: contextvars.ContextVar[tuple[Run, ...]] = contextvars.ContextVar("mode
 _lock = threading.RLock()
 # The run that was begun last without `with`. A strong reference: mm.start_run() without keeping the result is fine.
 _bare: list[Run] = []
+# The one before it, when nobody else refers to it: should the new run be entered, this one is the last again.
+_before: list[Run] = []
 
 
 def opened(run: Run) -> None:
@@ -36,6 +38,9 @@ def opened(run: Run) -> None:
                 os.register_at_fork(after_in_child=_after_fork_in_child)
             _registered.append(True)
         _open_runs.add(run)
+        _before.clear()
+        if _bare and sys.getrefcount(_bare[0]) <= _ONLY_OURS:
+            _before[:] = _bare
         _bare[:] = [run]
 
 
@@ -45,19 +50,27 @@ def closed(run: Run) -> None:
         _open_runs.discard(run)
         if run in _bare:
             _bare.clear()
+            _before.clear()
 
 
 def entered(run: Run) -> None:
     """A `with` block of this run begins."""
     with _lock:
         if run in _bare:
-            _bare.clear()
+            _bare[:] = _before
+            _before.clear()
     _entered.set((*_entered.get(), run))
 
 
-def left(run: Run) -> None:
-    """The `with` block has ended."""
-    _entered.set(tuple(other for other in _entered.get() if other is not run))
+def left(run: Run) -> bool:
+    """A `with` block has ended; whether another block of the same run is around it."""
+    blocks = list(_entered.get())
+    for place in reversed(range(len(blocks))):
+        if blocks[place] is run:
+            del blocks[place]
+            break
+    _entered.set(tuple(blocks))
+    return any(block is run for block in blocks)
 
 
 def innermost() -> Run | None:
@@ -107,6 +120,7 @@ def _last_sign(connection: sqlite3.Connection, run: str, record: records.RunReco
 
 
 _registered: list[bool] = []
+_ONLY_OURS = 2  # references: the list's, and the argument of getrefcount
 
 
 def _finish_all() -> None:
@@ -118,8 +132,8 @@ def _finish_all() -> None:
 
 
 def _uncaught() -> str | None:
-    if hasattr(builtins, "__IPYTHON__"):
-        return None  # there, sys.last_value is only the last cell that failed
+    if hasattr(builtins, "__IPYTHON__") or hasattr(sys, "ps1"):
+        return None  # there, sys.last_value is only the last cell or line that failed
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     return "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None
 

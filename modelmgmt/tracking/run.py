@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -19,6 +18,7 @@ from modelmgmt.store.times import now_iso
 from modelmgmt.tracking import artifacts, labels, lifecycle, params
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.artifacts import Artifact, Kept
+from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.guard import Guard, OnError
 from modelmgmt.tracking.scalars import STEP_MAX, STEP_MIN, to_float, to_step
 
@@ -237,10 +237,11 @@ class Run:
             return
         if status not in ("finished", "failed"):
             raise InvalidValueError(f"A run ends as 'finished' or 'failed', and {status!r} was given.")
+        if error is not None and not isinstance(error, str):
+            raise InvalidTypeError(f"The error of a run is text, and {type(error).__name__} was given: pass a str.")
         self._guard = None
         lifecycle.closed(self)
-        guard.write(self.kernel.fold, can_wait=False)
-        guard.give_up()
+        guard.last_try(self.kernel.fold)
         guard.write(functools.partial(self._end, status, error, guard.lost_points), can_wait=False)
         self.kernel.journal.forget(self.id)
         guard.report(self.id)
@@ -274,7 +275,8 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        lifecycle.left(self)
+        if lifecycle.left(self):
+            return  # an outer block of the same run goes on
         if error is None or _is_quiet(error):
             self.finish()
         else:
@@ -459,22 +461,6 @@ class Run:
         status = self.status
         reason = "is open for reading here" if status == "running" else f"has ended ({status})"
         return RunFinishedError(f"The run {self.name} {reason}: go on with start_run(resume={self.id!r}).")
-
-
-def decorate(start: Callable[[], Run], function: F) -> F:
-    """`function`, where each call is a run."""
-    if not callable(function):
-        raise InvalidTypeError(f"start_run decorates a function, and {type(function).__name__} was given.")
-    wants_run = "run" in inspect.signature(function).parameters
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with start() as run:
-            if wants_run and "run" not in inspect.signature(function).bind_partial(*args, **kwargs).arguments:
-                kwargs["run"] = run
-            return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]
 
 
 def _merged(mapping: object, more: dict[str, Any]) -> dict[str, Any]:

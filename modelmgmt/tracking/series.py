@@ -51,5 +51,7 @@ class SeriesView:
         return len(self.steps)
 
     def __repr__(self) -> str:
+        if not len(self):
+            return f"<Series {self.key} of run {self.run}: no points>"
         s = self.summary
         return f"<Series {self.key} of run {self.run}: {s.count} points, last {s.last:.6g}, min {s.min:.6g}, max {s.max:.6g}>"
