@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -127,14 +128,14 @@ class Store:
         if joined is not None:
             extra: dict[str, Any] = {"params_": params, "tags": tags, "on_error": on_error}
             run = start.resume(self.kernel, Run, joined, **extra)
-            run.restart_with(lambda: start.resume(self.kernel, Run, joined, **extra))
+            run.restart_with(lambda: start.resume(self.kernel, Run, joined, **extra), is_new=False)
             return run
         options: dict[str, Any] = {
             "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
             "on_error": on_error,
         }  # fmt: skip
         run = start.start(self.kernel, Run, **options)
-        run.restart_with(lambda: start.start(self.kernel, Run, **options))
+        run.restart_with(lambda: start.start(self.kernel, Run, **options), is_new=True)
         return run
 
     def _find(self, run: TrackedRun | str) -> Run:
@@ -256,7 +257,8 @@ def _place(path: str | Path | None) -> Path:
         raise StorePathError("The path of the store is empty: name a folder, or pass none for .modelmgmt here.")
     try:
         where = default_path() if path is None else Path(path).expanduser()
-        where.exists()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            where.stat()
     except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, not Unicode, ~ of nobody
         named = os.environ.get("MODELMGMT_STORE") if path is None else path
         raise StorePathError(

@@ -61,6 +61,12 @@ class Kernel:
             if path == self.journal.path:
                 self.series.fold(path, stop=written, names=self.journal.names())
 
+    def flush(self) -> None:
+        """On return, all points that this process has logged survive a power cut. Raises StoreWriteError."""
+        if self._series is not None:
+            self._series.settle()  # full segments that are being folded: their fold is durable, they are not synced
+        self.journal.flush()
+
     def retire(self) -> None:
         """Fold, and remove this process's journal: nothing is left to recover."""
         path = self.journal.retire()

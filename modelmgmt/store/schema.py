@@ -178,6 +178,6 @@ _M0001 = (
     """,
     """
     CREATE VIEW run_artifacts AS
-        SELECT runs.experiment, runs.name, artifacts.* FROM artifacts JOIN runs ON runs.id = artifacts.run
+        SELECT runs.experiment, runs.name AS run_name, artifacts.* FROM artifacts JOIN runs ON runs.id = artifacts.run
     """,
 )

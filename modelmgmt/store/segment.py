@@ -128,8 +128,8 @@ class Records:
     names: Mapping[int, tuple[str, str]]
     """Stream -> (run, key)."""
     damaged: tuple[int, ...]
-    """Records that fail their checksum, or belong to a stream without a definition. The last record of a process that
-    was killed may be among them: it was being written, and never acknowledged."""
+    """Records that fail their checksum, or belong to a stream without a definition. Not the record that a killed process
+    was writing, and had not acknowledged."""
 
 
 def read(
@@ -154,7 +154,11 @@ def read(
     if names is None:
         names = _definitions(descriptor, salt, start + len(records)) if is_point.any() else {}
     unknown = is_point & ~np.isin(records["tag"], np.fromiter(names, np.uint32, len(names)))
-    damaged = np.flatnonzero((~valid & ((records["tag"] | records["crc"]) != 0)) | unknown)
+    is_damaged = (~valid & ((records["tag"] | records["crc"]) != 0)) | unknown
+    if len(records) and records["crc"][-1] == 0:
+        # A record is written with its checksum last: this one was under way when the process ended, not acknowledged.
+        is_damaged[-1] = False
+    damaged = np.flatnonzero(is_damaged)
     return Records(
         start=start,
         end=start + len(records),

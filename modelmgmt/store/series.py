@@ -104,7 +104,9 @@ class Series:
                 _overlay(connection, joined)
             yield Snapshot(connection, joined)
 
-    def fold(self, path: Path, *, stop: int | None = None, names: Mapping[int, Key] | None = None) -> Fold:
+    def fold(
+        self, path: Path, *, stop: int | None = None, names: Mapping[int, Key] | None = None, durable: bool = False
+    ) -> Fold:
         """Move what a journal holds and no chunk has into chunks, in one transaction. Killed anywhere, it is done again.
 
         `stop` bounds it to records that are known to be complete: a journal that is being written needs it. Raises
@@ -118,19 +120,19 @@ class Series:
                 start = self._folded(header.id)
                 records = segment.read(descriptor, header.salt, start, stop, names)
                 prepared = [_prepare(*name, points) for name, points in _by_stream(records)]
-                with self._database.writing() as connection:
+                with self._database.writing(durable=durable) as connection:
                     # Somebody else may have folded it meanwhile: then what was prepared is stale.
                     if _folded(connection, header.id) != start:
                         continue
-                    if records.end > start:
-                        orphans = _insert_known(connection, prepared)
+                    orphans = _insert_known(connection, prepared)
+                    if records.end > start or durable:  # also with nothing new: an earlier fold may not be synced
                         _remember_fold(connection, header.id, records.end)
-                        return Fold(records.damaged, orphans)
-                    return Fold()
+                    return Fold(records.damaged, orphans)
 
     def fold_and_remove(self, path: Path) -> Fold:
         """Fold a journal that nobody writes any more. What could not be folded whole is set aside, not deleted."""
-        fold = self.fold(path)
+        # Durable before it is removed: a flush may have promised that these points survive a power cut.
+        fold = self.fold(path, durable=True)
         if fold.is_whole:
             path.unlink(missing_ok=True)
         else:

@@ -184,8 +184,10 @@ def _plain(value: Any) -> Any:
         return list(value)
     if isinstance(value, Mapping) and not isinstance(value, dict):
         return dict(value)
+    if isinstance(value, bool):
+        return value  # a bool is an int, too
     # Subclasses (numpy.float64 is a float) become the plain type, so that what is read back is the plain type.
-    for plain in (bool, int, float, str):
+    for plain in (int, float, str):
         if isinstance(value, plain) and type(value) is not plain:
             return plain(value)
     return value

@@ -51,6 +51,7 @@ class Run:
         self._streams: dict[str, int] = {}
         self._append = kernel.journal.append
         self._restart: Callable[[], Run] | None = None
+        self._is_new = False
 
     # -- writing: numbers ---------------------------------------------------------------------------------------------
 
@@ -221,7 +222,7 @@ class Run:
         """On return, all that was logged so far survives a power cut."""
 
         def sync() -> None:
-            self.kernel.journal.flush()
+            self.kernel.flush()
             with self.kernel.database.writing(durable=True) as connection:
                 records.add_lost_points(connection, self.id, 0)  # a change, so that the commit reaches the disk
 
@@ -254,9 +255,10 @@ class Run:
         lifecycle.opened(self)
         return self
 
-    def restart_with(self, start: Callable[[], Run]) -> None:
-        """How to start another run like this one; what the decorator does at each call."""
+    def restart_with(self, start: Callable[[], Run], *, is_new: bool) -> None:
+        """How to start another run like this one, or to go on with this one; what the decorator does at each call."""
         self._restart = start
+        self._is_new = is_new
 
     def disown(self) -> None:
         """This process may log to the run, and is not the one to say how it ended."""
@@ -287,9 +289,12 @@ class Run:
 
         A parameter named `run` that the caller does not fill gets the run.
         """
-        if self._restart is None:
-            raise InvalidTypeError("Only what start_run(...) returned can be a decorator.")
-        self._cancel()
+        if self._restart is None or self._guard is None or self._streams:
+            raise InvalidTypeError("Only what start_run(...) returned can be a decorator, before anything is logged.")
+        if self._is_new:
+            self._cancel()
+        else:
+            self.finish()
         return decorate(self._restart, function)
 
     def __del__(self) -> None:

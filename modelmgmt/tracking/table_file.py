@@ -1,9 +1,14 @@
-"""A table as a file that anybody can read: JSON with named, typed columns. Pure functions, exact both ways."""
+"""A table as a file that anybody can read: JSON with named, typed columns. Pure functions.
+
+Numbers, text, booleans, times, categories and missing values come back exactly, with their dtype. In a column of the
+dtype `object`, None and NaN stay what they are; dates, times and decimals come back as the text that they are kept as.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
@@ -14,20 +19,29 @@ if TYPE_CHECKING:
 SUFFIX = ".table.json"
 FORMAT = "modelmgmt.table/1"
 
+_ODD = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
 
 def encode(table: Any) -> bytes:
     """A DataFrame, a mapping of columns, or a list of row mappings, as bytes. Raises InvalidTypeError.
 
-    The index is kept when it is not the plain 0, 1, 2, ...; missing values become null, times ISO text.
+    `data` holds one list of cells a column. The index is kept when it is not the plain 0, 1, 2, ... A missing cell is
+    null, a time ISO text; `odd` names the cells, null too, that JSON has no number for: NaN in objects, infinities.
     """
     frame = _frame(table)
-    columns = [{"name": _name(name), "dtype": str(frame.dtypes.iloc[i])} for i, name in enumerate(frame.columns)]
-    content: dict[str, Any] = {"format": FORMAT, "columns": columns}
+    series = [frame.iloc[:, place] for place in range(frame.shape[1])]
+    kept = [_encoded(column, label) for column, label in zip(series, frame.columns, strict=True)]
+    content: dict[str, Any] = {"format": FORMAT, "rows": len(frame)}
     if not _is_plain_index(frame.index):
-        content["index"] = {"name": frame.index.name, "dtype": str(frame.index.dtype), "values": _cells(frame.index)}
-    content["rows"] = len(frame)
-    content["data"] = [_cells(frame.iloc[:, i]) for i in range(frame.shape[1])]
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        levels = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
+        content["index"] = [dict(zip(("about", "cells"), _encoded(level, level.name), strict=True)) for level in levels]
+    if any(name is not None for name in frame.columns.names):
+        content["columns_names"] = [_label(name) for name in frame.columns.names]
+    content["columns"] = [about for about, _ in kept]
+    content["data"] = [cells for _, cells in kept]
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def decode(data: bytes) -> pd.DataFrame:
@@ -38,17 +52,12 @@ def decode(data: bytes) -> pd.DataFrame:
         content = json.loads(data)
         if content["format"] != FORMAT:
             raise CorruptDataError(f"A table of the format {content['format']!r} can not be read, only {FORMAT!r}.")
-        columns = [
-            _column(values, column["dtype"]) for values, column in zip(content["data"], content["columns"], strict=True)
-        ]
-        index = content.get("index")
-        labels = pd.RangeIndex(content["rows"])
-        if index is not None:
-            labels = pd.Index(_column(index["values"], index["dtype"]), name=index["name"])
+        columns = [_decoded(*column) for column in zip(content["columns"], content["data"], strict=True)]
         frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(content["rows"]))
-        frame.columns = pd.Index([column["name"] for column in content["columns"]])
-        frame.index = labels
-    except (KeyError, TypeError, ValueError) as error:
+        frame.columns = _labels([about["name"] for about in content["columns"]], content.get("columns_names", [None]))
+        if "index" in content:
+            frame.index = _index(content["index"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptDataError(f"These bytes are not a table of the format {FORMAT!r} ({error}).") from error
     return frame
 
@@ -57,35 +66,97 @@ def _frame(table: Any) -> pd.DataFrame:
     import pandas as pd
 
     if isinstance(table, pd.DataFrame):
-        frame = table
-    elif isinstance(table, pd.Series):
-        frame = table.to_frame()
-    elif hasattr(table, "to_pandas"):
-        frame = table.to_pandas()
-    elif isinstance(table, (dict, list, tuple)) or hasattr(table, "shape"):
-        try:
-            frame = pd.DataFrame(table)
-        except (ValueError, TypeError) as error:
-            raise InvalidTypeError(f"This can not be read as a table ({error}): pass a DataFrame.") from error
-    else:
+        return table
+    if isinstance(table, pd.Series):
+        return table.to_frame()
+    if hasattr(table, "to_pandas"):
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
+    if not isinstance(table, (Mapping, list, tuple)) and not hasattr(table, "shape"):
         raise InvalidTypeError(f"A table is a DataFrame, columns or rows, and {type(table).__name__} was given.")
-    return frame.reset_index() if isinstance(frame.index, pd.MultiIndex) else frame
-
-
-def _name(name: object) -> str:
-    return name if isinstance(name, str) else " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+    try:
+        return pd.DataFrame(table)
+    except (ValueError, TypeError) as error:
+        raise InvalidTypeError(f"This can not be read as a table ({error}): pass a DataFrame.") from error
 
 
 def _is_plain_index(index: Any) -> bool:
     import pandas as pd
 
-    plain = isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
-    return plain and index.name is None
+    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1 and index.name is None
 
 
-def _cells(column: Any) -> list[Any]:
-    values = column.astype(object).tolist() if str(column.dtype) == "category" else column.tolist()
-    return [_cell(value) for value in values]
+def _encoded(column: Any, label: object) -> tuple[dict[str, Any], list[Any]]:
+    """What a column is, and its cells. `column` is a Series or an Index."""
+    import pandas as pd
+
+    about: dict[str, Any] = {"name": _label(label), "dtype": str(column.dtype)}
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        about["ordered"] = column.dtype.ordered
+        about["categories"] = dict(zip(("about", "cells"), _encoded(column.dtype.categories, None), strict=True))
+        return about, [_cell(value) for value in column.tolist()]
+    values = column.tolist()
+    if column.dtype.kind in "iub" and isinstance(values[0] if values else 0, (bool, int)) and not column.hasnans:
+        return about, values
+    odd = {str(place): _odd(value) for place, value in enumerate(values) if _odd(value)}
+    if column.dtype.kind == "f":
+        odd = {place: name for place, name in odd.items() if name != "nan"}  # in a column of floats, null is NaN
+    if odd and column.dtype.kind in "fO":
+        about["odd"] = odd
+    return about, [_cell(value) for value in values]
+
+
+def _decoded(about: dict[str, Any], cells: list[Any]) -> Any:
+    """The Series or Categorical that `_encoded` was given."""
+    import pandas as pd
+
+    dtype = about["dtype"]
+    if dtype == "category":
+        categories = about["categories"]
+        codes = {value: code for code, value in enumerate(categories["cells"])}
+        labels = pd.Index(_decoded(categories["about"], categories["cells"]))
+        places = [-1 if cell is None else codes[cell] for cell in cells]
+        return pd.Series(pd.Categorical.from_codes(places, labels, ordered=about["ordered"]))
+    for place, name in about.get("odd", {}).items():
+        cells[int(place)] = _ODD[name]
+    if dtype.startswith("timedelta"):
+        return pd.Series(pd.to_timedelta(cells)).astype(dtype)
+    if dtype.startswith("datetime"):
+        return pd.Series(pd.to_datetime(cells, utc="," in dtype, format="ISO8601")).astype(dtype)
+    return pd.Series(cells, dtype=dtype)
+
+
+def _label(label: object) -> Any:
+    """A column's name: text, a number, None, or several of them."""
+    if isinstance(label, tuple):
+        return [_label(part) for part in label]
+    if hasattr(label, "tolist"):
+        label = label.tolist()
+    if isinstance(label, float) and not math.isfinite(label):
+        return str(label)
+    return label if label is None or isinstance(label, (str, bool, int, float)) else str(label)
+
+
+def _labels(labels: list[Any], names: list[Any]) -> pd.Index[Any]:
+    import pandas as pd
+
+    if not labels:
+        return pd.RangeIndex(0, name=names[0])
+    if all(isinstance(label, list) for label in labels):
+        return pd.MultiIndex.from_tuples([tuple(label) for label in labels], names=names if len(names) > 1 else None)
+    return pd.Index([tuple(label) if isinstance(label, list) else label for label in labels], name=names[0])
+
+
+def _index(levels: list[dict[str, Any]]) -> pd.Index[Any]:
+    import pandas as pd
+
+    arrays = [pd.Index(_decoded(level["about"], level["cells"]), name=level["about"]["name"]) for level in levels]
+    return arrays[0] if len(arrays) == 1 else pd.MultiIndex.from_arrays(arrays)
+
+
+def _odd(value: object) -> str:
+    """The name of a float that JSON has not; else empty."""
+    return "" if not isinstance(value, float) or math.isfinite(value) else str(float(value))
 
 
 def _cell(value: Any) -> Any:
@@ -94,11 +165,9 @@ def _cell(value: Any) -> Any:
     if value is None or value is pd.NaT or value is pd.NA:
         return None
     if isinstance(value, float):
-        return None if math.isnan(value) else float(value)
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, (bool, int, str)):
         return value
-    if isinstance(value, (pd.Timestamp, pd.Timedelta)):
-        return value.isoformat()
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "tolist"):
@@ -107,23 +176,10 @@ def _cell(value: Any) -> Any:
         return [_cell(item) for item in value]
     if isinstance(value, dict):
         return {str(key): _cell(item) for key, item in value.items()}
-    raise InvalidTypeError(
-        f"A cell of the table is of type {type(value).__name__}: cells are numbers, text, booleans, times or lists of them."
+    if type(value).__name__ == "Decimal":
+        return str(value)
+    message = (
+        f"A cell of the table is of type {type(value).__name__}: cells are numbers, text, booleans, times or lists of "
+        "them. Convert the column to one of these."
     )
-
-
-def _column(values: list[Any], dtype: Any) -> Any:
-    import pandas as pd
-
-    if dtype.startswith("timedelta"):
-        return pd.Series(pd.to_timedelta(values)).astype(dtype)
-    if dtype.startswith("datetime"):
-        utc = "," in dtype
-        return pd.Series(pd.to_datetime(values, utc=utc, format="ISO8601")).astype(dtype)
-    if dtype == "category":
-        return pd.Series(values, dtype=object).astype("category")
-    if dtype.startswith(("float", "complex")):
-        return pd.Series([math.nan if value is None else value for value in values], dtype=dtype)
-    if dtype.startswith(("period", "interval")):
-        return pd.Series(values, dtype=object)
-    return pd.Series(values, dtype=dtype)
+    raise InvalidTypeError(message)

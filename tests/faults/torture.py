@@ -196,10 +196,11 @@ def faults_of(run: dict[str, Any], here: dict[str, Any], found: dict[str, Any]) 
         there = list(zip(steps, values, strict=True))
         if len(set(there)) != len(there):
             yield f"{key}: points are there twice"
-        lost = [(step, value) for step, value, surely in points if surely and (step, value) not in set(there)]
+        kept = set(there)
+        lost = [(step, value) for step, value, surely in points if surely and (step, value) not in kept]
         if lost:
             yield f"{key}: {len(lost)} acknowledged points are lost, the first {lost[0]}"
-        extra = set(there) - {(step, value) for step, value, _ in points}
+        extra = kept - {(step, value) for step, value, _ in points}
         if extra:
             yield f"{key}: {len(extra)} points were never logged"
     for kind, content, surely in run["rows"]:
