@@ -52,7 +52,15 @@ class _DisabledRun(DisabledRun, Run):
 
 
 class Comparison(comparison.Comparison):
-    __doc__ = comparison.Comparison.__doc__
+    """Two or more runs side by side. `rows` has everything, `differences` only what is not the same in all.
+
+    >>> for name, lr in (("slow", 0.1), ("fast", 0.2)):
+    ...     with start_run("doc", name=name, params={"lr": lr}):
+    ...         log(loss=lr)
+    >>> rows = Store().compare("slow", "fast").differences
+    >>> [(row.key, row.values) for row in rows if row.section == "params"]
+    [('lr', (0.1, 0.2))]
+    """
 
     def __repr__(self) -> str:
         from modelmgmt.view.details import differences_table
@@ -68,7 +76,14 @@ class Comparison(comparison.Comparison):
 
 
 class Runs(FoundRuns[Run]):
-    """The runs that a query found, in its order; shows itself as a table."""
+    """The runs that a query found, in its order; shows itself as a table.
+
+    >>> with start_run("doc", name="first"):
+    ...     log({"loss": 0.5}, step=7)
+    >>> runs = Store().runs("run.name = 'first' and metrics.loss < 1")
+    >>> runs.history("loss")[["step", "value"]].values.tolist()
+    [[7.0, 0.5]]
+    """
 
     def __repr__(self) -> str:
         from modelmgmt.view.tables import as_text
@@ -315,7 +330,12 @@ def start_run(
 
 
 def active_run() -> Run | None:
-    """The run of the innermost `with` block, else the bare run that was started last, else None."""
+    """The run of the innermost `with` block, else the bare run that was started last, else None.
+
+    >>> with start_run("doc") as run:
+    ...     active_run() is run
+    True
+    """
     if is_disabled():
         return _DisabledRun()
     run = lifecycle.active()
@@ -337,5 +357,12 @@ def log(metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None,
 
 
 def disable() -> None:
-    """From now on, in this process, every run is free and harmless; as `$MODELMGMT_DISABLED=1`."""
+    """From now on, in this process, every run is free and harmless; as `$MODELMGMT_DISABLED=1`.
+
+    >>> import os
+    >>> disable()
+    >>> start_run("doc").status
+    'disabled'
+    >>> del os.environ["MODELMGMT_DISABLED"]
+    """
     os.environ["MODELMGMT_DISABLED"] = "1"

@@ -19,6 +19,10 @@ _COMMANDS = {
     "compare": "Show what differs between runs.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
+    "backup": "Copy the store while it is in use.",
+    "merge": "Take in the runs of another store.",
+    "delete": "Delete a run for real.",
+    "gc": "Remove files that nothing names.",
 }
 
 

@@ -135,7 +135,7 @@ class Database:
 
 
 _leaked: list[sqlite3.Connection] = []
-_forking: list[list[Database]] = []
+_forking: dict[int, list[Database]] = {}  # by the thread that forks
 
 
 def _rolled_back(connection: sqlite3.Connection) -> bool:
@@ -149,13 +149,13 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
 
 def _before_fork() -> None:
     databases = sorted(_open_databases, key=id)
-    _forking.append(databases)
+    _forking[threading.get_ident()] = databases
     for database in databases:
         database._before_fork()  # noqa: SLF001 - one module
 
 
 def _after_fork_in_parent() -> None:
-    for database in _forking.pop():
+    for database in _forking.pop(threading.get_ident()):
         database._after_fork_in_parent()  # noqa: SLF001 - one module
 
 
@@ -174,16 +174,20 @@ if hasattr(os, "register_at_fork"):
 def prepare(path: Path) -> None:
     """Make the database, or bring it up to date; many processes may do so at once, one does the work.
 
-    Raises StorePathError when the file is not a store, StoreTooNewError when a newer library wrote it.
+    Raises StorePathError when the file is not a store, StoreTooNewError when a newer library wrote it, StoreWriteError
+    when the folder cannot be written.
     """
     if _version(path) == SCHEMA_VERSION:
         return
     from filelock import FileLock
 
-    with FileLock(path.with_name("store.lock"), timeout=BUSY_TIMEOUT_S):
-        version = _version(path)
-        if version < SCHEMA_VERSION:
-            _migrate(path, version)
+    try:
+        with FileLock(path.with_name("store.lock"), timeout=BUSY_TIMEOUT_S):
+            version = _version(path)
+            if version < SCHEMA_VERSION:
+                _migrate(path, version)
+    except (PermissionError, TimeoutError) as error:
+        raise StoreWriteError(f"Could not prepare {path} ({error}): look at its folder's permissions.") from error
 
 
 def _version(path: Path) -> int:
@@ -241,7 +245,9 @@ def _copy_before_upgrade(path: Path, connection: sqlite3.Connection, version: in
     folder = path.parent / "backups"
     folder.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    connection.execute("VACUUM INTO ?", (str(folder / f"store-v{version}-{stamp}.db"),))
+    part = folder / f"store-v{version}-{stamp}-{os.getpid()}.part"
+    connection.execute("VACUUM INTO ?", (str(part),))
+    part.rename(part.with_suffix(".db"))  # whoever is killed before this leaves no copy that looks whole
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+_UNKNOWN = "unknown"  # the start of a process that the system does not show
+_ENDED = "ended"  # the start of a process that is over, and whose parent has not asked for it yet
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """A process that owns a run or a journal."""
@@ -22,11 +26,16 @@ class Process:
     """When the process started, in the system's own unit: a pid that was given out again has another start."""
 
     def is_gone(self) -> bool:
-        """True only when it is certain: a process of another host can not be seen from here."""
+        """True only when it is certain: a process of another host, or one that is hidden, can not be seen from here."""
         here = current()
         if self.host != here.host:
             return False
-        return self.boot_id != here.boot_id or _start_of(self.pid) != self.start
+        if self.boot_id != here.boot_id:
+            return True
+        start = _start_of(self.pid)
+        if start is None or self.start == _UNKNOWN:
+            return not _exists(self.pid)
+        return start != self.start
 
 
 def current() -> Process:
@@ -37,13 +46,25 @@ def current() -> Process:
 
 def is_alive(pid: int) -> bool:
     """Whether a process with that number runs on this host."""
-    return _start_of(pid) is not None
+    start = _start_of(pid)
+    return _exists(pid) if start is None else start != _ENDED
 
 
 @functools.lru_cache(maxsize=1)
 def _describe(pid: int) -> Process:
     # Cached by pid, so that the child of a fork describes itself anew.
-    return Process(host=_host(), boot_id=_boot_id(), pid=pid, start=_start_of(pid) or "unknown")
+    return Process(host=_host(), boot_id=_boot_id(), pid=pid, start=_start_of(pid) or _UNKNOWN)
+
+
+def _exists(pid: int) -> bool:
+    """Whether the pid is in use, also where /proc does not show the processes of other users."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def _host() -> str:
@@ -66,7 +87,7 @@ if sys.platform == "linux":
         except OSError:
             return None
         fields = stat.rpartition(b")")[2].split()
-        return None if fields[0] in (b"Z", b"X") else fields[19].decode("ascii")
+        return _ENDED if fields[0] in (b"Z", b"X") else fields[19].decode("ascii")
 
 else:  # pragma: no cover - other systems
 
@@ -79,6 +100,7 @@ else:  # pragma: no cover - other systems
         import psutil
 
         try:
-            return str(psutil.Process(pid).create_time())
+            process = psutil.Process(pid)
+            return _ENDED if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
         except psutil.Error:
             return None

@@ -150,7 +150,9 @@ def _labels(labels: list[Any], names: list[Any]) -> pd.Index[Any]:
 def _index(levels: list[dict[str, Any]]) -> pd.Index[Any]:
     import pandas as pd
 
-    arrays = [pd.Index(_decoded(level["about"], level["cells"]), name=level["about"]["name"]) for level in levels]
+    arrays: list[pd.Index[Any]] = [
+        pd.Index(_decoded(level["about"], level["cells"]), name=level["about"]["name"]) for level in levels
+    ]
     return arrays[0] if len(arrays) == 1 else pd.MultiIndex.from_arrays(arrays)
 
 

@@ -50,7 +50,11 @@ def ops(seed: int) -> Iterator[Op]:
     """The writes of a worker, the same for the same seed, without end."""
     rng = random.Random(seed)
     step = 0
-    kinds = ["log"] * 60 + ["log3"] * 20 + ["series", "params", "tags", "note", "text", "table", "pin", "flush", "next", "gc"]
+    kinds = (
+        ["log"] * 60
+        + ["log3"] * 20
+        + ["series", "params", "tags", "note", "text", "table", "pin", "flush", "next", "gc"]
+    )
     yield "next", 0
     for n in range(1, 1 << 30):
         kind = rng.choice(kinds)

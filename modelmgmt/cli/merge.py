@@ -1,0 +1,28 @@
+"""modelmgmt merge: take in the runs of another store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from modelmgmt.cli.options import DONE, json_option, open_store, print_json, store_option
+
+
+@click.command("merge")
+@click.argument("other", type=click.Path(path_type=Path))
+@store_option
+@json_option
+def command(other: Path, store_path: Path | None, as_json: bool) -> int:
+    """Take in every run of the store OTHER that is not here, and what is new of those that are.
+
+    By content: merging again, or the other way round, gives the same.
+    """
+    merged = open_store(store_path).merge(other)
+    if as_json:
+        print_json(asdict(merged))
+    else:
+        runs = f"{len(merged.runs)} new runs, {len(merged.updated)} updated"
+        click.echo(f"{runs}, {merged.chunks} chunks and {merged.objects} objects.")
+    return DONE
