@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(f"[bold]{name}[/]: {SUBJECTS[name][1]}", highlight=False)
     console.print(", ".join(f"{what} {value}" for what, value in _machine().items()), style="dim", highlight=False)
     if chosen.json:
-        figures = [{"subject": name, **asdict(f), "is_met": f.is_met} for name, group in measured.items() for f in group]
+        figures = [
+            {"subject": name, **asdict(f), "is_met": f.is_met} for name, group in measured.items() for f in group
+        ]
         chosen.json.write_text(json.dumps({"machine": _machine(), "figures": figures}, indent=2) + "\n")
 
 

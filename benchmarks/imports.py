@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -87,10 +88,5 @@ def _output(command: list[str], here: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
-    import modelmgmt
-
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELMGMT_")}
-    source = str(Path(modelmgmt.__file__).parent.parent)
-    return kept | {"PYTHONPATH": source}
+    return kept | {"PYTHONPATH": str(Path(__file__).parent.parent)}

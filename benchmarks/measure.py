@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,12 +128,6 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def spread(values: Sequence[float]) -> float:
-    """How far apart the quartiles are, as a share of the median."""
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    return float((high - low) / middle)
-
-
 def _laps(call: Call, count: int) -> NDArray[np.int64]:
     # The gap between one reading of the clock and the next holds one call.
     clock = perf_counter_ns
@@ -142,7 +136,8 @@ def _laps(call: Call, count: int) -> NDArray[np.int64]:
     for place in range(1, count + 1):
         call()
         marks[place] = clock()
-    return np.diff(np.array(marks, np.int64))
+    read = np.array(marks, np.int64)
+    return read[1:] - read[:-1]
 
 
 def _nothing() -> None:

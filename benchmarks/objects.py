@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -51,7 +50,6 @@ def run(place: Path, scale: Scale) -> list[Figure]:
             min(scale.repeats, 3),
         )
         extra = size_of(store.path / "objects") - before[-1]
-        shutil.rmtree(store.path / "objects")
         speed = scale.file_bytes / (1 << 20)
     new, again, plain, synced = (taken[name] for name in ("new", "again", "cp", "cp synced"))
     return [

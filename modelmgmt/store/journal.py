@@ -7,20 +7,24 @@ survive a power cut. Nothing here knows SQLite: a segment that is full is handed
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from mmap import mmap
 from pathlib import Path
+from types import FrameType
 from zlib import crc32
 
 from modelmgmt.errors import StoreWriteError
 from modelmgmt.store.process import current
-from modelmgmt.store.segment import HEADER_BYTES, RECORD_BYTES, create, definition, pack_record
+from modelmgmt.store.segment import HEADER_BYTES, RECORD_BYTES, Header, create, definition, pack_record
 
 FIRST_CAPACITY = (1 << 18) // RECORD_BYTES - HEADER_BYTES // RECORD_BYTES  # records; a file of 256 KiB
 LAST_CAPACITY = (1 << 24) // RECORD_BYTES - HEADER_BYTES // RECORD_BYTES  # records; a file of 16 MiB
 GROWTH = 4
+YOUNG_S = 1.0
 
 _NOTHING = mmap(-1, 1)
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
@@ -33,10 +37,12 @@ class Journal:
         self._folder = folder
         self._on_full = on_full
         self._streams: dict[str, dict[str, int]] = {}
+        self._names: dict[int, tuple[str, str]] = {}
         self._next_stream = 1
         self.lock = threading.RLock()
         self._capacity = FIRST_CAPACITY
         self._path: Path | None = None
+        self._begun = 0.0
         self._view = _NOTHING
         self._salt = 0
         self._place = 0
@@ -49,49 +55,67 @@ class Journal:
         return self._path
 
     def written(self) -> int:
-        """How many records of the current segment are complete, whatever other threads are doing."""
+        """How many records of the current segment, from its first, are complete, whatever else is going on."""
         with self.lock:
-            return max(0, self._place - HEADER_BYTES) // RECORD_BYTES
+            under_way = [place for view, place in self._under_way() if view is self._view]
+            return max(0, min([self._place, *under_way]) - HEADER_BYTES) // RECORD_BYTES
 
-    def names(self) -> dict[int, tuple[str, str]]:
-        """Stream -> (run, key), for every open run."""
-        with self.lock:
-            return {stream: (run, key) for run, keys in self._streams.items() for key, stream in keys.items()}
+    def names(self) -> Mapping[int, tuple[str, str]]:
+        """Stream -> (run, key), for the current segment. It grows."""
+        return self._names
 
     def define(self, run: str, key: str) -> int:
         """The stream of a series. Its definition is in the journal before its first point is."""
         with self.lock:
             keys = self._streams.setdefault(run, {})
-            stream = keys.get(key)
-            if stream is None:
-                stream = keys[key] = self._next_stream
-                self._next_stream += 1
-                bodies = definition(stream, run, key)
-                if self._place + RECORD_BYTES * len(bodies) <= self._limit:
-                    self.append(bodies)
-                else:
-                    self._limit = self._place  # the next point begins a segment, which defines every stream first
-            return stream
+            if key not in keys:
+                # Nothing is called until the stream has its place: a signal handler may log the same key.
+                stream = self._next_stream
+                self._next_stream = stream + 1
+                keys[key] = stream
+                self._names[stream] = (run, key)
+                self._write_definition(stream, run, key)
+            return keys[key]
+
+    def _write_definition(self, stream: int, run: str, key: str) -> None:
+        try:
+            bodies = definition(stream, run, key)
+            if self._place + RECORD_BYTES * len(bodies) <= self._limit:
+                self.append(bodies)
+            else:
+                self._limit = self._place  # the next point begins a segment, which defines every stream first
+        except BaseException:
+            self._limit = self._place
+            raise
 
     def append(self, bodies: Sequence[bytes]) -> None:
         """Write records of 28 bytes each, in order. On return they survive SIGKILL. Raises StoreWriteError."""
+        size = RECORD_BYTES * len(bodies)
         with self.lock:
+            # A place is taken before it is filled, and nothing is called in between: a signal handler that logs, which
+            # Python runs at calls and at jumps, gets the next place.
             place = self._place
-            end = place + RECORD_BYTES * len(bodies)
-            if end > self._limit:
-                place = self._make_room(len(bodies))
-                end = place + RECORD_BYTES * len(bodies)
-            # Taken before it is filled: a signal handler that logs in between gets the next place, not this one.
+            end = place + size
+            while end > self._limit:
+                self._make_room(len(bodies))
+                place = self._place
+                end = place + size
             self._place = end
             view, salt = self._view, self._salt
             for body in bodies:
                 pack_record(view, place, body, crc32(body, salt))
                 place += RECORD_BYTES
 
-    def forget(self, run: str) -> None:
-        """The run has ended: later segments need not define its series."""
+    def forget(self, run: str) -> Path | None:
+        """The run has ended: later segments need not define its series.
+
+        After the last open run the segment is retired and its path returned, unless it is young: a search that does
+        hundreds of short runs a second need not pay for a file each.
+        """
         with self.lock:
             self._streams.pop(run, None)
+            is_young = time.monotonic() - self._begun < YOUNG_S
+            return None if self._streams or is_young else self.retire()
 
     def flush(self) -> None:
         """On return, every point that was appended survives a power cut. Raises StoreWriteError."""
@@ -110,38 +134,70 @@ class Journal:
             raise StoreWriteError(f"Could not flush the journal in {folder} ({error}): look at the disk.") from error
 
     def retire(self) -> Path | None:
-        """Stop writing the current segment and return its path; the next point begins a new one."""
+        """Stop writing the current segment and return its path; the next point begins a new one.
+
+        None when there is none, or when a signal handler asks while a point is on its way: the segment stays then, and
+        whoever opens the store next folds it.
+        """
         with self.lock:
+            if self._is_under_way(self._view):
+                return None
             path = self._path
             self._leave_segment()
             return path
 
-    def _make_room(self, count: int) -> int:
-        capacity = max(self._capacity, count + self._definition_count())
+    def _make_room(self, count: int) -> None:
+        """Begin a segment that defines the streams of every open run, and has room for `count` records more."""
+        while True:
+            newest = self._next_stream
+            names = self._open_names()
+            definitions = [body for stream, name in names.items() for body in definition(stream, *name)]
+            capacity = max(self._capacity, count + len(definitions))
+            path, header, view = self._created(capacity, count)
+            salt, place, begun = header.salt, HEADER_BYTES, time.monotonic()
+            for body in definitions:
+                pack_record(view, place, body, crc32(body, salt))
+                place += RECORD_BYTES
+            # From here on nothing is called until all of the segment is in place, as in `append`.
+            if newest == self._next_stream:
+                break
+            path.unlink(missing_ok=True)  # a signal handler has defined a stream that is not in it
+        full, left = self._path, self._view
+        self._path, self._view, self._salt, self._names, self._begun = path, view, salt, names, begun
+        self._place = place
+        self._limit = HEADER_BYTES + capacity * RECORD_BYTES
+        self._capacity = min(capacity * GROWTH, LAST_CAPACITY)
+        if full is not None and not self._is_under_way(left):  # else whoever opens the store next folds it
+            self._on_full(full)
+
+    def _created(self, capacity: int, count: int) -> tuple[Path, Header, mmap]:
         try:
-            path, header, view = create(self._folder, current(), capacity)
+            return create(self._folder, current(), capacity)
         except OSError as error:
             message = (
                 f"Could not make room for {count} points in {self._folder} ({error.strerror}): free some space or make "
                 "the folder writable."
             )
             raise StoreWriteError(message) from error
-        full = self._path
-        self._path, self._view, self._salt = path, view, header.salt
-        self._place = HEADER_BYTES
-        self._limit = HEADER_BYTES + capacity * RECORD_BYTES
-        self._capacity = min(capacity * GROWTH, LAST_CAPACITY)
-        for run, keys in self._streams.items():
-            for key, stream in keys.items():
-                self.append(definition(stream, run, key))
-        if full is not None:
-            self._on_full(full)
-        return self._place
 
-    def _definition_count(self) -> int:
-        return sum(
-            len(definition(stream, run, key)) for run, keys in self._streams.items() for key, stream in keys.items()
-        )
+    def _open_names(self) -> dict[int, tuple[str, str]]:
+        return {stream: (run, key) for run, keys in list(self._streams.items()) for key, stream in list(keys.items())}
+
+    def _is_under_way(self, view: mmap) -> bool:
+        return any(other is view for other, _ in self._under_way())
+
+    def _under_way(self) -> Iterator[tuple[mmap, int]]:
+        """The appends that this thread is in the middle of, and how far each is: a signal handler interrupted them.
+
+        They are found in the thread's frames, so that `append` need not keep count. Other threads wait for the lock.
+        """
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - as in the standard logging
+        while frame is not None:
+            if frame.f_code is Journal.append.__code__:
+                there = frame.f_locals
+                if there["self"] is self and "view" in there:
+                    yield there["view"], there["place"]
+            frame = frame.f_back
 
     def _begin_anew(self) -> None:
         self.lock = threading.RLock()

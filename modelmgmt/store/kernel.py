@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -16,13 +17,13 @@ from modelmgmt.store.journal import Journal
 from modelmgmt.store.objects import Objects
 
 if TYPE_CHECKING:
-    from modelmgmt.store.series import Series
+    from modelmgmt.store.series import Fold, Series
 
 FOLDER_NAME = ".modelmgmt"
 DATABASE_NAME = "store.db"
 
 _open_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
-_opening = threading.Lock()
+_opening = threading.RLock()  # a signal handler may open a store, too
 
 
 class Kernel:
@@ -59,7 +60,7 @@ class Kernel:
             # In this order: a record that is counted as written has its name.
             written = self.journal.written()
             if path == self.journal.path:
-                self.series.fold(path, stop=written, names=self.journal.names())
+                _say(path, self.series.fold(path, stop=written, names=self.journal.names()))
 
     def flush(self) -> None:
         """On return, all points that this process has logged survive a power cut. Raises StoreWriteError."""
@@ -67,12 +68,19 @@ class Kernel:
             self._series.settle()  # full segments that are being folded: their fold is durable, they are not synced
         self.journal.flush()
 
+    def forget(self, run: str) -> None:
+        """A run has ended, and its end is durable: with no other run open, this process needs no journal any more."""
+        path = self.journal.forget(run)
+        if path is not None:
+            self.series.remove_folded(path)
+
     def retire(self) -> None:
         """Fold, and remove this process's journal: nothing is left to recover."""
         path = self.journal.retire()
-        self.series.settle()
+        if self._series is not None:
+            self._series.settle()
         if path is not None:
-            self.series.fold_and_remove(path)
+            _say(path, self.series.fold_and_remove(path))
 
     def close(self) -> None:
         """Fold what is left and close every file. A kernel that is collected or lives until exit does so by itself."""
@@ -86,14 +94,15 @@ class Kernel:
         self.database.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_closed"):
+        # At the end of the interpreter it is too late to fold: whoever opens the store next does.
+        if hasattr(self, "_closed") and not sys.is_finalizing():
             self.close()
 
     def _on_full(self, path: Path) -> None:
         self.series.fold_in_background(path)
 
     def _recover(self) -> None:
-        if not any(name.endswith(".journal") for name in os.listdir(self.path / "journal")):
+        if not os.listdir(self.path / "journal"):
             return
         try:
             damaged = self.series.recover()
@@ -113,6 +122,16 @@ def open_kernel(path: Path) -> Kernel:
             kernel = Kernel(Path(key))
             _open_kernels[key] = kernel
         return kernel
+
+
+def _say(path: Path, fold: Fold) -> None:
+    """Nothing is left out silently."""
+    if not fold.is_whole:
+        message = (
+            f"Of the journal {path.name}, {len(fold.damaged)} records were damaged and {fold.orphans} points belong to "
+            "runs that are not in the store: the file is kept in the folder set-aside."
+        )
+        warnings.warn(message, stacklevel=3)
 
 
 @atexit.register
@@ -163,7 +182,7 @@ _OWN_NAMES = {
 
 def _after_fork_in_child() -> None:
     global _opening  # noqa: PLW0603 - the parent's other threads are not here to release it
-    _opening = threading.Lock()
+    _opening = threading.RLock()
     for kernel in list(_open_kernels.values()):
         if kernel._series is not None:  # noqa: SLF001 - one module
             kernel._series.forget_parent()  # noqa: SLF001

@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-
 _UNKNOWN = "unknown"  # the start of a process that the system does not show
 _ENDED = "ended"  # the start of a process that is over, and whose parent has not asked for it yet
 

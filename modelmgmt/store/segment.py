@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIX = ".journal"
+UNFINISHED = ".new"
 HEADER_BYTES = 4096
 RECORD_BYTES = 32
 DEFINITION = 0x80000000
@@ -67,8 +68,8 @@ def create(folder: Path, owner: Process, record_count: int) -> tuple[Path, Heade
     """
     header = Header(f"{now_us():x}-{os.getpid():x}-{secrets.token_hex(4)}", now_us(), owner)
     size = HEADER_BYTES + record_count * RECORD_BYTES
-    unfinished = folder / f"{header.id}.new"
-    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    unfinished = folder / f"{header.id}{UNFINISHED}"
+    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         _allocate(descriptor, size)
         os.pwrite(descriptor, _encode_header(header), 0)
@@ -138,22 +139,23 @@ def read(
     start: int = 0,
     stop: int | None = None,
     names: Mapping[int, tuple[str, str]] | None = None,
+    *,
+    is_live: bool = False,
 ) -> Records:
     """Read and verify the records from `start` to before `stop`, by default to the last one that was written.
 
-    `names`, where the caller knows them, saves reading definitions.
+    `names`, where the caller knows them, saves reading definitions. `is_live` stops at the first 64 KiB of zeros: most
+    of a live journal is still empty. A log call of thousands of points that a signal interrupted may leave such a gap.
     """
     import numpy as np
 
-    data = _written(descriptor, start)
-    if stop is not None:
-        data = data[: max(0, stop - start) * RECORD_BYTES]
+    data = _written(descriptor, start, stop, is_live=is_live)
     records = np.frombuffer(data, _record_dtype())
     valid = _valid(data, records, salt)
     is_point = valid & (records["tag"] < DEFINITION)
     if names is None:
         names = _definitions(descriptor, salt, start + len(records)) if is_point.any() else {}
-    unknown = is_point & ~np.isin(records["tag"], np.fromiter(names, np.uint32, len(names)))
+    unknown = is_point & ~np.isin(records["tag"], _known(records["tag"][is_point], names))
     is_damaged = (~valid & ((records["tag"] | records["crc"]) != 0)) | unknown
     if len(records) and records["crc"][-1] == 0:
         # A record is written with its checksum last: this one was under way when the process ended, not acknowledged.
@@ -174,12 +176,19 @@ def _record_dtype() -> np.dtype[np.void]:
     return np.dtype([("step", "<i8"), ("value", "<f8"), ("time", "<i8"), ("tag", "<u4"), ("crc", "<u4")])
 
 
-def _written(descriptor: int, first: int) -> bytes:
-    """The bytes from record `first` to the last one that is not zero."""
+def _known(tags: NDArray[np.uint32], names: Mapping[int, tuple[str, str]]) -> NDArray[np.uint32]:
+    import numpy as np
+
+    return np.array([tag for tag in np.unique(tags).tolist() if tag in names], np.uint32)
+
+
+def _written(descriptor: int, first: int, stop: int | None, *, is_live: bool) -> bytes:
+    """The bytes from record `first` to the last one before `stop` that is not zero."""
     blocks = []
     place = HEADER_BYTES + first * RECORD_BYTES
-    while block := os.pread(descriptor, _READ_BYTES, place):
-        if block.count(0) == len(block):
+    end = os.fstat(descriptor).st_size if stop is None else HEADER_BYTES + stop * RECORD_BYTES
+    while block := os.pread(descriptor, max(0, min(_READ_BYTES, end - place)), place):
+        if is_live and block.count(0) == len(block):
             break
         blocks.append(block)
         place += len(block)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from modelmgmt.store.times import now_iso
 
 Key = tuple[str, str]
 
+_UNFINISHED_S = 3600.0
 _PLACES = ", ".join("?" * (len(COLUMNS) + 3))
 
 
@@ -79,6 +81,7 @@ class Series:
         self._folder = folder
         self._folding: list[threading.Thread] = []
         self._unfinished: list[Path] = []
+        self._left_out: set[Path] = set()  # journals of which a fold could not keep all
 
     def put(self, run: str, key: str, points: Points) -> None:
         """Keep whole arrays at once, past the journal. On return they survive SIGKILL."""
@@ -127,17 +130,34 @@ class Series:
                     orphans = _insert_known(connection, prepared)
                     if records.end > start or durable:  # also with nothing new: an earlier fold may not be synced
                         _remember_fold(connection, header.id, records.end)
-                    return Fold(records.damaged, orphans)
+                    fold = Fold(records.damaged, orphans)
+                break
+        if not fold.is_whole:
+            self._left_out.add(path)
+        return fold
 
     def fold_and_remove(self, path: Path) -> Fold:
         """Fold a journal that nobody writes any more. What could not be folded whole is set aside, not deleted."""
         # Durable before it is removed: a flush may have promised that these points survive a power cut.
         fold = self.fold(path, durable=True)
-        if fold.is_whole:
-            path.unlink(missing_ok=True)
-        else:
+        if path in self._left_out:
             set_aside(path)
+            self._left_out.discard(path)
+        else:
+            path.unlink(missing_ok=True)
         return fold
+
+    def remove_folded(self, path: Path) -> None:
+        """Remove a journal that nobody writes any more, when all of it is in chunks and that is durable; else fold it."""
+        with _opened(path) as descriptor:
+            if descriptor is None:
+                return
+            header = segment.read_header(descriptor, path.name)
+            records = segment.read(descriptor, header.salt, self._folded(header.id), names={})
+        if records.end > records.start or path in self._left_out:
+            self.fold_and_remove(path)
+        else:
+            path.unlink(missing_ok=True)
 
     def fold_in_background(self, path: Path) -> None:
         """As `fold_and_remove`, off the caller's thread. What fails stays on disk, and is folded at the next `settle`."""
@@ -167,6 +187,7 @@ class Series:
         """In the child of a fork: the folds that were under way are the parent's."""
         self._folding = []
         self._unfinished = []
+        self._left_out = set()
 
     def recover(self) -> list[Path]:
         """Fold the journals of processes that are gone; returns those that were damaged."""
@@ -176,13 +197,24 @@ class Series:
                 if descriptor is None:
                     continue
                 try:
-                    owner = segment.read_header(descriptor, path.name).owner
+                    header = segment.read_header(descriptor, path.name)
                 except CorruptDataError:
                     damaged.append(path)
                     continue
-            if owner.is_gone() and not self.fold_and_remove(path).is_whole:
+                if not header.owner.is_gone():
+                    continue
+                self._look_back(path, descriptor, header)
+            is_left_out = path in self._left_out
+            if not self.fold_and_remove(path).is_whole or is_left_out:
                 damaged.append(path)
+        _remove_unfinished(self._folder)
         return damaged
+
+    def _look_back(self, path: Path, descriptor: int, header: segment.Header) -> None:
+        """Whoever folded a part of a journal may have been killed before it could set aside what is damaged in it."""
+        folded = self._folded(header.id)
+        if folded and segment.read(descriptor, header.salt, 0, folded).damaged:
+            self._left_out.add(path)
 
     def bring(self, source: sqlite3.Connection, target: sqlite3.Connection, run: str) -> int:
         """Copy the chunks of a run that `target` does not have, verified; returns how many. Within its transaction."""
@@ -222,6 +254,14 @@ def set_aside(path: Path) -> Path:
     with suppress(FileNotFoundError):  # another process was faster
         path.rename(target)
     return target
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
+    for path in folder.glob(f"*{segment.UNFINISHED}"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _UNFINISHED_S:
+                path.unlink()
 
 
 @dataclass(frozen=True)
@@ -300,7 +340,8 @@ def _read_tail(connection: sqlite3.Connection, descriptor: int, path: Path, tail
         header = segment.read_header(descriptor, path.name)
     except CorruptDataError:
         return  # named by check(); a reader of other series is not stopped by it
-    for name, points in _by_stream(segment.read(descriptor, header.salt, _folded(connection, header.id))):
+    records = segment.read(descriptor, header.salt, _folded(connection, header.id), is_live=True)
+    for name, points in _by_stream(records):
         tails.setdefault(name, []).append(points)
 
 
@@ -341,6 +382,8 @@ def _opened(path: Path) -> Iterator[int | None]:
     except FileNotFoundError:
         yield None
         return
+    except OSError as error:
+        raise StoreError(f"Could not read the journal {path} ({error.strerror}): look at its permissions.") from error
     try:
         yield descriptor
     finally:

@@ -19,6 +19,7 @@ from modelmgmt.store.rows import row_crc, verified
 COLUMNS = "run, key, value, type, path, crc"
 MAX_DEPTH = 64
 MAX_TEXT_CHARS = 100_000
+MAX_INT_BITS = 10_000  # Python reads integers of up to 4,300 digits
 
 Value = None | bool | int | float | str | list[Any] | dict[str, Any]
 
@@ -155,7 +156,7 @@ def _typed(key: str, value: Any) -> tuple[str, int | float | str | None]:
         case bool():
             return "bool", int(value)
         case int():
-            return "int", value if -(1 << 63) <= value < 1 << 63 else str(value)
+            return "int", value if -(1 << 63) <= value < 1 << 63 else str(_checked_int(key, value))
         case float():
             # SQLite has no NaN, and gives -0.0 back as 0.0.
             return "float", None if math.isnan(value) else value + 0.0
@@ -197,7 +198,9 @@ def _json(key: str, value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise InvalidValueError(f"The param {key!r} is nested more than {MAX_DEPTH} deep, or contains itself.")
     value = _plain(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, int):
+        return _checked_int(key, value)
+    if value is None or isinstance(value, (float, str)):
         return value
     if isinstance(value, list):
         return [_json(key, item, depth + 1) for item in value]
@@ -206,6 +209,12 @@ def _json(key: str, value: Any, depth: int) -> Any:
             raise InvalidValueError(f"The param {key!r} holds a mapping with two names that read the same: rename one.")
         return {str(name): _json(key, item, depth + 1) for name, item in value.items()}
     raise InvalidTypeError(f"The param {key!r} holds a {type(value).__name__}: use numbers, text, lists and mappings.")
+
+
+def _checked_int(key: str, value: int) -> int:
+    if value.bit_length() > MAX_INT_BITS:
+        raise InvalidValueError(f"The param {key!r} is an integer of thousands of digits: keep it with log_text.")
+    return value
 
 
 def _text(key: str, value: str) -> str:

@@ -244,7 +244,6 @@ class Run:
         lifecycle.closed(self)
         guard.last_try(self.kernel.fold)
         guard.write(functools.partial(self._end, status, error, guard.lost_points), can_wait=False)
-        self.kernel.journal.forget(self.id)
         guard.report(self.id)
 
     def open(self, on_error: OnError, *, owned: bool, next_step: int = 0) -> Self:
@@ -450,6 +449,7 @@ class Run:
             records.add_lost_points(connection, self.id, lost_points)
             if self._owned:
                 records.end(connection, self.id, status, ended_at=now_iso(), error=error)
+        self.kernel.forget(self.id)
 
     def _cancel(self) -> None:
         self._guard = None

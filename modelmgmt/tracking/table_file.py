@@ -143,8 +143,11 @@ def _labels(labels: list[Any], names: list[Any]) -> pd.Index[Any]:
     if not labels:
         return pd.RangeIndex(0, name=names[0])
     if all(isinstance(label, list) for label in labels):
-        return pd.MultiIndex.from_tuples([tuple(label) for label in labels], names=names if len(names) > 1 else None)
-    return pd.Index([tuple(label) if isinstance(label, list) else label for label in labels], name=names[0])
+        tuples = [tuple(label) for label in labels]
+        many: pd.Index[Any] = pd.MultiIndex.from_tuples(tuples, names=names if len(names) > 1 else None)
+        return many
+    index: pd.Index[Any] = pd.Index([tuple(x) if isinstance(x, list) else x for x in labels], name=names[0])
+    return index
 
 
 def _index(levels: list[dict[str, Any]]) -> pd.Index[Any]:
