@@ -37,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _parser().parse_args(arguments)
     scale = QUICK if chosen.quick else FULL
     measured: dict[str, list[Figure]] = {}
-    progress = Console(stderr=True)
     for name in dict.fromkeys(chosen.names or SUBJECTS):
         measure, _ = SUBJECTS[name]
-        with progress.status(f"measuring {name} ..."):
-            measured[name] = measure(chosen.folder, scale)
+        # A line, not a spinner: its thread would take turns with what is measured.
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        measured[name] = measure(chosen.folder, scale)
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(_table(measured))
     for name in measured:

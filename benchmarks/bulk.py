@@ -11,8 +11,8 @@ from benchmarks.rows import INSERT, Committer, Loss, as_rows, loss, table
 
 BASELINE = (
     "The same points as rows of a SQLite table (run, key, step, value, time), WAL, synchronous=NORMAL: `executemany` in "
-    "one transaction, from the same arrays; and one commit per point, measured on fewer points and scaled up. A run is "
-    "timed from its start to after `finish()`, every point folded and synced."
+    "one transaction, from the same arrays; and one commit per point, measured on fewer points and scaled up. Each is "
+    "timed from opening a new folder to closing it: the run finished, every point folded; the rows checkpointed."
 )
 
 

@@ -13,7 +13,7 @@ from modelmgmt.store.rows import row_crc
 
 BASELINE = (
     "Plain `sqlite3` on the same `store.db`: the same condition as handwritten SQL, then the same rows of runs, params, "
-    "metrics and tags fetched by joins, and left as rows."
+    "metrics and tags fetched for those runs, and left as rows."
 )
 FILTER = "params.lr < 0.5 and metrics.loss < 0.9 and tags.team = 'a'"
 
@@ -23,7 +23,6 @@ _WHERE = """
     AND EXISTS (SELECT 1 FROM metrics WHERE run = runs.id AND key = 'loss' AND last < 0.9)
     AND EXISTS (SELECT 1 FROM tags WHERE run = runs.id AND key = 'team' AND value = 'a')
 """
-_FEW = "params.lr < 0.5 and metrics.loss < 0.9 and tags.team = 'a'"
 
 
 def run(place: Path, scale: Scale) -> list[Figure]:
@@ -60,7 +59,7 @@ def _rows(connection: sqlite3.Connection, where: str, *, runs_only: bool = False
     statements = [f"SELECT runs.* FROM runs WHERE {where} ORDER BY id DESC"]
     if not runs_only:
         statements += [
-            f"SELECT {columns} FROM {table} JOIN runs ON runs.id = {table}.run WHERE {where}"
+            f"SELECT {columns} FROM {table} WHERE run IN (SELECT id FROM runs WHERE {where})"
             for table, columns in (
                 ("params", "run, key, value, type"),
                 ("metrics", "run, key, last"),

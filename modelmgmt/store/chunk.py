@@ -122,7 +122,7 @@ def _deflate(plane: bytes) -> tuple[int, bytes]:
 def _column(body: memoryview, count: int) -> tuple[NDArray[Any], memoryview]:
     kind, kept, base, offset = _COLUMN.unpack_from(body)
     body = body[_COLUMN.size :]
-    words = np.zeros(count, np.uint32 if kind == _FLOAT32 else np.uint64)
+    words: NDArray[Any] = np.zeros(count, np.uint32 if kind == _FLOAT32 else np.uint64)
     for place in range(kept):
         codec, length = _PLANE.unpack_from(body)
         packed = body[_PLANE.size : _PLANE.size + length]

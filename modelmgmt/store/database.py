@@ -200,8 +200,10 @@ def _version(path: Path) -> int:
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         finally:
             connection.close()
+    except UnicodeDecodeError as error:
+        raise _garbled(path) from error
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB:
             raise (_translate(path, error) or error) from error
         message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
         raise StorePathError(message) from error
@@ -279,6 +281,13 @@ def translated(path: Path) -> Iterator[None]:
         if translation is None:
             raise
         raise translation from error
+    except UnicodeDecodeError as error:
+        raise _garbled(path) from error
+
+
+def _garbled(path: Path) -> CorruptDataError:
+    """For SQLite quoting, in an error message of its own, a name that is no text any more."""
+    return CorruptDataError(f"{path} is damaged (a name in it is not text): run 'modelmgmt check', then restore a backup.")
 
 
 _DISK_CODES = {

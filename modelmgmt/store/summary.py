@@ -18,7 +18,11 @@ class Summary:
     """One row of the table `metrics`, in its order of columns after run and key.
 
     `first` is the value at the lowest step and `last` the one at the highest; between equal steps the time decides, then
-    the order of arrival. `min`, `max` and `mean` leave NaN out, and are NaN when nothing is left.
+    the order of arrival. `min`, `max` and `mean` leave NaN out, and are NaN when nothing is left. The mean of
+    infinities of both signs is NaN, too.
+
+    Merging is associative, and free of order but for first and last points of one step and time; means are equal but
+    for rounding.
     """
 
     count: int
@@ -54,7 +58,7 @@ class Summary:
             min_step=low.min_step,
             max=high.max,
             max_step=high.max_step,
-            mean=_merged_mean(self, later),
+            mean=_between(low.min, _merged_mean(self, later), high.max),
         )
 
 
@@ -87,7 +91,7 @@ def summarise(points: Points) -> Summary:
         min_step=low_step,
         max=high,
         max_step=high_step,
-        mean=_mean(numbers),
+        mean=_between(low, _mean(numbers), high),
     )
 
 
@@ -114,6 +118,11 @@ def _mean(numbers: np.ndarray[Any, Any]) -> float:
         if math.isfinite(mean) or not np.isfinite(numbers).all():
             return mean
         return float((numbers / len(numbers)).sum())  # the sum overflowed, the mean does not
+
+
+def _between(low: float, mean: float, high: float) -> float:
+    """A mean that rounding carried past the extremes, perhaps to infinity, brought back. NaN stays NaN."""
+    return min(max(mean, low), high)
 
 
 def _merged_mean(a: Summary, b: Summary) -> float:

@@ -26,7 +26,8 @@ def encode(table: Any) -> bytes:
     """A DataFrame, a mapping of columns, or a list of row mappings, as bytes. Raises InvalidTypeError.
 
     `data` holds one list of cells a column. The index is kept when it is not the plain 0, 1, 2, ... A missing cell is
-    null, a time ISO text; `odd` names the cells, null too, that JSON has no number for: NaN in objects, infinities.
+    null; a time is ISO text, a span counts the unit of its dtype, a category is its place among the categories. `odd`
+    names the cells, null too, that JSON has no number for: infinities, and NaN among objects.
     """
     frame = _frame(table)
     series = [frame.iloc[:, place] for place in range(frame.shape[1])]
@@ -94,33 +95,37 @@ def _encoded(column: Any, label: object) -> tuple[dict[str, Any], list[Any]]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         about["ordered"] = column.dtype.ordered
         about["categories"] = dict(zip(("about", "cells"), _encoded(column.dtype.categories, None), strict=True))
-        return about, [_cell(value) for value in column.tolist()]
+        codes = pd.Categorical(column).codes.tolist()
+        return about, [code if code >= 0 else None for code in codes]
+    if column.dtype.kind == "m":
+        counts = column.to_numpy().astype("int64").tolist()
+        return about, [None if missing else count for count, missing in zip(counts, column.isna(), strict=True)]
     values = column.tolist()
     if column.dtype.kind in "iub" and isinstance(values[0] if values else 0, (bool, int)) and not column.hasnans:
         return about, values
-    odd = {str(place): _odd(value) for place, value in enumerate(values) if _odd(value)}
-    if column.dtype.kind == "f":
-        odd = {place: name for place, name in odd.items() if name != "nan"}  # in a column of floats, null is NaN
-    if odd and column.dtype.kind in "fO":
-        about["odd"] = odd
+    if column.dtype.kind == "f" or column.dtype == object:
+        odd = {str(place): _odd(value) for place, value in enumerate(values) if _odd(value)}
+        if column.dtype.kind == "f":
+            odd = {place: name for place, name in odd.items() if name != "nan"}  # among floats, null is NaN
+        about |= {"odd": odd} if odd else {}
     return about, [_cell(value) for value in values]
 
 
 def _decoded(about: dict[str, Any], cells: list[Any]) -> Any:
-    """The Series or Categorical that `_encoded` was given."""
+    """The Series that `_encoded` was given, or the values of the Index."""
+    import numpy as np
     import pandas as pd
 
     dtype = about["dtype"]
     if dtype == "category":
         categories = about["categories"]
-        codes = {value: code for code, value in enumerate(categories["cells"])}
         labels = pd.Index(_decoded(categories["about"], categories["cells"]))
-        places = [-1 if cell is None else codes[cell] for cell in cells]
-        return pd.Series(pd.Categorical.from_codes(places, labels, ordered=about["ordered"]))
+        codes = [-1 if cell is None else cell for cell in cells]
+        return pd.Series(pd.Categorical.from_codes(codes, labels, ordered=about["ordered"]))
     for place, name in about.get("odd", {}).items():
         cells[int(place)] = _ODD[name]
     if dtype.startswith("timedelta"):
-        return pd.Series(pd.to_timedelta(cells)).astype(dtype)
+        return pd.Series(np.array(["NaT" if cell is None else cell for cell in cells], dtype))
     if dtype.startswith("datetime"):
         return pd.Series(pd.to_datetime(cells, utc="," in dtype, format="ISO8601")).astype(dtype)
     return pd.Series(cells, dtype=dtype)

@@ -66,7 +66,9 @@ def test_a_mapping_that_is_no_dict(run):
     assert run.metrics == {"a": 2.5, "b": 1}
 
 
-@pytest.mark.parametrize("kind", "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
+@pytest.mark.parametrize(
+    "kind", "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
+)
 def test_numpy_scalars_of_every_dtype(run, kind):
     run.log(scalar=np.dtype(kind).type(1), zero_d=np.array(1, kind), one=np.ones((1, 1), kind))
     assert run.metrics == {"scalar": 1, "zero_d": 1, "one": 1}
@@ -142,7 +144,9 @@ def test_a_value_that_is_no_number(run, value, error, words):
     assert points(run, "good") == [(0, 2)], "a call that failed takes no step"
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\0b", "..", "a/../b", "x" * 10_000, "\ud800", "a\u202eb"], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["", " ", "a\nb", "a\0b", "..", "a/../b", "x" * 10_000, "\ud800", "a\u202eb"], ids=ascii
+)
 def test_a_name_that_is_none(run, name):
     with pytest.raises(InvalidNameError, match="metric"):
         run.log({"good": 1, name: 2})

@@ -35,12 +35,14 @@ def same(a, b):
 
 
 KEYS = st.one_of(
-    st.text("abc.λ 0/-", min_size=1, max_size=6).filter(lambda key: key == key.strip() and ".." not in key and key != "."),
-    st.sampled_from(["a", "b", "a.b", "lr", "optimizer", "über", "名前"]),
+    st.text("abcλ 0-", min_size=1, max_size=6).filter(lambda key: key == key.strip()),
+    st.sampled_from(["a", "b", "a.b", "b.c.a", "lr", "val/loss", "über", "名前"]),
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | TEXT
-VALUES = st.recursive(SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXT, below, max_size=3), max_leaves=6)
+VALUES = st.recursive(
+    SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXT, below, max_size=3), max_leaves=6
+)
 NESTED = st.dictionaries(
     KEYS, st.recursive(VALUES.filter(lambda value: not isinstance(value, dict) or not value),
                        lambda below: st.dictionaries(KEYS, below, max_size=3), max_leaves=6), max_size=4,
@@ -60,7 +62,6 @@ def _keys_once_joined(mapping, prefix=""):
 def test_any_json_shape_comes_back(store, params):
     keys = list(_keys_once_joined(params))
     assume(len(set(keys)) == len(keys))
-    assume(all("/.." not in key and not key.endswith("..") for key in keys))
     with store.start_run(params=params) as run:
         assert same(run.config, params)
         assert sorted(run.params) == sorted(keys)
@@ -85,7 +86,16 @@ def test_flat_and_nested(run):
 
 
 def test_types_are_kept_apart(run):
-    params = {"int": 1, "float": 1.0, "bool": True, "str": "1", "none": None, "big": 2**70, "zero": -0.0, "nan": math.nan}
+    params = {
+        "int": 1,
+        "float": 1.0,
+        "bool": True,
+        "str": "1",
+        "none": None,
+        "big": 2**70,
+        "zero": -0.0,
+        "nan": math.nan,
+    }
     run.log_params(params)
     assert same(run.params, params)
 
@@ -125,7 +135,9 @@ def test_the_same_again_is_fine(run):
     assert same(run.params, params)
 
 
-@pytest.mark.parametrize(("before", "after"), [(0.1, 0.2), (1, 1.0), (1, True), ("a", "b"), ([1], [2]), (None, 0), (2**70, 2**71)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(0.1, 0.2), (1, 1.0), (1, True), ("a", "b"), ([1], [2]), (None, 0), (2**70, 2**71)]
+)
 def test_another_value_is_an_error_with_both(run, before, after):
     run.log_params(x=before)
     with pytest.raises(ParamConflictError, match="overwrite=True") as caught:

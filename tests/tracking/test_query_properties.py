@@ -93,7 +93,9 @@ def written(made) -> sqlite3.Connection:
             [key, *(facts[name] for name in ("name", "number", "started_at", "ended_at", "group", "error"))],
         )
         for name, value in run["params"].items():
-            db.execute("INSERT INTO params (run, key, value, type, crc) VALUES (?, ?, ?, ?, 0)", (key, name, *stored(value)))
+            db.execute(
+                "INSERT INTO params (run, key, value, type, crc) VALUES (?, ?, ?, ?, 0)", (key, name, *stored(value))
+            )
         for name, value in run["tags"].items():
             db.execute("INSERT INTO tags VALUES (?, ?, ?, 0)", (key, name, value))
         for name, points in run["metrics"].items():

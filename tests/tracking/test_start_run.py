@@ -55,7 +55,12 @@ def test_the_end_of_a_very_long_error_is_kept(store):
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(KeyboardInterrupt(), "failed"), (SystemExit(0), "finished"), (SystemExit(), "finished"), (SystemExit(3), "failed")],
+    [
+        (KeyboardInterrupt(), "failed"),
+        (SystemExit(0), "finished"),
+        (SystemExit(), "finished"),
+        (SystemExit(3), "failed"),
+    ],
     ids=["Ctrl-C", "exit(0)", "exit()", "exit(3)"],
 )
 def test_a_block_that_is_left_early(store, error, status):
@@ -109,7 +114,11 @@ def test_finish_as_failed(store):
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [({"status": "crashed"}, InvalidValueError), ({"status": None}, InvalidValueError), ({"error": 3}, InvalidTypeError)],
+    [
+        ({"status": "crashed"}, InvalidValueError),
+        ({"status": None}, InvalidValueError),
+        ({"error": 3}, InvalidTypeError),
+    ],
 )
 def test_a_wrong_end_leaves_the_run_open(store, arguments, error):
     run = store.start_run()

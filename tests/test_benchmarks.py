@@ -1,0 +1,56 @@
+"""The benchmarks run, and print every figure; none of their times is a test."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+# What was promised in figures, by the words that each line of the table begins with, and what is to be reached.
+PROMISED = {
+    "imports: import modelmgmt, over bare Python / 25 ms": 1,
+    "imports: import modelmgmt, third-party modules loaded": 0,
+    "log_call: one scalar, median / commit, median": 1 / 5,
+    "log_call: one scalar, p99 / commit, median": 1,
+    "log_call: 10 metrics in one call / one scalar": 5,
+    "log_call: one scalar, worst while folding / commit, worst": None,
+    "bulk: single calls to a finished run, points/s / commit per point, points/s": 3,
+    "bulk: single calls to a finished run / executemany": 1.5,
+    "bulk: executemany / log_series": 10,
+    "read: read a series logged as an array / SQLite rows": 1 / 15,
+    "read: read a series logged by single calls / SQLite rows": 1 / 15,
+    "size: bytes per point, one long series / 10 bytes": 1,
+    "runs: a run with 10 params and 5 metrics / 5 ms": 1,
+    "objects: the same file again, extra bytes / its size": 0,
+    "query: filter and to_frame / plain sqlite3": None,
+}
+
+
+def test_every_figure_is_printed_with_a_finite_ratio(tmp_path: Path):
+    file = tmp_path / "figures.json"
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file), "--folder", str(tmp_path)],
+        cwd=ROOT, env={**os.environ, "COLUMNS": "240"}, capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    figures = {f"{figure['subject']}: {figure['name']}": figure for figure in json.loads(file.read_text())["figures"]}
+    assert {name: figures[name]["target"] for name in PROMISED} == PROMISED
+    for name, figure in figures.items():
+        assert math.isfinite(figure["ratio"]), name
+        assert name in result.stdout
+    assert not list(tmp_path.glob("benchmark-*"))
+
+
+def test_one_subject_can_be_chosen_and_a_wrong_name_is_refused(tmp_path: Path):
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(tmp_path)]
+    chosen = subprocess.run([*command, "size"], cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    assert "size: bytes per point" in chosen.stdout
+    assert "imports:" not in chosen.stdout
+    wrong = subprocess.run([*command, "sise"], cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    assert wrong.returncode == 2
+    assert "sise" in wrong.stderr
