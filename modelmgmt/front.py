@@ -108,6 +108,9 @@ class Store:
     Without a path: `$MODELMGMT_STORE`, else `.modelmgmt` in the working folder or the nearest parent that has one, else
     a new one here. Raises StorePathError when the path can not be a store, StoreTooNewError, StoreWriteError.
 
+    With `read_only` nothing is written, in the folder or beside it. A store on read-only media or on a full disk, and one
+    in a zip, opens so by itself; what others write later is seen by opening it anew.
+
     >>> store = Store("doc-store")
     >>> with store.start_run("churn", params={"lr": 0.1}) as run:
     ...     run.log(loss=0.5)
@@ -115,8 +118,8 @@ class Store:
     {'loss': 0.5}
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        self.kernel: Kernel = open_kernel(_place(path))
+    def __init__(self, path: str | Path | None = None, *, read_only: bool = False) -> None:
+        self.kernel: Kernel = open_kernel(_place(path), read_only=read_only)
         lifecycle.bury(self.kernel)
 
     @property
@@ -276,9 +279,8 @@ def _place(path: str | Path | None) -> Path:
             where.stat()
     except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, not Unicode, ~ of nobody
         named = os.environ.get("MODELMGMT_STORE") if path is None else path
-        raise StorePathError(
-            f"{shown(str(named))} can not be the path of a store ({error}): choose another."
-        ) from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StorePathError(f"{shown(str(named))} can not be the path of a store ({why}): choose another.") from error
     return where
 
 

@@ -40,6 +40,7 @@ def collect(
     Safe beside writers: an object that is put again meanwhile is kept. `among` looks at these digests only. Also removes
     temporary files of writes that were killed, when they are older than `grace_s`.
     """
+    kernel.require_writable()
     restore_interrupted(kernel)
     cutoff = time.time() - grace_s
     live = _live(kernel)

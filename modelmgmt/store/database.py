@@ -28,8 +28,12 @@ class Database:
     write-ahead log, which carries every earlier transaction with it).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._target = str(path)
+        self._read_only = read_only
+        self.copy: Path | None = None
+        """The folder of a private copy, which whoever opened this removes."""
         self._idle: list[sqlite3.Connection] = []
         self._lent: dict[sqlite3.Connection, int] = {}  # to which thread
         self._pool = threading.Condition()
@@ -37,7 +41,25 @@ class Database:
         self._closed = False
         self._write_lock = threading.RLock()
         _open_databases.add(self)
-        prepare(path)
+        if read_only:
+            self._prepare_copy()
+        else:
+            prepare(path)
+
+    def _prepare_copy(self) -> None:
+        """Find out how to read without writing beside the file; an old store is brought up to date in a copy."""
+        from modelmgmt.store import read_only
+
+        if not self.path.is_file():
+            raise StorePathError(f"There is no store at {self.path.parent}: it can not be opened for reading.")
+        self._target, self.copy = read_only.tables_uri(self.path)
+        version = _version(self.path, self._target)
+        if version < SCHEMA_VERSION:
+            if self.copy is None:
+                self.copy = read_only.private_folder(self.path.stat().st_size)
+                (self.copy / self.path.name).write_bytes(self.path.read_bytes())
+            _migrate(self.copy / self.path.name, version)
+            self._target = str(self.copy / self.path.name)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -56,6 +78,9 @@ class Database:
 
         Raises StoreWriteError when the disk refuses, CorruptDataError when the file is damaged.
         """
+        if self._read_only:
+            message = f"The store {self.path.parent} is open for reading only: copy it to where you can write."
+            raise StoreWriteError(message)
         with self._write_lock:
             connection = self._borrow()
             try:
@@ -94,7 +119,8 @@ class Database:
             # A thread that has one already may take another: the fork waits for it, not the other way round.
             while self._forks and thread not in self._lent.values():
                 self._pool.wait()
-            connection = self._idle.pop() if self._idle else _connect(self.path)
+            with translated(self.path):
+                connection = self._idle.pop() if self._idle else _connect(self._target)
             self._lent[connection] = thread
             return connection
 
@@ -188,11 +214,11 @@ def prepare(path: Path) -> None:
         raise StoreWriteError(f"Could not prepare {path} ({error}): look at its folder's permissions.") from error
 
 
-def _version(path: Path) -> int:
+def _version(path: Path, target: str | None = None) -> int:
     if not path.exists() or path.stat().st_size == 0:
         return 0
     try:
-        connection = _connect(path)
+        connection = _connect(target or str(path))
         try:
             connection.execute("BEGIN")  # one moment: another process may be making the tables
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -227,7 +253,7 @@ def _migrate(path: Path, version: int) -> None:
     from modelmgmt.store.schema import migrations
 
     with translated(path):
-        connection = _connect(path)
+        connection = _connect(str(path))
         try:
             if version:
                 _copy_before_upgrade(path, connection, version)
@@ -250,10 +276,13 @@ def _copy_before_upgrade(path: Path, connection: sqlite3.Connection, version: in
     part.rename(part.with_suffix(".db"))  # whoever is killed before this leaves no copy that looks whole
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(target: str) -> sqlite3.Connection:
     # autocommit (isolation_level None): transactions begin and end where this module says so.
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        target, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, uri=target.startswith("file:")
+    )
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # a full disk can still be read
     return connection
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import sys
 import threading
 import warnings
 import weakref
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +31,20 @@ _opening = threading.RLock()  # a signal handler may open a store, too
 class Kernel:
     """The folder of a store: `store.db`, `objects/`, `journal/`, `tmp/`. Get one from `open_kernel`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        _make_folder(path)
-        self.database = Database(path / DATABASE_NAME)
+        self.read_only = read_only
+        if not read_only:
+            _make_folder(path)
+        self.database = Database(path / DATABASE_NAME, read_only=read_only)
+        if self.database.copy is not None:
+            weakref.finalize(self, shutil.rmtree, self.database.copy, ignore_errors=True)
         self.objects = Objects(path)
         self.journal = Journal(path / "journal", self._on_full)
         self._series: Series | None = None
         self._closed = False
-        self._recover()
+        if not read_only:
+            self._recover()
 
     @property
     def series(self) -> Series:
@@ -47,6 +54,11 @@ class Kernel:
 
             self._series = Series(self.database, self.path / "journal")
         return self._series
+
+    def require_writable(self) -> None:
+        """Raises StoreWriteError when the store is open for reading only."""
+        if self.read_only:
+            raise StoreWriteError(f"The store {self.path} is open for reading only: copy it to where you can write.")
 
     @property
     def is_closed(self) -> bool:
@@ -113,15 +125,37 @@ class Kernel:
             warnings.warn(f"The journal {path.name} is damaged: 'modelmgmt check' says what it held.", stacklevel=4)
 
 
-def open_kernel(path: Path) -> Kernel:
-    """The kernel of the store at `path`, made there if need be. One process has one kernel for one folder."""
+def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
+    """The kernel of the store at `path`, made there if need be. One process has one kernel for one folder.
+
+    A store that is there and can not be opened for writing (read-only media, a full disk, a zip) is opened for reading.
+    """
     with _opening:
         key = os.path.realpath(path)
         kernel = _open_kernels.get(key)
-        if kernel is None or kernel.is_closed or not (kernel.path / DATABASE_NAME).exists():
-            kernel = Kernel(Path(key))
+        is_usable = kernel is not None and not kernel.is_closed and (kernel.path / DATABASE_NAME).exists()
+        if kernel is None or not is_usable or (kernel.read_only and not read_only):
+            kernel = _open(Path(key), read_only=read_only)
             _open_kernels[key] = kernel
         return kernel
+
+
+def _open(path: Path, *, read_only: bool) -> Kernel:
+    if path.is_file() and zipfile.is_zipfile(path):
+        from modelmgmt.store.read_only import unpack
+
+        root, private = unpack(path)
+        kernel = Kernel(root, read_only=True)
+        weakref.finalize(kernel, shutil.rmtree, private, ignore_errors=True)
+        return kernel
+    is_there = (path / DATABASE_NAME).is_file()
+    if not read_only and (not is_there or os.access(path, os.W_OK)):
+        try:
+            return Kernel(path)
+        except StoreWriteError:
+            if not is_there:
+                raise
+    return Kernel(path, read_only=True)
 
 
 def _say(path: Path, fold: Fold) -> None:

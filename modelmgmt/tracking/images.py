@@ -43,7 +43,12 @@ def _pixels(image: Any) -> Any:
 
     if hasattr(image, "detach"):
         image = image.detach().cpu()
-    pixels = np.asarray(image)
+    try:
+        pixels = np.asarray(image)
+    except ValueError as error:
+        raise InvalidTypeError(f"An image is an array, and {type(image).__name__} was given: {error}.") from error
+    if pixels.dtype.kind not in "buifc":
+        raise InvalidTypeError(f"An image is an array of numbers or a PIL image, and {type(image).__name__} was given.")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))

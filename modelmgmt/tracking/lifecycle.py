@@ -102,6 +102,8 @@ def find_open(run_id: str) -> Run | None:
 
 def bury(kernel: Kernel) -> None:
     """Give runs whose process is gone the status crashed, and the time of their last sign of life as their end."""
+    if kernel.read_only:
+        return
     with kernel.database.reading() as connection:
         dead = records.running_without_process(connection)
     if not dead:

@@ -1,0 +1,78 @@
+"""Reading a store where nothing can be written: read-only media, a full disk, a zip. Writes in temporary folders only."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+from modelmgmt.errors import StorePathError, StoreWriteError
+from modelmgmt.store.names import check_path
+
+_COPY_BYTES = 1 << 20
+
+
+def tables_uri(path: Path) -> tuple[str, Path | None]:
+    """An SQLite URI by which the tables at `path` can be read, and the private folder made for it, if there is one.
+
+    SQLite reads a write-ahead log only where it can write beside it: with one, the tables are copied. Without one the
+    file is read in place, as if it never changed: what others write later is seen by whoever opens the store anew.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        return path.absolute().as_uri() + "?mode=ro&immutable=1", None
+    folder = private_folder(path.stat().st_size + log.stat().st_size)
+    for source in (path, log):
+        shutil.copyfile(source, folder / source.name)
+    return (folder / path.name).as_uri(), folder
+
+
+def unpack(archive: Path) -> tuple[Path, Path]:
+    """The store in a zip, unpacked, and the private folder that it is in. Raises StorePathError for anything odd.
+
+    Member by member: a name that would leave the folder, a link or a special file is refused.
+    """
+    with zipfile.ZipFile(archive) as members:
+        files = [member for member in members.infolist() if not member.is_dir()]
+        stores = [member.filename for member in files if member.filename.rpartition("/")[2] == "store.db"]
+        if len(stores) != 1:
+            raise StorePathError(f"{archive} has {len(stores)} stores in it: zip the folder of one store.")
+        prefix = stores[0][: -len("store.db")]
+        folder = private_folder(sum(member.file_size for member in files))
+        for member in files:
+            if member.filename.startswith(prefix):
+                _unpack_member(members, member, folder / _safe(archive, member, prefix))
+    (folder / "journal").mkdir(exist_ok=True)
+    return folder, folder
+
+
+def private_folder(needed_bytes: int) -> Path:
+    """A new folder that only this user can read, on a disk with that much room. Raises StoreWriteError."""
+    for place in (tempfile.gettempdir(), "/dev/shm"):  # noqa: S108 - mkdtemp makes a folder of its own in it
+        if Path(place).is_dir() and shutil.disk_usage(place).free > needed_bytes + _COPY_BYTES:
+            return Path(tempfile.mkdtemp(prefix="modelmgmt-", dir=place))
+    message = f"No temporary folder has the {needed_bytes:,} bytes that reading this store needs: set TMPDIR to one."
+    raise StoreWriteError(message)
+
+
+def _safe(archive: Path, member: zipfile.ZipInfo, prefix: str) -> str:
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise StorePathError(f"{archive} has a link or a special file in it, {member.filename!r}: this is no store.")
+    try:
+        return check_path(member.filename[len(prefix) :], "member of the archive")
+    except ValueError as error:
+        raise StorePathError(f"{archive} has a member that is not a store's: {error}") from error
+
+
+def _unpack_member(members: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    left = member.file_size
+    with members.open(member) as source, target.open("xb") as out:
+        while block := source.read(_COPY_BYTES):
+            left -= len(block)
+            if left < 0:
+                raise StorePathError(f"The member {member.filename!r} is longer than the archive says.")
+            out.write(block)

@@ -1,0 +1,137 @@
+"""A store that can not be written can be read: read-only media, a moved folder, a zip."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from torture import forked, read_all
+
+import modelmgmt as mm
+from modelmgmt.errors import StorePathError, StoreWriteError
+
+
+def _fill(path: Path) -> None:
+    """A finished run, and one whose process dies with its points in the journal and its rows in the log."""
+
+    def work(out: int) -> None:
+        store = mm.Store(path)
+        with store.start_run("kept", name="whole", params={"lr": 0.1}) as run:
+            run.log_series("loss", [3.0, 2.0, 1.0])
+            run.log_text("hello", "a.txt")
+        killed = store.start_run("kept", name="killed")
+        killed.log(loss=7.0)
+        os.write(out, b"x")
+
+    pid, pipe = forked(work)
+    assert read_all(pipe) == b"x"
+    os.waitpid(pid, 0)
+
+
+def _look(store: mm.Store) -> None:
+    assert [run.name for run in store.runs("metrics.loss > 0", order_by="run.id")] == ["whole", "killed"]
+    assert store.run("whole").series("loss").values.tolist() == [3.0, 2.0, 1.0]
+    assert store.run("whole").artifact("a.txt").read_text() == "hello"
+    assert store.run("killed").metrics == {"loss": 7.0}
+    assert store.run("killed").status == "crashed"
+    assert store.check(deep=True) == []
+    for write in (lambda: store.start_run("x"), store.gc, lambda: store.pin("whole", "no"), lambda: store.delete("whole")):
+        with pytest.raises(StoreWriteError, match="reading only"):
+            write()
+
+
+def _digest(path: Path) -> dict[str, str]:
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_reading_only_writes_nothing(tmp_path):
+    _fill(tmp_path / "store")
+    before = _digest(tmp_path / "store")
+    assert "store.db-wal" in before
+    with mm.Store(tmp_path / "store", read_only=True) as store:
+        _look(store)
+    assert _digest(tmp_path / "store") == before
+
+
+def test_without_a_write_ahead_log_it_is_read_in_place(tmp_path):
+    with mm.Store(tmp_path / "store") as store, store.start_run("kept", name="whole") as run:
+        run.log(loss=1.0)
+    store.close()
+    before = _digest(tmp_path / "store")
+    with mm.Store(tmp_path / "store", read_only=True) as store:
+        assert store.kernel.database.copy is None
+        assert store.run("whole").metrics == {"loss": 1.0}
+    assert _digest(tmp_path / "store") == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not hasattr(os, "register_at_fork"), reason="mounting needs root on Linux")
+def test_a_store_on_read_only_media_opens_by_itself(tmp_path):
+    media = tmp_path / "media"
+    media.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(media)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("this machine does not let a test mount a tmpfs")
+    try:
+        _fill(media / "store")
+        subprocess.run(["mount", "-o", "remount,ro", str(media)], check=True)
+        with mm.Store(media / "store") as store:
+            _look(store)
+    finally:
+        subprocess.run(["umount", "-l", str(media)], check=True)
+
+
+def test_a_store_that_was_moved_is_the_same(tmp_path):
+    _fill(tmp_path / "store")
+    (tmp_path / "else where").mkdir()
+    (tmp_path / "store").rename(tmp_path / "else where" / "s#1?")
+    with mm.Store(tmp_path / "else where" / "s#1?", read_only=True) as store:
+        _look(store)
+    with mm.Store(tmp_path / "else where" / "s#1?") as store:
+        assert store.run("killed").metrics == {"loss": 7.0}
+
+
+@pytest.mark.parametrize("inside", ["", "deep/er/.modelmgmt/"])
+def test_a_store_in_a_zip(tmp_path, inside):
+    _fill(tmp_path / "store")
+    archive = tmp_path / "store.zip"
+    with zipfile.ZipFile(archive, "w") as members:
+        for file in (tmp_path / "store").rglob("*"):
+            if file.is_file():
+                members.write(file, inside + str(file.relative_to(tmp_path / "store")))
+    shutil.rmtree(tmp_path / "store")
+    with mm.Store(archive) as store:
+        _look(store)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "objects/a\\b", "C:/evil"])
+def test_a_zip_that_would_escape_is_refused(tmp_path, name):
+    archive = tmp_path / "store.zip"
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("store.db", b"")
+        members.writestr(name, b"evil")
+    with pytest.raises(StorePathError, match="member"):
+        mm.Store(archive)
+    assert not list(tmp_path.parent.rglob("evil"))
+
+
+def test_a_zip_with_a_link_is_refused(tmp_path):
+    archive = tmp_path / "store.zip"
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("store.db", b"")
+        link = zipfile.ZipInfo("objects/link")
+        link.external_attr = 0o120777 << 16
+        members.writestr(link, "/etc/passwd")
+    with pytest.raises(StorePathError, match="link"):
+        mm.Store(archive)
+
+
+def test_nothing_to_read_is_said(tmp_path):
+    with pytest.raises(StorePathError, match="no store"):
+        mm.Store(tmp_path / "nothing", read_only=True)
+    assert not (tmp_path / "nothing").exists()
