@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,40 +86,55 @@ def points_of(op: Op) -> Iterator[tuple[str, int, float]]:
             yield "bulk", start + i, float(value)
 
 
+def many_segments() -> None:
+    """Small journals in this process: many segments, many folds."""
+    journal_module.FIRST_CAPACITY, journal_module.LAST_CAPACITY = 64, 512
+
+
 def work(path: Path, seed: int, done: Callable[[int], None]) -> None:
     """Do the writes, one after the other, and report each that returned."""
-    journal_module.FIRST_CAPACITY, journal_module.LAST_CAPACITY = 64, 512  # many segments, many folds
+    many_segments()
     store = mm.Store(path)
     run: Any = None
-    for number, (kind, content) in enumerate(ops(seed)):
-        match kind:
-            case "next":
-                if run is not None:
-                    run.finish()
-                run = store.start_run("torture", name=f"w{seed}-{content}", params={"seed": seed, "first": number})
-            case "log" | "log3":
-                steps = {step for step, _ in content.values()}
-                run.log({key: value for key, (_, value) in content.items()}, step=steps.pop())
-            case "series":
-                start, data, count = content
-                run.log_series("bulk", np.random.default_rng(data).random(count), steps=np.arange(start, start + count))
-            case "params":
-                run.log_params({f"p{content}": content, "nested": {"x": 0.5}})
-            case "tags":
-                run.set_tags({f"t{content}": str(content)})
-            case "note":
-                run.note(f"{content}")
-            case "text":
-                run.log_text(f"{content}" * 50, f"text-{content[0]}.txt")
-            case "table":
-                run.log_table({"a": [content[0]], "b": [content[1] / 7]}, f"table-{content[0]}")
-            case "pin":
-                store.pin(run, f"{content}")
-            case "flush":
-                run.flush()
-            case "gc":
-                store.gc(grace_s=0.0)
+    for number, op in enumerate(ops(seed)):
+        run = perform(store, run, op, seed, number)
         done(number)
+
+
+def perform(store: mm.Store, run: Any, op: Op, seed: int, number: int, **options: Any) -> Any:
+    """Do one write; returns the run that the next one is for."""
+    kind, content = op
+    match kind:
+        case "next":
+            if run is not None:
+                run.finish()
+            params = {"seed": seed, "first": number}
+            return store.start_run("torture", name=f"w{seed}-{content}", params=params, **options)
+        case "finish":
+            run.finish()
+        case "log" | "log3":
+            steps = {step for step, _ in content.values()}
+            run.log({key: value for key, (_, value) in content.items()}, step=steps.pop())
+        case "series":
+            start, data, count = content
+            run.log_series("bulk", np.random.default_rng(data).random(count), steps=np.arange(start, start + count))
+        case "params":
+            run.log_params({f"p{content}": content, "nested": {"x": 0.5}})
+        case "tags":
+            run.set_tags({f"t{content}": str(content)})
+        case "note":
+            run.note(f"{content}")
+        case "text":
+            run.log_text(f"{content}" * 50, f"text-{content[0]}.txt")
+        case "table":
+            run.log_table({"a": [content[0]], "b": [content[1] / 7]}, f"table-{content[0]}")
+        case "pin":
+            store.pin(run, f"{content}")
+        case "flush":
+            run.flush()
+        case "gc":
+            store.gc(grace_s=0.0)
+    return run
 
 
 def stock(path: Path) -> dict[str, Any]:
@@ -163,15 +179,14 @@ class Report:
         )
 
 
-def compare(found: dict[str, Any], seed: int, acknowledged: int, report: Report) -> None:
-    """Hold what is there against what a worker was told is kept. One write more may be there: it was under way."""
-    # Every prefix of the writes that the worker may have done: up to the acknowledged one, or the one after it.
+def compare(
+    found: dict[str, Any], seed: int, sequence: Iterable[Op], is_sure: Callable[[int, Op], bool], report: Report
+) -> None:
+    """Hold what is there against every write that was or may have been done: the sure ones must be there."""
     expected: dict[str, dict[str, Any]] = {}
     name = ""
-    for number, op in enumerate(ops(seed)):
-        if number > acknowledged + 1:
-            break
-        surely = number <= acknowledged
+    for number, op in enumerate(sequence):
+        surely = is_sure(number, op)
         kind, content = op
         if kind == "next":
             name = f"w{seed}-{content}"
@@ -315,7 +330,9 @@ def torture(kills: int, seed: int, place: Path) -> Report:
             report.faults.append(f"{path}: {found['chain']}")
         for worker, acknowledged in workers.items():
             report.acknowledged += acknowledged + 1
-            compare(found, worker, acknowledged, report)
+            # One write more than acknowledged may be there: it was under way.
+            done = itertools.islice(ops(worker), acknowledged + 2)
+            compare(found, worker, done, lambda number, _, last=acknowledged: number <= last, report)
         if not report.faults:
             shutil.rmtree(path.parent)
     return report
