@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from modelmgmt.store.integrity import Problem
     from modelmgmt.tracking.deletion import Deletion
     from modelmgmt.tracking.merging import Merged
+    from modelmgmt.tracking.repair import Repaired
     from modelmgmt.view.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -227,6 +228,15 @@ class Store:
         if not isinstance(other, Store):
             other = existing_store(other)
         return merge(self.kernel, other.kernel)
+
+    def repair(self) -> Repaired:
+        """Save all that is intact in a damaged store; the rest is moved to its folder `set-aside`, nothing is deleted.
+
+        Nobody else may be writing: RunInUseError. Survives a power cut on return.
+        """
+        from modelmgmt.tracking.repair import repair
+
+        return repair(self.kernel)
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""

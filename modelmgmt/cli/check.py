@@ -11,15 +11,20 @@ from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json,
 
 
 @click.command("check")
+@click.option("--repair", is_flag=True, help="Save all that is intact, set the rest aside, then check again.")
 @click.option("--deep", is_flag=True, help="Hash every object again and recompute every summary.")
 @store_option
 @json_option
-def command(deep: bool, store_path: Path | None, as_json: bool) -> int:
+def command(repair: bool, deep: bool, store_path: Path | None, as_json: bool) -> int:
     """Check the tables, every chunk's checksum, every journal, and that every artifact is there.
 
-    Changes nothing. Exits with 1 when something is damaged or missing, and names it.
+    Without --repair it changes nothing. Exits with 1 when something is damaged or missing, and names it.
     """
     store = open_store(store_path)
+    if repair:
+        repaired = store.repair()
+        deep = True
+        click.echo(f"{len(repaired.problems)} problems found; set aside in {store.path / 'set-aside'}.", err=True)
     problems = store.check(deep=deep)
     if as_json:
         print_json({"store": str(store.path), "deep": deep, "problems": [asdict(problem) for problem in problems]})

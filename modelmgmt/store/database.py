@@ -103,6 +103,11 @@ class Database:
             finally:
                 self._give_back(connection)
 
+    def release(self) -> None:
+        """Close the connections that are idle; the next use opens the file anew, which may be another one by then."""
+        with self._pool:
+            self._close_idle()
+
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
         with self._pool:
@@ -316,7 +321,9 @@ def translated(path: Path) -> Iterator[None]:
 
 def _garbled(path: Path) -> CorruptDataError:
     """For SQLite quoting, in an error message of its own, a name that is no text any more."""
-    return CorruptDataError(f"{path} is damaged (a name in it is not text): run 'modelmgmt check', then restore a backup.")
+    return CorruptDataError(
+        f"{path} is damaged (a name in it is not text): run 'modelmgmt check', then restore a backup."
+    )
 
 
 _DISK_CODES = {

@@ -229,6 +229,13 @@ class Series:
                 count += 1
         return count
 
+    @staticmethod
+    def summarise_all(connection: sqlite3.Connection) -> None:
+        """Make the table `metrics` anew from the chunks. Within the caller's transaction."""
+        connection.execute("DELETE FROM metrics")
+        for run, key, data in connection.execute("SELECT run, key, data FROM chunks ORDER BY id").fetchall():
+            _add_to_summary(connection, "metrics", run, key, summarise(decode(identity(run, key), data)))
+
     def _journals(self) -> list[Path]:
         try:
             names = os.listdir(self._folder)

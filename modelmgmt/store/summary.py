@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,7 @@ _NUMBERS = tuple(field.name for field in fields(Summary))
 
 def to_row(summary: Summary) -> tuple[float | int | None, ...]:
     """The values for `COLUMNS`. SQLite would turn NaN into NULL silently; here it is said in columns of its own."""
-    values: dict[str, Any] = dict(zip(_NUMBERS, astuple(summary), strict=True))
+    values: dict[str, Any] = {name: getattr(summary, name) for name in _NUMBERS}
     values["first_is_nan"] = int(math.isnan(summary.first))
     values["last_is_nan"] = int(math.isnan(summary.last))
     if summary.count == summary.nan_count:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import CorruptDataError, NotFoundError
+from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
+from modelmgmt.store import events
 from modelmgmt.store.integrity import Problem, check_kernel
 
 if TYPE_CHECKING:
@@ -14,7 +16,19 @@ if TYPE_CHECKING:
 
 def check(kernel: Kernel, *, deep: bool = False) -> list[Problem]:
     """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
-    return [*check_kernel(kernel, deep=deep), *_artifacts(kernel)]
+    problems = list(check_kernel(kernel, deep=deep))
+    try:
+        problems += [*_artifacts(kernel), *_events(kernel)]
+    except (StoreError, sqlite3.DatabaseError) as error:
+        problems.append(Problem("store.db", str(error)))
+    return problems
+
+
+def _events(kernel: Kernel) -> Iterator[Problem]:
+    with kernel.database.reading() as connection:
+        fault = events.verify(connection)
+    if fault is not None:
+        yield Problem("table events", fault)
 
 
 def _artifacts(kernel: Kernel) -> Iterator[Problem]:

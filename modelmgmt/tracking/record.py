@@ -18,6 +18,8 @@ from modelmgmt.store.process import Process, current
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_us, to_iso
 
+RECOVERED = "recovered"
+"""The experiment of runs that a repair had to make a new row for."""
 MAX_ERROR_CHARS = 100_000
 MAX_COMMAND_CHARS = 10_000
 
@@ -114,6 +116,12 @@ def insert(
     )
     write(connection, record)
     return record
+
+
+def adopt(connection: sqlite3.Connection, run: str) -> None:
+    """A new row for a run that has lost its own: what it was is not known any more."""
+    record = insert(connection, experiment=RECOVERED, name=f"recovered-{run}", parent=None, group=None)
+    _change(connection, record.id, id=run, status="crashed", ended_at=record.started_at, user=None, command="unknown")
 
 
 def write(connection: sqlite3.Connection, record: RunRecord) -> None:

@@ -40,7 +40,12 @@ def _look(store: mm.Store) -> None:
     assert store.run("killed").metrics == {"loss": 7.0}
     assert store.run("killed").status == "crashed"
     assert store.check(deep=True) == []
-    for write in (lambda: store.start_run("x"), store.gc, lambda: store.pin("whole", "no"), lambda: store.delete("whole")):
+    for write in (
+        lambda: store.start_run("x"),
+        store.gc,
+        lambda: store.pin("whole", "no"),
+        lambda: store.delete("whole"),
+    ):
         with pytest.raises(StoreWriteError, match="reading only"):
             write()
 

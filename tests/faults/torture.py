@@ -150,6 +150,7 @@ def stock(path: Path) -> dict[str, Any]:
         found["runs"][run.name] = {
             "id": run.id,
             "status": run.status,
+            "lost_points": run.record.lost_points,
             "params": run.params,
             "tags": run.tags,
             "notes": [note.text for note in run.notes],

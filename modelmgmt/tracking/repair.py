@@ -1,0 +1,101 @@
+"""Repairing a damaged store: all that is intact is saved, the rest is set aside, nothing is deleted."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreError
+from modelmgmt.store import segment
+from modelmgmt.store.integrity import Problem, check_kernel
+from modelmgmt.store.rebuild import Rebuilt, rebuild
+from modelmgmt.tracking import record as records
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did. What was set aside is in the store's folder `set-aside`."""
+
+    problems: tuple[Problem, ...]
+    """What was wrong before."""
+    adopted: tuple[str, ...]
+    """Runs that had lost their own row, and got a new one for what else is left of them."""
+    artifacts: tuple[str, ...]
+    """Artifacts whose content is damaged or missing: they are named no more."""
+
+
+def repair(kernel: Kernel) -> Repaired:
+    """Save all that is intact. Raises RunInUseError while another process writes, StoreWriteError."""
+    kernel.require_writable()
+    _refuse_others(kernel)
+    kernel.retire()
+    problems = list(check_kernel(kernel, deep=True))
+    rebuilt = Rebuilt()
+    if any(not problem.where.startswith(("object ", "journal/")) for problem in problems):
+        rebuilt = rebuild(kernel, records.adopt)
+    kernel.series.recover()
+    _set_damaged_objects_aside(kernel)
+    lost = _forget_lost_artifacts(kernel)
+    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost))
+
+
+def _refuse_others(kernel: Kernel) -> None:
+    for name in os.listdir(kernel.path / "journal"):
+        path = kernel.path / "journal" / name
+        if not name.endswith(segment.SUFFIX) or path == kernel.journal.path:
+            continue
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            owner = segment.read_header(descriptor, name).owner
+        except CorruptDataError:
+            continue
+        finally:
+            os.close(descriptor)
+        if owner.pid != os.getpid() and not owner.is_gone():
+            raise RunInUseError(
+                f"The process {owner.pid} on {owner.host} is writing to the store: end it, then repair."
+            )
+
+
+def _set_damaged_objects_aside(kernel: Kernel) -> None:
+    aside = kernel.path / "set-aside" / "objects"
+    for digest in list(kernel.objects.digests()):
+        try:
+            kernel.objects.verify(digest)
+        except CorruptDataError:
+            aside.mkdir(parents=True, exist_ok=True)
+            kernel.objects.path(digest).rename(aside / digest)
+
+
+def _forget_lost_artifacts(kernel: Kernel) -> list[str]:
+    with kernel.database.reading() as connection:
+        rows = connection.execute("SELECT run, name, kind, digest FROM artifacts").fetchall()
+    lost = [(run, name) for run, name, kind, digest in rows if not _is_whole(kernel, kind, digest)]
+    with kernel.database.writing(durable=True) as connection:
+        for run, name in lost:
+            _write_note(connection, run, name)
+            connection.execute("DELETE FROM artifacts WHERE run = ? AND name = ?", (run, name))
+    return [f"{run}/{name}" for run, name in lost]
+
+
+def _is_whole(kernel: Kernel, kind: str, digest: str) -> bool:
+    from modelmgmt.store.trees import Trees
+
+    try:
+        if kind != "folder":
+            return kernel.objects.has(digest)
+        tree = Trees(kernel.objects).get(digest)
+    except (NotFoundError, StoreError):
+        return False
+    return all(kernel.objects.has(entry.digest) for entry in tree.values())
+
+
+def _write_note(connection: sqlite3.Connection, run: str, name: str) -> None:
+    from modelmgmt.tracking.labels import write_note
+
+    write_note(connection, run, f"Repair: the content of the artifact {name} was damaged or missing.")

@@ -1,0 +1,375 @@
+"""The command line: what it prints, that programs can read it, and its exit codes 0 (done), 1 (no), 2 (wrong question)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import modelmgmt as mm
+from modelmgmt import cli
+
+BIN = Path(sys.executable).parent / "modelmgmt"
+COMMANDS = list(cli._COMMANDS)
+
+
+class Answer:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self):
+        return json.loads(self.out, parse_constant=pytest.fail)
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys):
+    """Run the console script's function in this process; `$COLUMNS` is wide, so that tables do not wrap."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["modelmgmt", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Answer(end.value.code or 0, out, err)
+
+    return run
+
+
+@pytest.fixture
+def filled(store, monkeypatch):
+    """A store with three runs, the last of which has failed; it is the one that is found from here."""
+    monkeypatch.setenv("MODELMGMT_STORE", str(store.path))
+    for number in range(3):
+        params = {"lr": 0.1 * (number + 1), "net": {"layers": [64, 32]}, "none": None}
+        try:
+            with store.start_run("churn", name=f"r{number}", params=params, tags={"team": "a"}, group="g") as run:
+                for step in range(3):
+                    run.log({"loss": 1 / (step + number + 1), "val/loss": float("nan")}, step=step * 10)
+                run.log_text("größer", "note.txt")
+                run.log_artifact(b"\0\xff", "weights.bin")
+                run.note("a note")
+                if number == 2:
+                    raise ValueError("diverged")
+        except ValueError:
+            pass
+    return store
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_teaches(ask, flag):
+    answer = ask(flag)
+    assert answer.code == 0
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} ", answer.out, re.MULTILINE)
+    assert 'modelmgmt runs "metrics.acc > 0.9"' in answer.out
+    assert "$MODELMGMT_STORE" in answer.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(ask, command):
+    answer = ask(command, "--help")
+    assert answer.code == 0
+    assert f"Usage: modelmgmt {command}" in answer.out
+    for option in ("--store", "--json", "--help"):
+        assert option in answer.out
+    assert len(answer.out.splitlines()) > 8
+
+
+def test_version_and_no_command(ask):
+    assert mm.__version__ in ask("--version").out
+    answer = ask()
+    assert "Usage" in answer.out + answer.err
+    assert answer.code in (0, 2)
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_runs(ask, filled):
+    answer = ask("runs")
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    places = [next(at for at, line in enumerate(lines) if f"r{number} " in line) for number in range(3)]
+    assert places == sorted(places, reverse=True), "the newest first"
+    assert "failed" in answer.out
+
+
+def test_runs_as_json(ask, filled):
+    answer = ask("runs", "params.lr < 0.25", "--order-by", "params.lr", "--json")
+    assert answer.code == 0
+    first, second = answer.json
+    assert (first["name"], second["name"]) == ("r0", "r1")
+    assert first == {
+        **first, "experiment": "churn", "status": "finished", "parent": None, "group": "g", "tags": {"team": "a"},
+        "params": {"lr": 0.1, "net.layers": [64, 32], "none": None},
+        "metrics": {"loss": 1 / 3, "val/loss": None},
+    }  # fmt: skip
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", first["started_at"])
+
+
+def test_runs_sorted_and_limited(ask, filled):
+    answer = ask("runs", "--order-by", "-metrics.loss", "--order-by", "run.name", "-n", "2", "--json")
+    assert [run["name"] for run in answer.json] == ["r0", "r1"]
+    assert ask("runs", "-n", "1").out.count("churn") == 1
+
+
+def test_no_run_is_found(ask, filled):
+    assert ask("runs", "params.lr > 9").code == 1
+    answer = ask("runs", "params.lr > 9", "--json")
+    assert (answer.code, answer.json) == (1, [])
+
+
+def test_a_store_that_others_named(ask, filled, monkeypatch, tmp_path):
+    monkeypatch.delenv("MODELMGMT_STORE")
+    assert ask("runs", "--store", filled.path).code == 0
+    monkeypatch.chdir(filled.path.parent)
+    assert ask("runs", "--store", "store", "--json").json[0]["name"] == "r2"
+
+
+# -- run --------------------------------------------------------------------------------------------------------------
+
+
+def test_run(ask, filled):
+    answer = ask("run", "r2")
+    assert answer.code == 0
+    for words in ("churn", "failed", "net.layers", "loss", "note.txt", "weights.bin", "a note", "ValueError: diverged"):
+        assert words in answer.out
+
+
+def test_run_as_json(ask, filled):
+    run = ask("run", "r2", "--json").json
+    assert (run["name"], run["status"], run["tags"]) == ("r2", "failed", {"team": "a"})
+    assert "ValueError: diverged" in run["error"]
+    assert run["summaries"]["loss"]["count"] == 3
+    assert run["summaries"]["val/loss"]["last"] is None
+    assert run["artifacts"]["weights.bin"]["size_bytes"] == 2
+    assert run["notes"][0]["text"] == "a note"
+
+
+def test_points_of_a_metric(ask, filled):
+    answer = ask("run", "r0", "--metric", "loss")
+    assert answer.code == 0
+    assert re.search(r"^ *10 +0.5", answer.out, re.MULTILINE)
+    points = ask("run", "r0", "-m", "loss", "--json").json
+    assert [(point["step"], point["value"]) for point in points] == [(0, 1.0), (10, 0.5), (20, 1 / 3)]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", points[0]["time"])
+    assert [point["value"] for point in ask("run", "r0", "-m", "val/loss", "--json").json] == [None] * 3
+
+
+def test_an_artifact(ask, filled, tmp_path):
+    assert ask("run", "r0", "--artifact", "note.txt").out == "größer"
+    answer = ask("run", "r0", "-a", "weights.bin", "--output", tmp_path / "w.bin")
+    assert (answer.code, answer.out.strip()) == (0, str(tmp_path / "w.bin"))
+    assert (tmp_path / "w.bin").read_bytes() == b"\0\xff"
+    again = ask("run", "r0", "-a", "weights.bin", "--output", tmp_path / "w.bin")
+    assert again.code == 2
+    assert "exists" in again.err
+
+
+def test_bytes_of_an_artifact_on_standard_output(filled):
+    done = subprocess.run([BIN, "run", "r0", "-a", "weights.bin"], capture_output=True, check=True)
+    assert done.stdout == b"\0\xff"
+
+
+# -- compare, report, check -------------------------------------------------------------------------------------------
+
+
+def test_compare(ask, filled):
+    answer = ask("compare", "r0", "r1")
+    assert answer.code == 0
+    assert "lr" in answer.out
+    assert "layers" not in answer.out
+    assert "layers" in ask("compare", "r0", "r1", "--all").out
+    differences = ask("compare", "r0", "r2", "--json").json["differences"]
+    assert differences["run"]["status"] == ["finished", "failed"]
+    assert differences["params"] == {"lr": [0.1, 0.1 * 3]}
+
+
+def test_report(ask, filled, tmp_path):
+    answer = ask("report", "params.lr < 0.25", "--output", tmp_path / "page.html", "--title", "Zwei <Läufe>")
+    assert answer.code == 0
+    assert str(tmp_path / "page.html") in answer.out
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "Zwei &lt;Läufe&gt;" in page
+    assert "r0" in page
+    assert "r2" not in page.replace("r2 ", "")[: page.find("<svg")] or "r1" in page
+    content = ask("report", "-o", tmp_path / "other.html", "-m", "loss", "--json").json
+    assert len(content["runs"]) == 3
+    assert Path(content["path"]).is_file()
+    nobody = ask("report", "params.lr > 9", "-o", tmp_path / "nobody.html")
+    assert nobody.code == 1
+    assert not (tmp_path / "nobody.html").exists()
+
+
+def test_check_of_a_sound_store(ask, filled):
+    for flags in ([], ["--deep"]):
+        answer = ask("check", *flags)
+        assert (answer.code, "as it was written" in answer.out) == (0, True)
+    content = ask("check", "--deep", "--json").json
+    assert content == {"store": str(filled.path), "deep": True, "problems": []}
+
+
+def test_check_of_a_damaged_store(ask, filled):
+    digest = filled.run("r0").artifact("weights.bin").digest
+    (path,) = [path for path in (filled.path / "objects").rglob("*") if path.name == digest[2:]]
+    path.chmod(0o644)
+    path.write_bytes(b"\0\xfe")
+    assert ask("check").code == 0, "only --deep hashes"
+    answer = ask("check", "--deep")
+    assert answer.code == 1
+    assert digest[:12] in answer.out
+    assert ask("check", "--deep", "--json").json["problems"]
+    path.unlink()
+    missing = ask("check")
+    assert missing.code == 1
+    assert "weights.bin" in missing.out
+
+
+# -- backup, merge, delete, gc ----------------------------------------------------------------------------------------
+
+
+def test_backup_and_merge(ask, filled, tmp_path):
+    answer = ask("backup", tmp_path / "copy")
+    assert answer.code == 0
+    assert ask("runs", "--store", tmp_path / "copy", "--json").json == ask("runs", "--json").json
+    assert ask("backup", tmp_path / "copy").code == 2, "what is there is not overwritten"
+    assert ask("backup", tmp_path / "third", "--json").json["path"] == str(tmp_path / "third")
+    with mm.Store(tmp_path / "other") as other, other.start_run("new", name="theirs"):
+        pass
+    assert "1 new runs" in ask("merge", tmp_path / "other").out
+    assert ask("merge", tmp_path / "other", "--json").json["runs"] == []
+    assert ask("run", "theirs").code == 0
+    assert ask("merge", tmp_path / "nothing").code == 2
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_delete_and_gc(ask, filled):
+    run = filled.run("r0").id
+    assert ask("delete", "r0", "--yes", "--reason", "a mistake", "--json").json["runs"] == [run]
+    assert ask("run", "r0").code == 2
+    assert "r1" in ask("runs").out
+    assert ask("gc", "--dry-run", "--grace-s", "0").code == 0
+    assert ask("gc", "--json").json["dry_run"] is False
+    assert ask("check", "--deep").code == 0
+    filled.pin("r1", "the paper uses it")
+    pinned = ask("delete", "r1", "--yes")
+    assert pinned.code == 2
+    assert "the paper uses it" in pinned.err
+
+
+def test_delete_asks_first(filled):
+    for reply, code in (("n\n", 1), ("", 2), ("y\n", 0)):
+        done = subprocess.run([BIN, "delete", "r0"], input=reply, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        assert "Delete churn/r0" in done.stderr
+        assert len(filled.runs("run.name = 'r0'")) == (1 if code else 0)
+
+
+# -- wrong questions --------------------------------------------------------------------------------------------------
+
+ARGUMENTS = {"run": ["r0"], "compare": ["r0", "r1"], "delete": ["r0", "--yes"], "backup": ["copy"], "merge": ["other"]}
+LOOKING = [command for command in COMMANDS if command != "demo"]
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_looking_makes_no_store(ask, tmp_path, command):
+    for where in ([], ["--store", tmp_path / "nothing" / "here"]):
+        answer = ask(command, *ARGUMENTS.get(command, []), *where)
+        assert answer.code == 2
+        assert "There is no store at" in answer.err
+        assert "modelmgmt demo" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", LOOKING)
+@pytest.mark.parametrize("place", ["file", "file/below", "x" * 5_000, "\udcff", "~nobody-of-that-name", ".", "no-database"],
+                         ids=["file", "below", "long", "bytes", "nobody", "folder", "no database"])  # fmt: skip
+def test_a_store_that_is_none(ask, tmp_path, command, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "no-database").mkdir()
+    (tmp_path / "no-database" / "store.db").write_text("mine" * 1_000)
+    answer = ask(command, *ARGUMENTS.get(command, []), "--store", place)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.startswith("modelmgmt: ")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "no-database"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "No such command 'nothing'"),
+        (["runs", "--nothing"], "--nothing"),
+        (["runs", "params.lr >"], "column 12"),
+        (["runs", "lr = 1; DROP TABLE runs"], "column"),
+        (["runs", "--order-by", "nothing"], "nothing"),
+        (["runs", "--limit", "-1"], "-1"),
+        (["runs", "--limit", "x"], "x"),
+        (["run"], "RUN"),
+        (["run", "nobody"], "nobody"),
+        (["run", ""], "no run"),
+        (["run", "r0", "--metric", "lost"], "it has: loss"),
+        (["run", "r0", "--metric", ""], "no metric"),
+        (["run", "r0", "--artifact", "lost"], "it has: note.txt"),
+        (["run", "r0", "--artifact", "../etc/passwd"], "no artifact"),
+        (["run", "r0", "-a", "note.txt", "--output", "/proc/nothing/here"], "/proc"),
+        (["compare"], "RUNS"),
+        (["compare", "r0"], "at least two"),
+        (["compare", "r0", "r0"], "at least two"),
+        (["compare", "r0", "nobody"], "nobody"),
+        (["report", "params.lr >"], "column 12"),
+        (["report", "--output", "/proc/nothing/here.html"], "/proc"),
+        (["report", "--metric", "lost"], "lost"),
+        (["report", "--limit", "0"], "0"),
+        (["delete", "nobody", "--yes"], "nobody"),
+        (["gc", "--grace-s", "-1"], "-1"),
+        (["check", "extra"], "extra"),
+        (["demo", "--output", "file", "--store", "elsewhere"], "file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_questions(ask, filled, tmp_path, arguments, words):
+    (tmp_path / "file").write_text("mine")
+    answer = ask(*arguments)
+    assert answer.code == 2, answer.out
+    assert words in answer.err
+    assert answer.out == ""
+    assert len(filled.runs()) == 3
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_console_script(filled, tmp_path):
+    done = subprocess.run([BIN, "runs", "--json"], capture_output=True, text=True, check=True)
+    assert [run["name"] for run in json.loads(done.stdout)] == ["r2", "r1", "r0"]
+    assert done.stderr == ""
+    wrong = subprocess.run([BIN, "run", "nobody"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.count("\n") == 1
+
+
+def test_a_terminal_that_knows_little(filled):
+    """No UTF-8, no width, nobody to read on: a table still comes, and never a traceback."""
+    filled.start_run(name="größer ✓").finish()
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "20", "TERM": "dumb"}
+    for command in (["runs"], ["run", "größer ✓"], ["run", "r0", "-a", "note.txt"], ["runs", "--json"]):
+        done = subprocess.run([BIN, *command], env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == b""
+    pipe = subprocess.Popen([BIN, "runs"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe.stdout.close()
+    pipe.wait()
+    assert b"Traceback" not in pipe.stderr.read()
+    pipe.stderr.close()
