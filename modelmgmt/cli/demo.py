@@ -36,6 +36,7 @@ def command(output: Path, store_path: Path | None, as_json: bool) -> int:
     the best of them, and writes a picture of the curves and an HTML report. Takes some seconds.
     """
     _require_sklearn()
+    output.mkdir(parents=True, exist_ok=True)
     store = Store(store_path)
     group = datetime.now(UTC).strftime(GROUP_FORMAT)
     _train_all(store, group, quiet=as_json)
@@ -178,7 +179,6 @@ def _draw(results: dict[str, Runs], store: Store, group: str, output: Path) -> t
     from modelmgmt.view import plots
     from modelmgmt.view.report import write_report
 
-    output.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(13, 8), layout="constrained")
     grid = figure.subplots(len(results), 2, squeeze=False)
     for row, (name, runs) in zip(grid, results.items(), strict=True):
@@ -210,4 +210,4 @@ def _tell(results: dict[str, Runs], store: Store, picture: Path, page: Path) -> 
     best_two = [run.name for run in next(iter(results.values()))[:2]]
     click.echo(f"\nCurves: {picture}\nReport: {page}\nStore:  {store.path}\n\nNow try:")
     click.echo(f"  modelmgmt run {best_two[0]}\n  modelmgmt compare {' '.join(best_two)}")
-    click.echo('  modelmgmt runs "params.learning_rate > 0.001 and metrics.`test/accuracy` > 0.95"')
+    click.echo("  modelmgmt runs 'params.learning_rate > 0.001 and metrics.`test/accuracy` > 0.95'")

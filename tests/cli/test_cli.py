@@ -116,7 +116,7 @@ def test_runs_as_json(ask, filled):
         "params": {"lr": 0.1, "net.layers": [64, 32], "none": None},
         "metrics": {"loss": 1 / 3, "val/loss": None},
     }  # fmt: skip
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", first["started_at"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", first["started_at"])
 
 
 def test_runs_sorted_and_limited(ask, filled):
@@ -204,7 +204,7 @@ def test_report(ask, filled, tmp_path):
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "Zwei &lt;Läufe&gt;" in page
     assert "r0" in page
-    assert "r2" not in page.replace("r2 ", "")[: page.find("<svg")] or "r1" in page
+    assert "diverged" not in page, "the failed run is not among them"
     content = ask("report", "-o", tmp_path / "other.html", "-m", "loss", "--json").json
     assert len(content["runs"]) == 3
     assert Path(content["path"]).is_file()
@@ -270,11 +270,13 @@ def test_delete_and_gc(ask, filled):
 
 
 def test_delete_asks_first(filled):
+    filled.close()  # a process that may still be logging to the run would be in the way
     for reply, code in (("n\n", 1), ("", 2), ("y\n", 0)):
         done = subprocess.run([BIN, "delete", "r0"], input=reply, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         assert "Delete churn/r0" in done.stderr
-        assert len(filled.runs("run.name = 'r0'")) == (1 if code else 0)
+        found = subprocess.run([BIN, "runs", "run.name = 'r0'"], capture_output=True, check=False)
+        assert found.returncode == (0 if code else 1)
 
 
 # -- wrong questions --------------------------------------------------------------------------------------------------

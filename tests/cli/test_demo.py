@@ -46,7 +46,9 @@ def test_the_demo(tmp_path):
     assert store.check(deep=True) == []
 
     for line in re.search(r"Now try:\n((?:  .+\n)+)", done.stdout)[1].splitlines():
-        suggested = subprocess.run(f"{BIN.parent}/{line.strip()}", shell=True, capture_output=True, text=True, check=False)
+        suggested = subprocess.run(
+            f"{BIN.parent}/{line.strip()}", shell=True, capture_output=True, text=True, check=False
+        )
         assert suggested.returncode == 0, line
     best = re.search(r"Best run: (\S+) ", done.stdout)[1]
     shown = subprocess.run([BIN, "run", best, "--json"], capture_output=True, text=True, check=True)

@@ -109,7 +109,9 @@ def run(store):
 def everything(store):
     """What is in the store: the count of rows of every table, of points in journals, of objects."""
     with store.kernel.series.snapshot() as snapshot:
-        tables = [name for (name,) in snapshot.connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'")]
+        tables = [
+            name for (name,) in snapshot.connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'")
+        ]
         rows = {name: snapshot.connection.execute(f"SELECT count(*) FROM main.{name}").fetchone()[0] for name in tables}
         tails = {key: len(points.steps) for key, points in snapshot.tails.items()}
     return rows, tails, sorted((store.path / "objects").rglob("*"))

@@ -89,7 +89,8 @@ def written(made) -> sqlite3.Connection:
         facts, key = run["run"], run["run"]["id"]
         db.execute(
             "INSERT INTO runs (id, experiment, name, number, status, started_at, ended_at, group_name, error, host, "
-            "boot_id, pid, process_start, command, lost_points, crc) VALUES (?, 'e', ?, ?, 'running', ?, ?, ?, ?, 'h', '', 1, '', 'c', 0, 0)",
+            "boot_id, pid, process_start, command, lost_points, crc) "
+            "VALUES (?, 'e', ?, ?, 'running', ?, ?, ?, ?, 'h', '', 1, '', 'c', 0, 0)",
             [key, *(facts[name] for name in ("name", "number", "started_at", "ended_at", "group", "error"))],
         )
         for name, value in run["params"].items():
