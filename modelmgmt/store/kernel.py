@@ -34,9 +34,13 @@ class Kernel:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        if not read_only:
+        is_there = (path / DATABASE_NAME).exists()
+        if not read_only and not is_there:
             _make_folder(path)
+        # A file that is no store is refused before anything is made beside it.
         self.database = Database(path / DATABASE_NAME, read_only=read_only)
+        if not read_only and is_there:
+            _make_folder(path)
         if self.database.copy is not None:
             weakref.finalize(self, shutil.rmtree, self.database.copy, ignore_errors=True)
         self.objects = Objects(path)

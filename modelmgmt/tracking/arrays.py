@@ -70,6 +70,8 @@ def _of_length(key: str, array: NDArray[Any], what: str, count: int) -> NDArray[
 def _array(key: str, values: Any) -> NDArray[Any]:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
+        if getattr(values, "is_floating_point", lambda: False)():
+            values = values.double()  # numpy has no bfloat16; every narrower float fits
     if hasattr(values, "to_numpy"):
         # Times with a zone would become objects: as UTC, they are plain datetime64.
         is_zoned = getattr(values.dtype, "tz", None) is not None
@@ -81,4 +83,6 @@ def _array(key: str, values: Any) -> NDArray[Any]:
     except (TypeError, ValueError) as error:
         message = f"log_series({key!r}) takes arrays of one dimension, and {type(values).__name__} was given: {error}."
         raise InvalidTypeError(message) from error
+    if array.dtype.kind == "V" and array.dtype.names is None:  # the narrow floats of ml_dtypes, as jax has them
+        array = array.astype(np.float64)
     return array if array.shape != (0,) else np.empty(0, np.int64)

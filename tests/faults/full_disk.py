@@ -28,9 +28,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torture import Op, Report, compare, forked, many_segments, perform, points_of, read_all, stock
+
 import modelmgmt as mm
 from modelmgmt.errors import StoreWriteError
-from torture import Op, Report, compare, forked, many_segments, perform, points_of, read_all, stock
 
 DISK_BYTES = 8 << 20
 HANG_S = 60

@@ -477,9 +477,12 @@ def small_disk(tmp_path):
 
     place = tmp_path / "disk"
     place.mkdir()
-    if os.geteuid() != 0 or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False
-    ).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("only root may mount a small tmpfs, and not everywhere")
     yield place
     subprocess.run(["umount", place], check=True)

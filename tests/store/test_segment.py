@@ -71,10 +71,7 @@ def written(segment):
 
 def found(records):
     """(key, step, value, time) of every point."""
-    return [
-        (records.names[tag][1], step, value, time)
-        for step, value, time, tag, _ in records.points.tolist()
-    ]
+    return [(records.names[tag][1], step, value, time) for step, value, time, tag, _ in records.points.tolist()]
 
 
 POINTS = [("ab"[step % 2], step, step / 2, 1000 + step) for step in range(4)]
@@ -102,7 +99,10 @@ def test_an_empty_segment(segment):
     assert (len(records.points), records.end, records.damaged) == (0, 0, ())
 
 
-@pytest.mark.parametrize(("start", "stop", "expected"), [(0, 3, POINTS[:1]), (3, None, POINTS[1:]), (4, 5, POINTS[2:3]), (6, None, []), (5, 3, []), (0, 0, [])])
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [(0, 3, POINTS[:1]), (3, None, POINTS[1:]), (4, 5, POINTS[2:3]), (6, None, []), (5, 3, []), (0, 0, [])],
+)
 def test_a_part_of_a_segment(written, start, stop, expected):
     records = written.read(start, stop)
     assert found(records) == expected

@@ -18,7 +18,8 @@ from modelmgmt.store.schema import migrations
 from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise, to_row
 
 values = st.one_of(
-    st.floats(allow_subnormal=True), st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 0.0, 1.0, 1.7976931348623157e308])
+    st.floats(allow_subnormal=True),
+    st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 0.0, 1.0, 1.7976931348623157e308]),
 )
 rows = st.tuples(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1), values, st.integers(-2, 2))
 parts = st.lists(rows, min_size=1, max_size=12)
@@ -93,11 +94,23 @@ def test_merging_is_free_of_order_but_for_points_of_the_same_step_and_time(a, b)
     """Arrival decides between points of one step and time, and nothing else does."""
     one, two = summary(a), summary(b)
     there, back = one.merge(two), two.merge(one)
-    ends = [{(part.first_step, part.first_time) for part in (one, two)}, {(part.last_step, part.last_time) for part in (one, two)}]
+    ends = [
+        {(part.first_step, part.first_time) for part in (one, two)},
+        {(part.last_step, part.last_time) for part in (one, two)},
+    ]
     if all(len(end) == 2 for end in ends):
         alike(there, back, scale(a + b))
     else:
-        for name in ("count", "nan_count", "first_step", "first_time", "last_step", "last_time", "min_step", "max_step"):
+        for name in (
+            "count",
+            "nan_count",
+            "first_step",
+            "first_time",
+            "last_step",
+            "last_time",
+            "min_step",
+            "max_step",
+        ):
             assert getattr(there, name) == getattr(back, name)
 
 
