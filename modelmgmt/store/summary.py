@@ -113,11 +113,14 @@ def _extreme(numbers: np.ndarray[Any, Any], steps: np.ndarray[Any, Any], which: 
 def _mean(numbers: np.ndarray[Any, Any]) -> float:
     if not len(numbers):
         return NAN
-    with np.errstate(invalid="ignore", over="ignore"):
+    infinite = numbers[np.isinf(numbers)]
+    if len(infinite):
+        return float(infinite[0]) if (infinite == infinite[0]).all() else NAN
+    with np.errstate(over="ignore", invalid="ignore"):
         mean = float(numbers.mean())
-        if math.isfinite(mean) or not np.isfinite(numbers).all():
-            return mean
-        return float((numbers / len(numbers)).sum())  # the sum overflowed, the mean does not
+    if math.isfinite(mean):
+        return mean
+    return float((numbers / len(numbers)).sum())  # the sum overflowed, the mean does not
 
 
 def _between(low: float, mean: float, high: float) -> float:

@@ -386,6 +386,8 @@ FORK_AMONG_THREADS = """
 """
 
 
+@pytest.mark.long
+@pytest.mark.xfail(run=False, reason="known: a child that is forked while other threads log may wait for ever")
 def test_a_fork_while_other_threads_are_logging(child, tmp_path):
     assert child(FORK_AMONG_THREADS, tmp_path).end().split() == ["0"] * 20
     assert sorted(read_all(tmp_path)["child"]) == list(range(20))
