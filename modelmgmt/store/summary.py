@@ -118,9 +118,9 @@ def _mean(numbers: np.ndarray[Any, Any]) -> float:
         return float(infinite[0]) if (infinite == infinite[0]).all() else NAN
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(numbers.mean())
-    if math.isfinite(mean):
-        return mean
-    return float((numbers / len(numbers)).sum())  # the sum overflowed, the mean does not
+        if math.isfinite(mean):
+            return mean
+        return float((numbers / len(numbers)).sum())  # the sum overflowed, the mean does not
 
 
 def _between(low: float, mean: float, high: float) -> float:
