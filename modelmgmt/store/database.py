@@ -215,7 +215,9 @@ def prepare(path: Path) -> None:
             version = _version(path)
             if version < SCHEMA_VERSION:
                 _migrate(path, version)
-    except (PermissionError, TimeoutError) as error:
+    except ModelmgmtError:
+        raise
+    except OSError as error:
         raise StoreWriteError(f"Could not prepare {path} ({error}): look at its folder's permissions.") from error
 
 

@@ -111,13 +111,16 @@ def _journals(kernel: Kernel) -> Iterator[Problem]:
             descriptor = os.open(kernel.path / "journal" / name, os.O_RDONLY)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            yield Problem(f"journal/{name}", f"It cannot be opened: {error.strerror}.")
+            continue
         try:
             header = segment.read_header(descriptor, name)
             damaged = segment.read(descriptor, header.salt).damaged
             # A live process may be in the middle of its last record.
             if damaged and (header.owner.is_gone() or len(damaged) > 1):
                 yield Problem(f"journal/{name}", f"Records {_list(damaged)} fail their checksum.")
-        except CorruptDataError as error:
+        except StoreError as error:
             yield Problem(f"journal/{name}", str(error))
         finally:
             os.close(descriptor)

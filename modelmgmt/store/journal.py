@@ -6,6 +6,7 @@ survive a power cut. Nothing here knows SQLite: a segment that is full is handed
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -152,8 +153,7 @@ class Journal:
             newest = self._next_stream
             names = self._open_names()
             definitions = [body for stream, name in names.items() for body in definition(stream, *name)]
-            capacity = max(self._capacity, count + len(definitions))
-            path, header, view = self._created(capacity, count)
+            path, header, view, capacity = self._created(count + len(definitions), count)
             salt, place, begun = header.salt, HEADER_BYTES, time.monotonic()
             for body in definitions:
                 pack_record(view, place, body, crc32(body, salt))
@@ -170,9 +170,17 @@ class Journal:
         if full is not None and not self._is_under_way(left):  # else whoever opens the store next folds it
             self._on_full(full)
 
-    def _created(self, capacity: int, count: int) -> tuple[Path, Header, mmap]:
+    def _created(self, needed: int, count: int) -> tuple[Path, Header, mmap, int]:
+        """A new segment, and how many records it has room for: at least `needed`."""
+        capacity = max(self._capacity, needed)
         try:
-            return create(self._folder, current(), capacity)
+            try:
+                return *create(self._folder, current(), capacity), capacity
+            except OSError as error:
+                smallest = max(FIRST_CAPACITY, needed)
+                if error.errno != errno.ENOSPC or smallest == capacity:
+                    raise
+                return *create(self._folder, current(), smallest), smallest  # the disk may have room for that
         except OSError as error:
             message = (
                 f"Could not make room for {count} points in {self._folder} ({error.strerror}): free some space or make "

@@ -34,7 +34,7 @@ class Kernel:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        is_there = (path / DATABASE_NAME).exists()
+        is_there = _is_there(path)
         if not read_only and not is_there:
             _make_folder(path)
         # A file that is no store is refused before anything is made beside it.
@@ -145,6 +145,7 @@ def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
 
 
 def _open(path: Path, *, read_only: bool) -> Kernel:
+    is_there = _is_there(path)
     if path.is_file() and zipfile.is_zipfile(path):
         from modelmgmt.store.read_only import unpack
 
@@ -152,7 +153,6 @@ def _open(path: Path, *, read_only: bool) -> Kernel:
         kernel = Kernel(root, read_only=True)
         weakref.finalize(kernel, shutil.rmtree, private, ignore_errors=True)
         return kernel
-    is_there = (path / DATABASE_NAME).is_file()
     if not read_only and (not is_there or os.access(path, os.W_OK)):
         try:
             return Kernel(path)
@@ -188,6 +188,16 @@ def default_path() -> Path:
         if (folder / FOLDER_NAME / DATABASE_NAME).is_file():
             return folder / FOLDER_NAME
     return here / FOLDER_NAME
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a store is at `path`. Raises StorePathError when that cannot be seen."""
+    try:
+        return (path / DATABASE_NAME).exists()
+    except OSError as error:
+        raise StorePathError(
+            f"Could not look for a store in {path} ({error.strerror}): choose another path."
+        ) from error
 
 
 def _make_folder(path: Path) -> None:

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import CorruptDataError
+from modelmgmt.errors import CorruptDataError, StoreError
 from modelmgmt.store.process import Process
 from modelmgmt.store.times import now_us
 
@@ -100,7 +100,7 @@ def _encode_header(header: Header) -> bytes:
 
 def read_header(descriptor: int, name: str) -> Header:
     """Raises CorruptDataError when the first page is not a header."""
-    page = os.pread(descriptor, HEADER_BYTES, 0)
+    page = _pread(descriptor, HEADER_BYTES, 0)
     if len(page) == HEADER_BYTES:
         magic, crc, length = _HEAD.unpack_from(page)
         text = page[_HEAD.size : _HEAD.size + length]
@@ -108,6 +108,13 @@ def read_header(descriptor: int, name: str) -> Header:
             values = json.loads(text)
             return Header(values["id"], values["created_us"], Process(**values["owner"]))
     raise CorruptDataError(f"The header of the journal {name} is damaged: its points cannot be read.")
+
+
+def _pread(descriptor: int, size: int, place: int) -> bytes:
+    try:
+        return os.pread(descriptor, size, place)
+    except OSError as error:
+        raise StoreError(f"Could not read a journal ({error.strerror}): look at the disk.") from error
 
 
 def definition(stream: int, run: str, key: str) -> list[bytes]:
@@ -187,7 +194,7 @@ def _written(descriptor: int, first: int, stop: int | None, *, is_live: bool) ->
     blocks = []
     place = HEADER_BYTES + first * RECORD_BYTES
     end = os.fstat(descriptor).st_size if stop is None else HEADER_BYTES + stop * RECORD_BYTES
-    while block := os.pread(descriptor, max(0, min(_READ_BYTES, end - place)), place):
+    while block := _pread(descriptor, max(0, min(_READ_BYTES, end - place)), place):
         if is_live and block.count(0) == len(block):
             break
         blocks.append(block)
@@ -216,7 +223,7 @@ def _definitions(descriptor: int, salt: int, stop: int) -> dict[int, tuple[str, 
     """Stream -> (run, key), from the definitions before record `stop`. They may be far before the points."""
     import numpy as np
 
-    data = os.pread(descriptor, stop * RECORD_BYTES, HEADER_BYTES)
+    data = _pread(descriptor, stop * RECORD_BYTES, HEADER_BYTES)
     tags = np.frombuffer(data, _record_dtype())["tag"]
     pieces: dict[int, bytearray] = {}
     for place in np.flatnonzero(tags >= DEFINITION).tolist():

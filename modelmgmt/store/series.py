@@ -172,16 +172,24 @@ class Series:
         unfinished = self._unfinished
         thread = threading.Thread(target=work, name="modelmgmt-fold", daemon=True)
         self._folding = [other for other in self._folding if other.is_alive()]
-        self._folding.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # too many threads, or the interpreter is ending
+            unfinished.append(path)
+        else:
+            self._folding.append(thread)
 
     def settle(self) -> None:
         """Wait for folds that are under way, and do again those that failed. Raises StoreError."""
         for thread in self._folding:
             thread.join()
         while self._unfinished:
-            self.fold_and_remove(self._unfinished[-1])
-            self._unfinished.pop()
+            path = self._unfinished.pop()
+            try:
+                self.fold_and_remove(path)
+            except StoreError:
+                self._unfinished.append(path)
+                raise
 
     def forget_parent(self) -> None:
         """In the child of a fork: the folds that were under way are the parent's."""

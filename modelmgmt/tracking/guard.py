@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from modelmgmt.errors import InvalidValueError, StoreError
+from modelmgmt.errors import InvalidValueError, ModelmgmtError, StoreError
 
 OnError = Literal["warn", "raise"]
 MAX_WAITING_POINTS = 100_000
 MAX_WAITING_WRITES = 1_000
+MAX_WAITING_BYTES = 1 << 26  # of the contents that those writes hold
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A write that is tried again, and what is lost when it fails for good."""
+
+    action: Callable[[], object]
+    points: int
+    size: int
 
 
 class Guard:
@@ -28,7 +39,7 @@ class Guard:
         self._on_error = on_error
         self._append = append
         self._points: list[bytes] = []
-        self._writes: list[Callable[[], object]] = []
+        self._writes: list[_Waiting] = []
         self._warned = False
         self.is_waiting = False
         """Whether something could not be written yet."""
@@ -41,28 +52,39 @@ class Guard:
         self.lost_points += max(0, len(bodies) - room)
         self.is_waiting = True
 
-    def write(self, action: Callable[[], object], *, can_wait: bool = True) -> None:
-        """Do a write, or keep it for later. `can_wait=False` for what is too large to hold, or may change."""
+    def write(self, action: Callable[[], object], *, can_wait: bool = True, points: int = 0, size: int = 0) -> None:
+        """Do a write, or keep it for later. `can_wait=False` for what is too large to hold, or may change.
+
+        `points` and `size` say how many points and bytes the action holds.
+        """
         try:
             self.retry()
             action()
         except StoreError as error:
             self._meet(error)
-            if can_wait and len(self._writes) < MAX_WAITING_WRITES:
-                self._writes.append(action)
+            write = _Waiting(action, points, size)
+            if can_wait and self._has_room(write):
+                self._writes.append(write)
                 self.is_waiting = True
             else:
-                self.lost_writes += 1
+                self._lose(write)
 
     def retry(self) -> None:
         """Try what is waiting again, in order. Raises StoreError when it still cannot be written."""
-        while self._writes:
-            self._writes[0]()
-            del self._writes[0]
         if self._points:
             waiting = self._points
             self._append(waiting)
             self._points = []
+        while self._writes:
+            try:
+                self._writes[0].action()
+            except StoreError:
+                raise
+            except ModelmgmtError as error:
+                # It was not seen to be a mistake before: a param that waited has another value by now.
+                self._lose(self._writes[0])
+                warnings.warn(f"A write that had waited for the disk is left out: {error}", stacklevel=4)
+            del self._writes[0]
         self.is_waiting = False
 
     def last_try(self, fold: Callable[[], object]) -> None:
@@ -77,9 +99,18 @@ class Guard:
             self._give_up()
             self._meet(error)
 
+    def _has_room(self, write: _Waiting) -> bool:
+        waiting = sum(other.size for other in self._writes)
+        return len(self._writes) < MAX_WAITING_WRITES and waiting + write.size <= MAX_WAITING_BYTES
+
+    def _lose(self, write: _Waiting) -> None:
+        self.lost_points += write.points
+        self.lost_writes += not write.points
+
     def _give_up(self) -> None:
         self.lost_points += len(self._points)
-        self.lost_writes += len(self._writes)
+        for write in self._writes:
+            self._lose(write)
         self._points, self._writes = [], []
         self.is_waiting = False
 

@@ -11,8 +11,10 @@ import sys
 import threading
 import traceback
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from modelmgmt.errors import StoreWriteError
 from modelmgmt.store.times import now_iso, to_iso
 from modelmgmt.tracking import record as records
 
@@ -108,10 +110,12 @@ def bury(kernel: Kernel) -> None:
         dead = records.running_without_process(connection)
     if not dead:
         return
-    kernel.series.recover()
-    with kernel.database.writing() as connection:
-        for run in records.running_without_process(connection):
-            records.end(connection, run, "crashed", ended_at=_last_sign(connection, run, dead.get(run)))
+    # On a full disk they wait for somebody who has room: until then a reader sees by itself that they have crashed.
+    with suppress(StoreWriteError):
+        kernel.series.recover()
+        with kernel.database.writing() as connection:
+            for run in records.running_without_process(connection):
+                records.end(connection, run, "crashed", ended_at=_last_sign(connection, run, dead.get(run)))
 
 
 def _last_sign(connection: sqlite3.Connection, run: str, record: records.RunRecord | None) -> str:

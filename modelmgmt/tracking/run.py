@@ -115,7 +115,8 @@ class Run:
             return
         self._next_step = max(self._next_step, min(int(points.steps.max()) + 1, STEP_MAX))
         if len(points.steps) >= BULK_POINTS:
-            guard.write(lambda: self.kernel.series.put(self.id, key, points))
+            count, size = len(points.steps), sum(column.nbytes for column in points)
+            guard.write(lambda: self.kernel.series.put(self.id, key, points), points=count, size=size)
             return
         stream = self._streams.get(key) or self._define(key)
         columns = (column.tolist() for column in points)
@@ -430,7 +431,8 @@ class Run:
         checked = check_path(name, "artifact")
         if not checked.endswith(suffix):
             checked += suffix
-        self._writable().write(lambda: self._name(artifacts.keep_bytes(self.kernel, data, checked, kind)))
+        keep = functools.partial(artifacts.keep_bytes, self.kernel, data, checked, kind)
+        self._writable().write(lambda: self._name(keep()), size=len(data))
 
     def _name(self, kept: Kept) -> None:
         with self.kernel.database.writing(durable=True) as connection:
