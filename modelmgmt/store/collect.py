@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.process import is_alive
+from modelmgmt.store.rows import column_names
 from modelmgmt.store.trees import FORMAT, Tree
 
 if TYPE_CHECKING:
@@ -66,15 +67,22 @@ def restore_interrupted(kernel: Kernel) -> None:
                 _put_back(folder / name, kernel.objects.path(digest))
 
 
-def named(connection: sqlite3.Connection) -> set[str]:
-    """Every digest that a row names: each column called digest, or ending in _digest, of every table."""
+def named(connection: sqlite3.Connection, run: str | None = None) -> set[str]:
+    """Every digest that a row names: each column called digest, or ending in _digest, of every table.
+
+    With `run`, by the rows of that run only.
+    """
     digests: set[str] = set()
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     for (table,) in tables:
-        for _, column, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
+        columns = column_names(connection, table)
+        if run is not None and "run" not in columns:
+            continue
+        condition, values = ("AND run = ?", (run,)) if run is not None else ("", ())
+        for column in columns:
             if column == "digest" or column.endswith("_digest"):
-                rows = connection.execute(f'SELECT DISTINCT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL')
-                digests.update(digest for (digest,) in rows)
+                select = f'SELECT DISTINCT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL {condition}'
+                digests.update(digest for (digest,) in connection.execute(select, values))
     return digests
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
 FORK_TIMEOUT_S = 10.0  # how long a fork waits for the transactions of other threads
 

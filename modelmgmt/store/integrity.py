@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import decode
-from modelmgmt.store.rows import verified
+from modelmgmt.store.rows import checked_columns, record_tables, verified
 from modelmgmt.store.series import identity
 from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise
 
@@ -53,10 +53,8 @@ def _tables(connection: sqlite3.Connection) -> Iterator[Problem]:
 
 def _rows(connection: sqlite3.Connection) -> Iterator[Problem]:
     """Every row of the record tables against its checksum."""
-    for table in ("runs", "params", "tags", "notes", "artifacts", "metrics"):
-        columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
-        kept = [name for name in columns if not (table == "notes" and name == "id")]
-        for row in connection.execute(f"SELECT {', '.join(kept)} FROM {table}"):
+    for table, columns in record_tables(connection).items():
+        for row in connection.execute(f"SELECT {', '.join(checked_columns(table, columns))} FROM {table}"):
             try:
                 verified(table, row)
             except CorruptDataError as error:

@@ -15,16 +15,15 @@ from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
 from modelmgmt.store.database import prepare
 from modelmgmt.store.disk import sync_folder
-from modelmgmt.store.rows import CHECKSUM, verified
+from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, record_tables, verified
 from modelmgmt.store.series import Series, identity
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
-Adopt = Callable[[sqlite3.Connection, str], None]
+_WITHOUT_CHECKSUM = ("chunks", "folds", "events")
 
-# Parents before children; metrics are made anew from the chunks.
-_TABLES = ("runs", "params", "tags", "notes", "artifacts", "chunks", "folds", "events", "pins")
+Adopt = Callable[[sqlite3.Connection, str], None]
 
 
 @dataclass
@@ -51,8 +50,9 @@ def rebuild(kernel: Kernel, adopt: Adopt) -> Rebuilt:
     with closing(_open_raw(old)) as source, closing(sqlite3.connect(new, isolation_level=None)) as target:
         target.execute("PRAGMA synchronous = FULL")
         target.execute("BEGIN")
-        for table in _TABLES:
-            _copy_table(source, target, table, rebuilt, adopt)
+        for table in (*record_tables(target), *_WITHOUT_CHECKSUM):
+            if table != "metrics":  # made anew from the chunks
+                _copy_table(source, target, table, rebuilt, adopt)
         Series.summarise_all(target)
         target.execute("COMMIT")
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -73,13 +73,14 @@ def _open_raw(path: Path) -> sqlite3.Connection:
 def _copy_table(
     source: sqlite3.Connection, target: sqlite3.Connection, table: str, rebuilt: Rebuilt, adopt: Adopt
 ) -> None:
-    columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+    columns = column_names(target, table)
     keys = [row[1] for row in target.execute(f"PRAGMA table_info({table})") if row[5]] or ["rowid"]
+    parents = _parents(target, table)
     known = {run for (run,) in target.execute("SELECT id FROM runs")}
     insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     for row in _rows(source, table, columns, keys, rebuilt):
         values = dict(zip(columns, row, strict=True))
-        fault = _fault(table, values)
+        fault = _fault(table, values) or _orphaned(target, parents, values)
         if fault is not None:
             rebuilt.damaged.append(f"{table}: {fault}: {_shown(values)}")
             continue
@@ -114,9 +115,8 @@ def _rows(
 
 def _fault(table: str, values: dict[str, Any]) -> str | None:
     if CHECKSUM in values:
-        kept = [value for name, value in values.items() if not (table == "notes" and name == "id")]
         try:
-            verified(table, kept)
+            verified(table, [values[name] for name in checked_columns(table, list(values))])
         except CorruptDataError:
             return "its checksum does not fit"
     if table == "chunks":
@@ -124,6 +124,24 @@ def _fault(table: str, values: dict[str, Any]) -> str | None:
             decode(identity(values["run"], values["key"]), values["data"])
         except (CorruptDataError, TypeError):
             return "its checksum does not fit"
+    return None
+
+
+def _parents(target: sqlite3.Connection, table: str) -> dict[str, dict[str, str]]:
+    """Which rows this table's rows belong to, but for runs, which are made anew: table -> its column -> ours."""
+    found: dict[str, dict[str, str]] = {}
+    for _, _, parent, ours, theirs, *_ in target.execute(f"PRAGMA foreign_key_list({table})"):
+        if parent != "runs":
+            found.setdefault(parent, {})[theirs] = ours
+    return found
+
+
+def _orphaned(target: sqlite3.Connection, parents: dict[str, dict[str, str]], values: dict[str, Any]) -> str | None:
+    for parent, columns in parents.items():
+        condition = " AND ".join(f"{theirs} = ?" for theirs in columns)
+        wanted = [values[ours] for ours in columns.values()]
+        if not target.execute(f"SELECT 1 FROM {parent} WHERE {condition}", wanted).fetchone():
+            return f"the row of {parent} that it belongs to is lost"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
@@ -31,3 +32,20 @@ def verified(table: str, row: Sequence[Any]) -> Sequence[Any]:
             "backup."
         )
     return values
+
+
+def record_tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """The columns of every table whose rows carry a checksum, parents before children."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid").fetchall()
+    columns = {table: column_names(connection, table) for (table,) in tables}
+    return {table: names for table, names in columns.items() if names[-1:] == [CHECKSUM]}
+
+
+def column_names(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table, in order."""
+    return [name for _, name, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall()]
+
+
+def checked_columns(table: str, columns: Sequence[str]) -> list[str]:
+    """The columns that a row's checksum is over, and the checksum. A note's number is the table's own."""
+    return [name for name in columns if not (table == "notes" and name == "id")]

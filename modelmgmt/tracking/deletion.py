@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
-from modelmgmt.store.collect import collect, expanded
+from modelmgmt.store.collect import collect, expanded, named
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
 
@@ -48,7 +47,7 @@ def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = ""
         runs = _family(connection, records.read(connection, run), children=children)
         for record in runs:
             _refuse(kernel, connection, record)
-        digests = _digests(connection, [record.id for record in runs])
+        digests = {digest for record in runs for digest in named(connection, record.id)}
         for record in reversed(runs):
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
@@ -96,11 +95,6 @@ def _runs_of(journal: Path) -> set[str]:
         return {run for run, _ in segment.read_names(descriptor, header.salt).values()}
     finally:
         os.close(descriptor)
-
-
-def _digests(connection: sqlite3.Connection, runs: Collection[str]) -> set[str]:
-    rows = [connection.execute("SELECT digest FROM artifacts WHERE run = ?", (run,)).fetchall() for run in runs]
-    return {digest for found in rows for (digest,) in found}
 
 
 def _scrub(kernel: Kernel) -> None:

@@ -92,7 +92,7 @@ class DisabledRun(Run):
     def artifact(self, name: str) -> Any:
         raise NotFoundError(f"Logging is disabled (MODELMGMT_DISABLED): there is no artifact {name!r}.")
 
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         return {"MODELMGMT_DISABLED": "1"}
 
     def __repr__(self) -> str:

@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.store import events
-from modelmgmt.store.collect import expanded
-from modelmgmt.store.rows import verified
-from modelmgmt.tracking import artifacts, params
+from modelmgmt.store.collect import expanded, named
+from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, verified
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.deletion import deleted_runs
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
+
+
+# The tables with rows of a run, and the column that says which of two rows for one thing is the later one.
+_TABLES = {
+    "params": None, "tags": None, "notes": None, "artifacts": "logged_at", "code_versions": None,
+    "run_environments": None, "run_datasets": None, "steps": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,7 @@ def merge(into: Kernel, other: Kernel) -> Merged:
 
 
 def _bring_objects(into: Kernel, other: Kernel, source: sqlite3.Connection, runs: Sequence[str]) -> int:
-    digests: set[str] = set()
-    for run in runs:
-        digests.update(digest for (digest,) in source.execute("SELECT digest FROM artifacts WHERE run = ?", (run,)))
+    digests = {digest for run in runs for digest in named(source, run)}
     count, pending = 0, set[Path]()
     for digest in sorted(expanded(other, digests)):
         if into.objects.freshen(digest) is None:
@@ -88,10 +92,8 @@ def _bring_run(
     elif _later(record, records.from_row(here)) is record:
         records.overwrite(target, record)
         changes += record != records.from_row(here)
-    changes += _bring_rows(source, target, "params", params.COLUMNS, record.id, by=(1,), order=())
-    changes += _bring_rows(source, target, "tags", "run, key, value, crc", record.id, by=(1,), order=())
-    changes += _bring_rows(source, target, "notes", "run, written_at, text, crc", record.id, by=(1, 2), order=())
-    changes += _bring_rows(source, target, "artifacts", artifacts.COLUMNS, record.id, by=(1,), order=(5,))
+    for table, later in _TABLES.items():
+        changes += _bring_rows(source, target, table, record.id, later)
     return here is None, changes, into.series.bring(source, target, record.id)
 
 
@@ -100,28 +102,32 @@ def _later(a: records.RunRecord, b: records.RunRecord) -> records.RunRecord:
     return max(a, b, key=lambda record: (record.ended_at or "", record.lost_points, repr(record)))
 
 
-def _bring_rows(
-    source: sqlite3.Connection,
-    target: sqlite3.Connection,
-    table: str,
-    columns: str,
-    run: str,
-    *,
-    by: tuple[int, ...],
-    order: tuple[int, ...],
-) -> int:
-    """Rows that are not here, or that win over the one here. `by` are the places of the row's own key."""
+def _bring_rows(source: sqlite3.Connection, target: sqlite3.Connection, table: str, run: str, later: str | None) -> int:
+    """Rows that are not here, or that win over the one here: by the column `later`, else by checksum."""
+    columns = checked_columns(table, column_names(target, table))
+    own = [columns.index(name) for name in _own_key(target, table)]
+    order = [columns.index(name) for name in (later, CHECKSUM) if name]
 
-    def rank(row: Sequence[Any]) -> tuple[Any, ...]:
-        return (*(row[place] for place in order), row[-1])
+    def key(row: Sequence[Any], places: Sequence[int]) -> tuple[Any, ...]:
+        return tuple(row[place] for place in places)
 
-    select = f"SELECT {columns} FROM {table} WHERE run = ?"
-    here = {tuple(row[place] for place in by): row for row in target.execute(select, (run,))}
+    select = f"SELECT {', '.join(columns)} FROM {table} WHERE run = ?"
+    insert = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    here = {key(row, own): row for row in target.execute(select, (run,))}
     count = 0
     for row in source.execute(select, (run,)).fetchall():
         verified(table, row)
-        known = here.get(tuple(row[place] for place in by))
-        if known is None or rank(row) > rank(known):
-            target.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+        known = here.get(key(row, own))
+        if known is None or key(row, order) > key(known, order):
+            target.execute(insert, row)
             count += 1
     return count
+
+
+def _own_key(connection: sqlite3.Connection, table: str) -> list[str]:
+    """What tells a run's rows of this table from one another. Two equal notes at one time are one note."""
+    if table == "notes":
+        return ["written_at", "text"]
+    return [
+        name for _, name, _, _, _, key in connection.execute(f"PRAGMA table_info({table})") if key and name != "run"
+    ]

@@ -20,6 +20,8 @@ from modelmgmt.tracking import record as records
 from modelmgmt.tracking.artifacts import Artifact, Kept
 from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.guard import Guard, OnError
+from modelmgmt.tracking.run_code import CodeOfRun
+from modelmgmt.tracking.run_data import DataOfRun
 from modelmgmt.tracking.scalars import STEP_MAX, STEP_MIN, to_float, to_step
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ BULK_POINTS = (
 )
 
 
-class Run:
+class Run(CodeOfRun, DataOfRun):
     """A run of an experiment. `start_run` gives one to write to, `store.run(...)` and `store.runs(...)` ones to read.
 
     Every value that is read comes from the store as it is now, also while another process is writing.
@@ -407,8 +409,8 @@ class Run:
         """One artifact. Raises NotFoundError with the names there are."""
         return artifacts.find(self.artifacts, name, self.id)
 
-    def environment(self) -> dict[str, str]:
-        """Variables that make a subprocess log to this run: `env={**os.environ, **run.environment()}`."""
+    def variables(self) -> dict[str, str]:
+        """Variables that make a subprocess log to this run: `env={**os.environ, **run.variables()}`."""
         return {"MODELMGMT_STORE": str(self.kernel.path), "MODELMGMT_RUN_ID": self.id}
 
     def __repr__(self) -> str:

@@ -67,7 +67,7 @@ def test_a_subprocess_joins_the_run(store):
     with store.start_run("parent") as run:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", CHILD],
-            env={**os.environ, **run.environment()}, capture_output=True, text=True, check=True,
+            env={**os.environ, **run.variables()}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         joined, inner, above = done.stdout.split()
         assert joined == above == run.id
@@ -84,7 +84,7 @@ def test_a_decorated_function_joins_as_well(store):
     code = "import modelmgmt as mm\n@mm.start_run('x')\ndef train(run):\n  run.log(child=1)\ntrain(); train()"
     parenthesised = code + "\n@mm.Store().start_run('y')\ndef other(run):\n  run.log(other=1)\nother()"
     with store.start_run() as run:
-        environment = {**os.environ, **run.environment()}
+        environment = {**os.environ, **run.variables()}
         subprocess.run([sys.executable, "-W", "error", "-c", parenthesised], env=environment, check=True)
         assert run.status == "running"
     assert len(run.series("child")) == 2

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelmgmt.errors import QuerySyntaxError
-from modelmgmt.store.schema import _M0001
+from modelmgmt.store.schema.m0001 import STATEMENTS
 from modelmgmt.tracking.query import compile_filter, compile_order
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -83,7 +83,7 @@ def summary(points):
 
 def written(made) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:")
-    for statement in _M0001:
+    for statement in STATEMENTS:
         db.execute(statement)
     for run in made:
         facts, key = run["run"], run["run"]["id"]

@@ -1,57 +1,6 @@
-"""The tables of `store.db`, as forward-only steps. Each step opens with what changes on disk.
+"""New: runs, params, tags, notes, artifacts, metrics (summaries), chunks (values), folds (journal positions)."""
 
-Record tables hold plain values under plain names: a person reads them with `sqlite3`. `docs/explain/store-format.md`
-is the public description of what is written here.
-"""
-
-from __future__ import annotations
-
-from sqlite_utils import Database, Migrations
-
-migrations = Migrations("modelmgmt")
-
-
-@migrations()
-def m0001_runs_and_series(db: Database) -> None:
-    """New: runs, params, tags, notes, artifacts, metrics (summaries), chunks (values), folds (journal positions)."""
-    for statement in _M0001:
-        db.execute(statement)
-
-
-@migrations()
-def m0002_decisions(db: Database) -> None:
-    """New: events (a chain of hashes: deletions, pins, merges, later every registry decision) and pins."""
-    for statement in _M0002:
-        db.execute(statement)
-
-
-_M0002 = (
-    """
-    CREATE TABLE events (
-        id INTEGER PRIMARY KEY,           -- 1, 2, 3, ...: none is missing
-        time TEXT NOT NULL,
-        actor TEXT NOT NULL,
-        host TEXT NOT NULL,
-        kind TEXT NOT NULL,               -- run.deleted, run.pinned, run.unpinned, store.merged
-        subject TEXT NOT NULL,            -- what it is about: the id of a run, a path
-        detail TEXT NOT NULL,             -- JSON
-        previous TEXT NOT NULL,           -- the hash of the event before, zeros for the first
-        hash TEXT NOT NULL                -- SHA-256 of the values before it, as a JSON list
-    ) STRICT
-    """,
-    "CREATE INDEX events_by_subject ON events(subject)",
-    """
-    CREATE TABLE pins (
-        run TEXT PRIMARY KEY REFERENCES runs(id),
-        reason TEXT NOT NULL,
-        actor TEXT NOT NULL,
-        pinned_at TEXT NOT NULL,
-        crc INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-)
-
-_M0001 = (
+STATEMENTS = (
     """
     CREATE TABLE runs (
         id TEXT PRIMARY KEY,              -- sortable by time

@@ -1,27 +1,22 @@
-"""The front door: `Store`, and the functions that work on the store of the place where one stands.
-
-Everything here is a thin call into the room that does it; this is the one place where the rooms meet.
-"""
+"""`Store`: every method is a thin call into the room that does it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError, RunFinishedError, StorePathError
+from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
+from modelmgmt.front.found import Comparison, Run, Runs, UnkeptRun
 from modelmgmt.store.kernel import DATABASE_NAME, Kernel, default_path, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
-from modelmgmt.tracking.decorator import decorate
-from modelmgmt.tracking.disabled import DisabledRun, is_disabled
+from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
-from modelmgmt.tracking.runs import Runs as FoundRuns
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -31,76 +26,6 @@ if TYPE_CHECKING:
     from modelmgmt.tracking.deletion import Deletion
     from modelmgmt.tracking.merging import Merged
     from modelmgmt.tracking.repair import Repaired
-    from modelmgmt.view.tables import Table
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-__all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "log", "start_run"]
-
-
-class Run(TrackedRun):
-    __doc__ = TrackedRun.__doc__
-
-    def _repr_html_(self) -> str:
-        from modelmgmt.view.details import run_table
-        from modelmgmt.view.tables import as_html
-
-        return as_html(run_table(self))
-
-
-class _DisabledRun(DisabledRun, Run):
-    """What `start_run` gives while logging is disabled."""
-
-
-class Comparison(comparison.Comparison):
-    """Two or more runs side by side. `rows` has everything, `differences` only what is not the same in all.
-
-    >>> for name, lr in (("slow", 0.1), ("fast", 0.2)):
-    ...     with start_run("doc", name=name, params={"lr": lr}):
-    ...         log(loss=lr)
-    >>> rows = Store().compare("slow", "fast").differences
-    >>> [(row.key, row.values) for row in rows if row.section == "params"]
-    [('lr', (0.1, 0.2))]
-    """
-
-    def __repr__(self) -> str:
-        from modelmgmt.view.details import differences_table
-        from modelmgmt.view.tables import as_text
-
-        return as_text(differences_table(self))
-
-    def _repr_html_(self) -> str:
-        from modelmgmt.view.details import differences_table
-        from modelmgmt.view.tables import as_html
-
-        return as_html(differences_table(self))
-
-
-class Runs(FoundRuns[Run]):
-    """The runs that a query found, in its order; shows itself as a table.
-
-    >>> with start_run("doc", name="first"):
-    ...     log({"loss": 0.5}, step=7)
-    >>> runs = Store().runs("run.name = 'first' and metrics.loss < 1")
-    >>> runs.history("loss")[["step", "value"]].values.tolist()
-    [[7.0, 0.5]]
-    """
-
-    def __repr__(self) -> str:
-        from modelmgmt.view.tables import as_text
-
-        return as_text(self._table())
-
-    def _repr_html_(self) -> str:
-        from modelmgmt.view.tables import as_html
-
-        return as_html(self._table())
-
-    def _table(self) -> Table:
-        from modelmgmt.view.tables import SHOWN_ROWS, runs_table
-
-        # Only what is shown is read: there may be many thousands.
-        return runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
 
 
 class Store:
@@ -142,7 +67,7 @@ class Store:
     ) -> Run:
         """Start a run in this store; see `modelmgmt.start_run`."""
         if is_disabled():
-            return _DisabledRun()
+            return UnkeptRun()
         joined = resume if resume is not None else start.run_to_join()
         if joined is not None:
             extra: dict[str, Any] = {"params_": params, "tags": tags, "on_error": on_error}
@@ -292,89 +217,3 @@ def _place(path: str | Path | None) -> Path:
         why = error.strerror if isinstance(error, OSError) else error
         raise StorePathError(f"{shown(str(named))} can not be the path of a store ({why}): choose another.") from error
     return where
-
-
-@overload
-def start_run(experiment: F, /) -> F: ...
-@overload
-def start_run(
-    experiment: str | None = None,
-    *,
-    name: str | None = None,
-    params: Mapping[str, Any] | None = None,
-    tags: Mapping[str, Any] | None = None,
-    parent: TrackedRun | str | None = None,
-    group: str | None = None,
-    resume: TrackedRun | str | None = None,
-    store: Store | str | Path | None = None,
-    on_error: OnError = "warn",
-) -> Run: ...
-def start_run(
-    experiment: Any = None,
-    *,
-    store: Store | str | Path | None = None,
-    **options: Any,
-) -> Any:
-    """Start a run: `with start_run(...) as run:`, `run = start_run(...)`, or `@start_run` on a function.
-
-    As a block it ends with the block: finished, or failed with the traceback. Bare it ends with `run.finish()`, or when
-    the process ends. Inside another run's block the new run becomes its child.
-
-    `experiment` defaults to the parent's, else `$MODELMGMT_EXPERIMENT`, else "default". `resume` takes a run or its id
-    and goes on with it. `$MODELMGMT_RUN_ID` makes a subprocess join its parent's run. `$MODELMGMT_DISABLED=1` makes every
-    call on the run free and harmless. `on_error="warn"`: training goes on when the disk fails, with a warning, and what
-    could not be kept is counted; `"raise"` raises StoreWriteError at the call.
-
-    On return the run, its params and tags survive SIGKILL. Raises InvalidNameError, InvalidTypeError, NotFoundError.
-
-    >>> with start_run("churn", params={"lr": 0.1}, tags={"team": "a"}) as run:
-    ...     run.log(loss=0.5)
-    >>> run.status
-    'finished'
-    """
-    if callable(experiment):
-        return decorate(lambda: start_run(store=store, **options), experiment)
-    if is_disabled():
-        return _DisabledRun()
-    if not isinstance(store, Store):
-        store = Store(store)
-    return store.start_run(experiment, **options)
-
-
-def active_run() -> Run | None:
-    """The run of the innermost `with` block, else the bare run that was started last, else None.
-
-    >>> with start_run("doc") as run:
-    ...     active_run() is run
-    True
-    """
-    if is_disabled():
-        return _DisabledRun()
-    run = lifecycle.active()
-    return run if isinstance(run, Run) else None
-
-
-def log(metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any) -> None:
-    """Log metrics to the active run; see `Run.log`. Raises RunFinishedError when there is none.
-
-    >>> with start_run("doc"):
-    ...     log(loss=0.5)
-    """
-    if is_disabled():
-        return
-    run = active_run()
-    if run is None:
-        raise RunFinishedError("There is no active run: start one with mm.start_run(...), or call run.log(...).")
-    run.log(metrics, step=step, **values)
-
-
-def disable() -> None:
-    """From now on, in this process, every run is free and harmless; as `$MODELMGMT_DISABLED=1`.
-
-    >>> import os
-    >>> disable()
-    >>> start_run("doc").status
-    'disabled'
-    >>> del os.environ["MODELMGMT_DISABLED"]
-    """
-    os.environ["MODELMGMT_DISABLED"] = "1"

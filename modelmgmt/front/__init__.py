@@ -1,0 +1,10 @@
+"""The front door: `Store`, and the functions that work on the store of the place where one stands.
+
+Everything here is a thin call into the room that does it; this is the one place where the rooms meet.
+"""
+
+from modelmgmt.front.found import Comparison, Run, Runs
+from modelmgmt.front.functions import active_run, disable, log, start_run
+from modelmgmt.front.store import Store, existing_store
+
+__all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "disable", "existing_store", "log", "start_run"]

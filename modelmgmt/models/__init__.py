@@ -1,0 +1,1 @@
+"""Models: packaged, trusted or refused, registered, promoted, rolled back."""

@@ -1,0 +1,1 @@
+"""What made a run: code, data, environment, each kept once, found again, compared."""
