@@ -8,6 +8,8 @@
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
     |-- RunInUseError         RuntimeError       the run is still written, or others hang on it
     |-- PinnedError           PermissionError    somebody said that this must be kept
+    |-- UntrustedModelError   PermissionError    bytes that may run code, from nobody whom the caller trusts
+    |   `-- RefusedPickleError                   the restricted reader found what it does not make
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
     |-- NotFoundError         KeyError           no such run, series, artifact or object
     |-- AmbiguousError        NotFoundError      several things answer to the reference
@@ -15,6 +17,7 @@
         |-- StorePathError                       the path is not, and cannot become, a store
         |-- StoreTooNewError                     written by a newer version of the library
         |-- StoreWriteError                      the disk said no
+        |-- KeyFileError                         the user's signing key can't be read, made or believed
         |-- SourceChangedError                   a file changed while it was being copied
         `-- CorruptDataError                     bytes that are not what was written
 
@@ -60,6 +63,14 @@ class PinnedError(ModelmgmtError, PermissionError):
     """The run is pinned: somebody said why it must be kept."""
 
 
+class UntrustedModelError(ModelmgmtError, PermissionError):
+    """Reading these bytes may run code, and nothing that the caller said or trusts allows it."""
+
+
+class RefusedPickleError(UntrustedModelError):
+    """The restricted reader met something that it does not make. Nothing of the pickle was run."""
+
+
 class QuerySyntaxError(ModelmgmtError, ValueError):
     """A filter that cannot be read. `column` counts from 1."""
 
@@ -92,6 +103,10 @@ class StoreTooNewError(StoreError):
 
 class StoreWriteError(StoreError):
     """The disk refused a write."""
+
+
+class KeyFileError(StoreError):
+    """The user's signing key or list of trusted keys can't be read, can't be made, or may be another's doing."""
 
 
 class SourceChangedError(StoreError):
