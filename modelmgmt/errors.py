@@ -4,6 +4,7 @@
     |-- InvalidNameError      ValueError         a name that cannot be kept safely
     |-- InvalidTypeError      TypeError          a value of a type that cannot be kept
     |-- InvalidValueError     ValueError         the right type, an impossible value
+    |-- SignatureError        ValueError         data that are not what the model takes
     |-- ParamConflictError    ValueError         a param logged again with another value
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
     |-- RunInUseError         RuntimeError       the run is still written, or others hang on it
@@ -45,6 +46,10 @@ class InvalidTypeError(ModelmgmtError, TypeError):
 
 class InvalidValueError(ModelmgmtError, ValueError):
     """A value of the right type that makes no sense where it was given."""
+
+
+class SignatureError(ModelmgmtError, ValueError):
+    """Data that are not what the signature of the model says, or an example that is not."""
 
 
 class ParamConflictError(ModelmgmtError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import importlib.util
+import importlib.machinery
 import shutil
 import sys
 import tempfile

@@ -224,7 +224,9 @@ def _differs(before: Any, after: Any, dtype: str) -> Any:
     elif before.dtype.kind in "biuf" and kind_of(after.dtype).startswith(("int", "uint", "float", "bool")):
         lost = (after != before) & ~(np.isnan(before) if before.dtype.kind == "f" else False)
         if before.dtype.kind in "iu" and after.dtype.kind == "f":
-            lost = lost | (after.astype(object) != before.astype(object)) if np.abs(after).max(initial=0) > 2**24 else lost
+            lost = (
+                lost | (after.astype(object) != before.astype(object)) if np.abs(after).max(initial=0) > 2**24 else lost
+            )
         if before.dtype.kind in "iu" and after.dtype.kind in "iu":
             lost = lost | ((before < 0) != (after < 0))
     elif before.dtype.kind == "O":

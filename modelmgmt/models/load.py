@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,12 @@ from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.models import code, formats
 from modelmgmt.models.enforce import enforce
 from modelmgmt.models.example import difference
-from modelmgmt.models.package import CODE, WEIGHTS, Package, read_package
-from modelmgmt.models.reference import resolve
+from modelmgmt.models.package import WEIGHTS, Package, read_package
 from modelmgmt.models.signature import Mode, Signature
-from modelmgmt.models.trust import decide
+from modelmgmt.models.trust import Trust, decide, restricted_names
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
-
-Trust = bool | Collection[str] | None
 
 CACHED = 8
 """Models that stay loaded in one process; the one that was used longest ago goes first."""
@@ -81,7 +77,17 @@ class LoadedModel:
 
 def load_model(kernel: Kernel, ref: str, *, trust: Trust = None, into: Any = None, cached: bool = True) -> LoadedModel:
     """See `modelmgmt.load_model`."""
-    return load_digest(kernel, resolve(kernel, ref).digest, trust=trust, into=into, cached=cached)
+    return load_digest(kernel, _digest_of(kernel, ref), trust=trust, into=into, cached=cached)
+
+
+def _digest_of(kernel: Kernel, ref: str) -> str:
+    from modelmgmt.tracking import artifacts
+    from modelmgmt.tracking import record as records
+
+    run, _, name = ref.removeprefix("run:").partition("/")
+    with kernel.database.reading() as connection:
+        found = records.find(connection, run)
+    return artifacts.find(artifacts.read(kernel, found.id), name, found.id).digest
 
 
 def load_digest(
@@ -103,7 +109,7 @@ def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> LoadedModel:
     package = read_package(kernel, digest)
     found = formats.get(package.format)
     needs_code = code.missing(package)
-    if found.EXECUTES or needs_code:
+    if needs_code or (found.EXECUTES and _names(trust) is None):
         decide(kernel, package, trust)
     with tempfile.TemporaryDirectory(prefix="modelmgmt-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
@@ -133,15 +139,13 @@ def _filled(package: Package, into: Any, arrays: Any) -> Any:
     return safetensors.fill(into, arrays, package.name)
 
 
-def _names(trust: Trust) -> Collection[str]:
-    """The exact names of types that the caller allows."""
-    if trust is None or isinstance(trust, bool):
-        return ()
-    return [trust] if isinstance(trust, str) else list(trust)
+def _names(trust: Trust) -> frozenset[str] | None:
+    """The exact names of types that the caller allows; None when it named none: its keys are asked."""
+    return restricted_names(trust)
 
 
 def _trust_key(trust: Trust) -> Any:
-    return trust if trust is None or isinstance(trust, bool) else frozenset(_names(trust))
+    return trust if trust is None or isinstance(trust, (bool, str)) else restricted_names(trust)
 
 
 class _Cache:

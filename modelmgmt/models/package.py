@@ -30,6 +30,7 @@ from modelmgmt.models.enforce import check_example
 from modelmgmt.models.formats import CannotHoldError, Format, Saved, class_name
 from modelmgmt.models.requirements import installed, project_files, requirements
 from modelmgmt.models.signature import Signature, infer, spec_of
+from modelmgmt.models.signing import sign
 from modelmgmt.store.disk import our_disk, token
 from modelmgmt.store.times import now_iso
 from modelmgmt.store.trees import Tree, Trees
@@ -181,6 +182,7 @@ def pack(
             (stage / REQUIREMENTS).write_text("".join(f"{line}\n" for line in sorted(needed)), "utf-8")
             (stage / DESCRIPTION).write_bytes(_encoded(content))
         digest = _keep(kernel, stage)
+    sign(kernel, digest)
     return read_package(kernel, digest)
 
 

@@ -31,13 +31,18 @@ def requirements(modules: Iterable[str]) -> tuple[str, ...]:
     tops = {name.partition(".")[0] for name in modules}
     outside = [top for top in tops if top not in sys.stdlib_module_names and top != _OWN]
     names = {name for top in outside for name in _distributions_of(top)}
-    return tuple(sorted(f"{name}=={metadata.version(name)}" for name in names))
+    return tuple(sorted(map(_pinned, names)))
 
 
 def installed(names: Iterable[str]) -> tuple[str, ...]:
     """The distributions of these names that are installed, with their versions."""
     there = (name for asked in names for name in _COMMON.get(asked, (asked,)) if _is_installed(name))
-    return tuple(f"{name}=={metadata.version(name)}" for name in there)
+    return tuple(map(_pinned, there))
+
+
+def _pinned(name: str) -> str:
+    # What follows a plus is how this one was built (+cpu): no index has it under that name.
+    return f"{name}=={metadata.version(name).partition('+')[0]}"
 
 
 @functools.cache

@@ -123,7 +123,9 @@ def check_model_name(name: object) -> str:
 
 def _check_arguments(signature: object, description: object, metadata: object) -> None:
     if signature is not None and not isinstance(signature, Signature):
-        raise InvalidTypeError(f"A signature is a Signature, and {type(signature).__name__} was given: mm.infer makes one.")
+        raise InvalidTypeError(
+            f"A signature is a Signature, and {type(signature).__name__} was given: mm.infer makes one."
+        )
     if not isinstance(description, str):
         raise InvalidTypeError(f"A description is text, and {type(description).__name__} was given.")
     if metadata is not None and not isinstance(metadata, Mapping):

@@ -86,8 +86,9 @@ class Signature:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise InvalidValueError(f"A signature's mode is one of {', '.join(MODES)}, and {self.mode!r} was given.")
-        if not isinstance(self.inputs, Spec):
-            message = f"A signature's inputs are a Table, Tensor or Tensors, and {type(self.inputs).__name__} was given."
+        inputs: Any = self.inputs
+        if not isinstance(inputs, Spec):
+            message = f"A signature's inputs are a Table, Tensor or Tensors, and {type(inputs).__name__} was given."
             raise InvalidTypeError(message)
 
     def nullable(self, *names: Any) -> Self:

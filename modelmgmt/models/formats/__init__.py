@@ -40,8 +40,11 @@ class Format(Protocol):
     def save(self, model: Any, folder: Path) -> Saved:
         """Write the model to the empty `folder`. Raises CannotHoldError when the format has no room for it."""
 
-    def load(self, folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
-        """The model that `save` was given. `trusted` are exact names of types that the caller allows besides."""
+    def load(self, folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+        """The model that `save` was given. `trusted` are exact names of types that the caller allows besides.
+
+        For a format that executes, None says that trust was decided, and names ask for its restricted reader.
+        """
 
     def predict(self, model: Any, data: Any, method: str) -> Any:
         """What the model says of the data, as numpy arrays or the library's own frames."""

@@ -33,7 +33,7 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"catboost"}), {"class": type(model).__name__})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     catboost = require("catboost", "catboost")
     if options.get("class") not in CLASSES:

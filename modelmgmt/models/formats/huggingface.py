@@ -36,7 +36,7 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"transformers", "safetensors", "torch"}), {"class": _class(model, folder)})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     """The model by the class of transformers that wrote it: no code of the folder runs, no pickle is read."""
     del trusted
     transformers = require("transformers", "transformers")
@@ -47,7 +47,8 @@ def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> 
     if not isinstance(found, type) or not issubclass(found, allowed):
         raise CorruptDataError(f"The package names the class {name!r}, which is no model or tokenizer of transformers.")
     safe = {"use_safetensors": True} if issubclass(found, transformers.PreTrainedModel) else {}
-    return found.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **safe)
+    loader: Any = found
+    return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **safe)
 
 
 def predict(model: Any, data: Any, method: str) -> Any:

@@ -15,6 +15,13 @@ NAME = "keras"
 EXECUTES = False
 NEEDS = ("keras",)
 FILE = "model.keras"
+_LAMBDAS = {"Lambda", "__lambda__"}
+_FUNCTIONS = {"activations", "initializers", "losses", "metrics"}
+_CLASSES = _FUNCTIONS | {
+    "constraints", "dtype_policies", "keras", "layers", "models", "optimizers", "quantizers", "random", "regularizers",
+}  # fmt: skip
+"""The parts of Keras that a model is built of. Others have functions that download or write files."""
+
 _CONFIG_LIMIT = 64 << 20  # bytes
 
 
@@ -36,9 +43,9 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"keras", _backend()} | foreign) - {"", "__main__"}, {})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
-    names = sorted(foreign_names(folder) - set(trusted))
+    names = sorted(foreign_names(folder) - set(trusted or ()))
     if names:
         raise UntrustedModelError(
             f"The model is built of things that are not Keras's own: {', '.join(names)}. Look at them, and when they are "
@@ -63,19 +70,29 @@ def foreign_names(folder: Path) -> set[str]:
     return set(_foreign(config))
 
 
-def _foreign(value: Any) -> Iterator[str]:
-    todo = [value]
+def _foreign(config: Any) -> Iterator[str]:
+    todo = [config]
     while todo:
         item = todo.pop()
         if isinstance(item, list):
             todo += item
         elif isinstance(item, dict):
             todo += item.values()
-            module, name = item.get("module"), str(item.get("class_name") or item.get("config"))
-            is_own = module is None or module == "builtins" or str(module).partition(".")[0] == "keras"
-            if "class_name" in item and (not is_own or name in {"Lambda", "__lambda__"} or (item.get("registered_name") or "").partition(">")[0] not in {"", name, "keras"}):
-                yield f"{module}.{name}" if module else name
-    return
+            if "class_name" in item and not _is_own(item):
+                yield f"{item.get('module') or item.get('registered_name')}.{_name(item)}"
+
+
+def _is_own(item: Mapping[str, Any]) -> bool:
+    """Whether it is a building block of Keras itself: not any function that Keras has, and no bytecode in the file."""
+    registered = str(item.get("registered_name") or "").partition(">")[0]
+    parts = str(item.get("module") or "keras").removeprefix("keras.src.").removeprefix("keras.").split(".")
+    allowed = _FUNCTIONS if item["class_name"] == "function" else _CLASSES
+    return parts[0] in allowed and _name(item) not in _LAMBDAS and registered in {"", "keras", _name(item), "function"}
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    name = item.get("class_name")
+    return str(item.get("config")) if name == "function" else str(name)
 
 
 def predict(model: Any, data: Any, method: str) -> Any:

@@ -35,7 +35,7 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"lightgbm", "sklearn"}), options)
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     lightgbm = require("lightgbm", "lightgbm")
     if options.get("class") not in CLASSES:
@@ -59,7 +59,10 @@ def _state(model: Any) -> dict[str, Any]:
     state: dict[str, Any] = {"params": params, "n_features": model.n_features_in_}
     if hasattr(model, "classes_"):
         labels = model.classes_
-        state["labels"] = {"dtype": "str" if labels.dtype.kind in "UO" else str(labels.dtype), "values": labels.tolist()}
+        state["labels"] = {
+            "dtype": "str" if labels.dtype.kind in "UO" else str(labels.dtype),
+            "values": labels.tolist(),
+        }
     return state
 
 
@@ -74,7 +77,8 @@ def _rebuilt(lightgbm: Any, booster: Any, options: Mapping[str, Any]) -> Any:
     model._best_iteration, model._best_score, model._evals_result = booster.best_iteration, {}, {}  # noqa: SLF001
     model.fitted_ = True
     if "labels" in options:
-        labels = np.array(options["labels"]["values"], None if options["labels"]["dtype"] == "str" else options["labels"]["dtype"])
+        about = options["labels"]
+        labels = np.array(about["values"], None if about["dtype"] == "str" else about["dtype"])
         model._classes, model._n_classes = labels, len(labels)  # noqa: SLF001
         model._le = lightgbm.compat._LGBMLabelEncoder().fit(labels)  # noqa: SLF001
         model._class_map = dict(zip(labels, range(len(labels)), strict=True))  # noqa: SLF001

@@ -34,7 +34,7 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"onnx", "onnxruntime"}), {})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options, trusted
     onnx = require("onnx", "'modelmgmt[onnx]'")
     from google.protobuf.message import DecodeError
@@ -98,4 +98,6 @@ def _check_external(model: Any) -> None:
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
             if entry.key == "location" and entry.value != WEIGHTS:
-                raise CorruptDataError(f"The ONNX model would read the file {entry.value!r}: only {WEIGHTS} is its own.")
+                raise CorruptDataError(
+                    f"The ONNX model would read the file {entry.value!r}: only {WEIGHTS} is its own."
+                )

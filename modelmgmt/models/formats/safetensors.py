@@ -6,6 +6,7 @@ Of a module only the weights are kept: `load_model(ref, into=Net(...))` fills on
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,30 +45,20 @@ def save(model: Any, folder: Path) -> Saved:
         modules.add(type(model).__module__)
     if library == "torch":
         arrays, options["same_as"] = _without_repeats(arrays)
-        from safetensors.torch import save_file
-    else:
-        from safetensors.numpy import save_file
     try:
-        save_file(arrays, folder / FILE)
+        _library_of_files(library).save_file(arrays, folder / FILE)
     except (TypeError, ValueError, KeyError) as error:
         raise CannotHoldError(f"safetensors can not hold it ({error})") from error
     return Saved(frozenset(modules) - {"__main__"}, options)
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     require("safetensors", "'modelmgmt[models]'")
     from safetensors import SafetensorError
 
     try:
-        if options["library"] == "torch":
-            from safetensors.torch import load_file
-
-            arrays = load_file(folder / FILE)
-        else:
-            from safetensors.numpy import load_file
-
-            arrays = load_file(folder / FILE)
+        arrays = _library_of_files(options["library"]).load_file(folder / FILE)
     except SafetensorError as error:
         raise CorruptDataError(f"The file {FILE} of the model is no safetensors file ({error}).") from error
     for name, other in options.get("same_as", {}).items():
@@ -96,16 +87,25 @@ def predict(model: Any, data: Any, method: str) -> Any:
     import torch
 
     call = model if method == "predict" and not hasattr(model, "predict") else getattr(model, method)
-    with torch.no_grad():
-        return _plain(call(_tensor(data)))
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return _plain(call(_tensor(data)))
+    finally:
+        model.train(was_training)
 
 
 def _tensor(data: Any) -> Any:
+    import numpy as np
     import torch
 
+    if isinstance(data, torch.Tensor):
+        return data
     if isinstance(data, Mapping):
         return {name: _tensor(value) for name, value in data.items()}
-    return data if isinstance(data, torch.Tensor) else torch.as_tensor(getattr(data, "to_numpy", lambda: data)())
+    array = np.asarray(data)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _plain(output: Any) -> Any:
@@ -116,10 +116,14 @@ def _plain(output: Any) -> Any:
     return output.detach().cpu().numpy() if hasattr(output, "detach") else output
 
 
+def _library_of_files(library: str) -> Any:
+    return import_module("safetensors.torch" if library == "torch" else "safetensors.numpy")
+
+
 def _library(value: Any) -> str:
     """numpy or torch for an array of numbers, else empty."""
     library = library_of(value)
-    if library == "numpy" and getattr(getattr(value, "dtype", None), "kind", "") in set(_KINDS) and hasattr(value, "nbytes"):
+    if library == "numpy" and hasattr(value, "nbytes") and value.dtype.kind in _KINDS:
         return "numpy"
     return "torch" if "torch" in libraries_of(value) and hasattr(value, "untyped_storage") else ""
 
@@ -135,7 +139,9 @@ def _arrays(model: Any) -> tuple[dict[str, Any], str]:
         arrays, holds = {_SINGLE: model}, "array"
     odd = [name for name, value in arrays.items() if not _library(value)]
     if odd:
-        raise CannotHoldError(f"{odd[0]!r} is a {type(arrays[odd[0]]).__name__}, and safetensors holds arrays of numbers")
+        raise CannotHoldError(
+            f"{odd[0]!r} is a {type(arrays[odd[0]]).__name__}, and safetensors holds arrays of numbers"
+        )
     return {n: np.ascontiguousarray(v) if isinstance(v, np.ndarray) and v.ndim else v for n, v in arrays.items()}, holds
 
 

@@ -48,15 +48,15 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset(modules), {})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
     io = require("skops.io", "'modelmgmt[models]'")
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return io.load(folder / FILE, trusted=sorted(REVIEWED.union(trusted)))
+        return io.load(folder / FILE, trusted=sorted(REVIEWED.union(trusted or ())))
     except UntrustedTypesFoundException as error:
-        names = sorted(set(io.get_untrusted_types(file=folder / FILE)) - REVIEWED - set(trusted))
+        names = sorted(set(io.get_untrusted_types(file=folder / FILE)) - REVIEWED - set(trusted or ()))
         raise UntrustedModelError(
             f"The model is built of types that nobody has vouched for: {', '.join(names)}. Look at them, and when they "
             f"are yours, load it with trust={names!r}."

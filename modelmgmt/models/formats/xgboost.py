@@ -35,14 +35,16 @@ def save(model: Any, folder: Path) -> Saved:
         raise
     except Exception as error:  # XGBoostError, NotFittedError and others
         raise CannotHoldError(f"XGBoost can not save it ({error})") from error
-    return Saved(frozenset({"xgboost"} | ({"sklearn"} if type(model).__name__ != "Booster" else set())), _options(model))
+    return Saved(
+        frozenset({"xgboost"} | ({"sklearn"} if type(model).__name__ != "Booster" else set())), _options(model)
+    )
 
 
 def _options(model: Any) -> dict[str, Any]:
     return {"class": type(model).__name__}
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str]) -> Any:
+def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     xgboost = require("xgboost", "xgboost")
     if options.get("class") not in CLASSES:
