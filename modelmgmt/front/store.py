@@ -21,6 +21,7 @@ from modelmgmt.tracking.run import Run as TrackedRun
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from modelmgmt.models.registry import Registry
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
     from modelmgmt.tracking.deletion import Deletion
@@ -128,11 +129,16 @@ class Store:
     def delete(self, run: TrackedRun | str, *, children: bool = False, reason: str = "") -> Deletion:
         """Delete a run for real: rows, points, objects that nothing else names, free pages, write-ahead log.
 
-        An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError.
+        An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError, also
+        while versions of a model come from it.
         """
+        from modelmgmt.models.registry import refuse_registered
         from modelmgmt.tracking.deletion import delete
 
-        return delete(self.kernel, self._find(run).id, children=children, reason=labels.checked_note(reason))
+        return delete(
+            self.kernel, self._find(run).id,
+            children=children, reason=labels.checked_note(reason), refusals=[refuse_registered],
+        )  # fmt: skip
 
     def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> Collected:
         """Remove objects that nothing names and nobody has written for `grace_s` seconds. Safe beside writers."""
@@ -168,6 +174,17 @@ class Store:
         from modelmgmt.tracking.integrity import check
 
         return check(self.kernel, deep=deep)
+
+    @property
+    def models(self) -> Registry:
+        """The registered models, by name.
+
+        >>> "churn" in Store().models
+        False
+        """
+        from modelmgmt.models.registry import Registry
+
+        return Registry(self.kernel)
 
     @property
     def db(self) -> sqlite_utils.Database:

@@ -17,6 +17,7 @@ from modelmgmt.models import code, formats
 from modelmgmt.models.enforce import enforce
 from modelmgmt.models.example import difference
 from modelmgmt.models.package import WEIGHTS, Package, read_package
+from modelmgmt.models.reference import resolve
 from modelmgmt.models.signature import Mode, Signature
 from modelmgmt.models.trust import Trust, decide, restricted_names
 
@@ -77,17 +78,7 @@ class LoadedModel:
 
 def load_model(kernel: Kernel, ref: str, *, trust: Trust = None, into: Any = None, cached: bool = True) -> LoadedModel:
     """See `modelmgmt.load_model`."""
-    return load_digest(kernel, _digest_of(kernel, ref), trust=trust, into=into, cached=cached)
-
-
-def _digest_of(kernel: Kernel, ref: str) -> str:
-    from modelmgmt.tracking import artifacts
-    from modelmgmt.tracking import record as records
-
-    run, _, name = ref.removeprefix("run:").partition("/")
-    with kernel.database.reading() as connection:
-        found = records.find(connection, run)
-    return artifacts.find(artifacts.read(kernel, found.id), name, found.id).digest
+    return load_digest(kernel, resolve(kernel, ref).digest, trust=trust, into=into, cached=cached)
 
 
 def load_digest(

@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, NotFoundError, StoreTooNewError
+from modelmgmt.errors import CorruptDataError, InvalidTypeError, MissingExtraError, NotFoundError, StoreTooNewError
 from modelmgmt.models import example as examples
 from modelmgmt.models import formats
 from modelmgmt.models.enforce import check_example
@@ -240,7 +240,7 @@ def _save(model: Any, name: str | None, stage: Path) -> tuple[Format, Saved, str
         if name is not None or chosen.EXECUTES:
             raise InvalidTypeError(f"A {class_name(model)} can not be kept as {chosen.NAME}: {error}.") from error
         reason = str(error)
-    except InvalidValueError as error:  # the library of the format is not installed
+    except MissingExtraError as error:  # the library of the format is not installed
         if name is not None:
             raise
         reason = str(error)

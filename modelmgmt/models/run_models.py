@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidNameError, InvalidTypeError
+from modelmgmt.errors import InvalidTypeError
 from modelmgmt.models import package as packages
+from modelmgmt.models.naming import check_model_name
+from modelmgmt.models.registry import register
 from modelmgmt.models.signature import Signature
-from modelmgmt.store.names import check_path, shown
 from modelmgmt.tracking.artifacts import Kept
 
 if TYPE_CHECKING:
     from modelmgmt.models.package import Package
-    from modelmgmt.models.registry import ModelVersion
+    from modelmgmt.models.versions import ModelVersion
     from modelmgmt.store.kernel import Kernel
     from modelmgmt.tracking.guard import Guard
     from modelmgmt.tracking.record import RunRecord
@@ -90,6 +91,8 @@ class ModelsOfRun:
         """
         guard = self._writable()
         check_model_name(name)
+        if register_as is not None:
+            check_model_name(register_as)
         _check_arguments(signature, description, metadata)
         kept: list[LoggedModel] = []
 
@@ -99,10 +102,18 @@ class ModelsOfRun:
                 description=description, metadata=metadata, code=code, run=self._about(), links=self._links(),
             )  # fmt: skip
             self._name(Kept(name, "model", package.digest, package.tree.size))
-            kept.append(LoggedModel(self.id, name, package))
+            kept.append(self._registered(package, name, register_as, description))
 
         guard.write(keep, can_wait=False)
         return kept[0] if kept else LoggedModel(self.id, name)
+
+    def _registered(self, package: Package, name: str, register_as: str | None, description: str) -> LoggedModel:
+        version = None
+        if register_as is not None:
+            version = register(
+                self.kernel, register_as, self.id, name, package.digest, package.format, description=description
+            )
+        return LoggedModel(self.id, name, package, version)
 
     def _about(self) -> dict[str, Any]:
         record = self.record
@@ -110,15 +121,6 @@ class ModelsOfRun:
 
     def _links(self) -> dict[str, Any]:
         return {}
-
-
-def check_model_name(name: object) -> str:
-    """The name of a model in its run: a path without what a reference is made of. Raises InvalidNameError."""
-    checked = check_path(name, "model name")
-    odd = next((character for character in "/@:" if character in checked), None)
-    if odd:
-        raise InvalidNameError(f"model name {shown(checked)} has {odd!r} in it, which references use; leave it out")
-    return checked
 
 
 def _check_arguments(signature: object, description: object, metadata: object) -> None:

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, ModelmgmtError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def require(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise InvalidValueError(f"This needs {module.partition('.')[0]}: pip install {extra}.") from error
+        raise MissingExtraError(f"This needs {module.partition('.')[0]}: pip install {extra}.") from error
 
 
 def plain_predict(model: Any, data: Any, method: str) -> Any:
