@@ -12,6 +12,7 @@ from modelmgmt.store import segment
 from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
 from modelmgmt.tracking import record as records
+from modelmgmt.tracking.artifacts import TREES
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -87,7 +88,7 @@ def _is_whole(kernel: Kernel, kind: str, digest: str) -> bool:
     from modelmgmt.store.trees import Trees
 
     try:
-        if kind != "folder":
+        if kind not in TREES:
             return kernel.objects.has(digest)
         tree = Trees(kernel.objects).get(digest)
     except (NotFoundError, StoreError):
