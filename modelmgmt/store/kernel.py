@@ -10,11 +10,13 @@ import threading
 import warnings
 import weakref
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
 from modelmgmt.store.database import Database
+from modelmgmt.store.disk import sync_folder
 from modelmgmt.store.journal import Journal
 from modelmgmt.store.objects import Objects
 
@@ -212,10 +214,15 @@ def _make_folder(path: Path) -> None:
             )
             raise StorePathError(message)
     try:
+        is_new = not path.exists()
         (path / "journal").mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", "ascii")
+        if is_new:
+            sync_folder(path)
+            with suppress(PermissionError):  # a folder that may be written and not read
+                sync_folder(path.parent)
     except NotADirectoryError as error:
         raise StorePathError(f"A store is a folder, and a part of {path} is a file: choose another path.") from error
     except OSError as error:
