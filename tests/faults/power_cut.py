@@ -33,7 +33,17 @@ from pathlib import Path
 from typing import Any
 
 from workload import (
-    Op, Report, backup_of, compare, forked, make_other, many_segments, ops, other_store, perform, take_stock,
+    Op,
+    Report,
+    backup_of,
+    compare,
+    forked,
+    make_other,
+    many_segments,
+    ops,
+    other_store,
+    perform,
+    take_stock,
 )  # fmt: skip
 
 import modelmgmt as mm
