@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
+from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
-FORK_TIMEOUT_S = 10.0  # how long a fork waits for the transactions of other threads
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -166,7 +166,6 @@ class Database:
 
 
 _leaked: list[sqlite3.Connection] = []
-_forking: dict[int, list[Database]] = {}  # by the thread that forks
 
 
 def _rolled_back(connection: sqlite3.Connection) -> bool:
@@ -178,26 +177,24 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _before_fork() -> None:
+def _before_fork() -> list[Database]:
     databases = sorted(_open_databases, key=id)
-    _forking[threading.get_ident()] = databases
     for database in databases:
         database._before_fork()  # noqa: SLF001 - one module
+    return databases
 
 
-def _after_fork_in_parent() -> None:
-    for database in _forking.pop(threading.get_ident()):
+def _after_fork_in_parent(databases: list[Database]) -> None:
+    for database in databases:
         database._after_fork_in_parent()  # noqa: SLF001 - one module
 
 
 def _after_fork_in_child() -> None:
-    _forking.clear()
     for database in list(_open_databases):
         database._after_fork_in_child()  # noqa: SLF001 - one module
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+at_fork("tables", before=_before_fork, in_parent=_after_fork_in_parent, in_child=_after_fork_in_child)
 
 
 def prepare(path: Path) -> None:

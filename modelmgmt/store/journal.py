@@ -19,6 +19,7 @@ from types import FrameType
 from zlib import crc32
 
 from modelmgmt.errors import StoreWriteError
+from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.process import current
 from modelmgmt.store.segment import HEADER_BYTES, RECORD_BYTES, Header, create, definition, pack_record
 
@@ -217,10 +218,15 @@ class Journal:
         self._salt = self._place = self._limit = 0
 
 
+def _before_fork() -> list[threading.RLock]:
+    # No other thread is within a call then. To give the child a new lock is not enough: a thread that was making a segment
+    # may have been importing a codec, and the child would wait for that module for ever.
+    return hold([journal.lock for journal in list(_open_journals)])
+
+
 def _after_fork_in_child() -> None:
     for journal in list(_open_journals):
         journal._begin_anew()  # noqa: SLF001 - one module
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork("journal", before=_before_fork, in_parent=let_go, in_child=_after_fork_in_child)
