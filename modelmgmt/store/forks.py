@@ -53,8 +53,7 @@ def _stages() -> list[_Stage]:
 
 def _before() -> None:
     held = _under_way[threading.get_ident()] = []
-    for stage in _stages():
-        held.append((stage, stage.before()))
+    held.extend((stage, stage.before()) for stage in _stages())
 
 
 def _in_parent() -> None:
