@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
 from modelmgmt.front.found import Comparison, Lineage, Run, Runs, UnkeptRun
-from modelmgmt.store.kernel import DATABASE_NAME, Kernel, default_path, open_kernel
+from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
@@ -65,6 +65,7 @@ class Store:
         tags: Mapping[str, Any] | None = None,
         parent: TrackedRun | str | None = None,
         group: str | None = None,
+        code: bool | Sequence[str] = True,
         resume: TrackedRun | str | None = None,
         on_error: OnError = "warn",
     ) -> Run:
@@ -79,7 +80,7 @@ class Store:
             return run
         options: dict[str, Any] = {
             "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
-            "on_error": on_error,
+            "code": code, "on_error": on_error,
         }  # fmt: skip
         run = start.start(self.kernel, Run, **options)
         run.restart_with(lambda: start.start(self.kernel, Run, **options), is_new=True)
@@ -238,10 +239,19 @@ class Store:
 def existing_store(path: str | Path) -> Store:
     """The store that is at `path`: looking never makes one. Raises NotFoundError."""
     where = _place(path)
-    if not (where / DATABASE_NAME).is_file():
+    if not has_store(where):
         message = f"There is no store at {where}: log a run first, try 'modelmgmt demo', or name another folder."
         raise NotFoundError(message)
     return Store(where)
+
+
+def kernel_of(path: str | Path | None) -> Kernel:
+    """The kernel of the store that is at `path`, to read from. Raises NotFoundError."""
+    where = _place(path)
+    if not has_store(where) and not where.is_file():
+        message = f"There is no store at {where}: log a run first, or name another folder."
+        raise NotFoundError(message)
+    return open_kernel(where)
 
 
 def _place(path: str | Path | None) -> Path:

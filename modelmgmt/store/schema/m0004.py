@@ -90,8 +90,9 @@ STATEMENTS = (
         package TEXT NOT NULL,            -- the digest of the tree that was signed
         key TEXT NOT NULL,                -- the fingerprint of the key
         algorithm TEXT NOT NULL,          -- ed25519, hmac-sha256
+        public_key TEXT,                  -- hex; its fingerprint is the key above; NULL for hmac-sha256
         signature TEXT NOT NULL,          -- hex
-        signed_at TEXT NOT NULL,
+        signed_at TEXT NOT NULL,          -- signed, too
         crc INTEGER NOT NULL,
         PRIMARY KEY (package, key)
     ) STRICT, WITHOUT ROWID
