@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import modelmgmt as mm
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, ModelmgmtError, NotFoundError
 from modelmgmt.models.lineage import Edge, Node, collapsed, layers, walk
-from modelmgmt.store.rows import row_crc
+from modelmgmt.store.rows import column_names, row_crc
 
 NOW = "2026-01-01T00:00:00.000000Z"
 
@@ -105,41 +105,40 @@ def filled(store, package):
         with store.start_run("churn", name=name) as runs[name]:
             pass
 
-    def put(connection, table, *values):
-        places = ", ".join("?" * (len(values) + 1))
-        connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", (*values, row_crc(table, values)))
+    def put(connection, table, **values):
+        columns = column_names(connection, table)[:-1]
+        row = tuple(values.get(name) for name in columns)
+        places = ", ".join("?" * (len(row) + 1))
+        connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", (*row, row_crc(table, row)))
+
+    def code(connection, run, commit, dirty):
+        put(connection, "code_versions", run=runs[run].id, number=0, captured_at=NOW, reason="start", git_commit=commit,
+            git_remotes="{}", is_dirty=dirty, tree_digest=digest, left_out="[]")  # fmt: skip
 
     with store.kernel.database.writing() as connection:
         for run in runs.values():
             for table in ("code_versions", "run_environments"):
                 connection.execute(f"DELETE FROM {table} WHERE run = ?", (run.id,))
         for name, fingerprint in (("raw", "f0"), ("customers", "f1"), ("other", "f2")):
-            put(connection, "dataset_versions", name, fingerprint, 1, "frame", 9, 2, 99, None, digest, None, NOW)
+            put(connection, "dataset_versions", name=name, fingerprint=fingerprint, number=1, kind="frame", rows=9,
+                columns=2, bytes=99, profile_digest=digest, created_at=NOW)  # fmt: skip
         for run, name, fingerprint, role in (
             ("prep", "raw", "f0", "input"), ("prep", "customers", "f1", "output"), ("one", "customers", "f1", "train"),
             ("two", "customers", "f1", "train"), ("else", "other", "f2", "train"),
         ):  # fmt: skip
-            put(connection, "run_datasets", runs[run].id, name, fingerprint, role, NOW)
+            put(
+                connection,
+                "run_datasets",
+                run=runs[run].id,
+                name=name,
+                fingerprint=fingerprint,
+                role=role,
+                logged_at=NOW,
+            )
         for run, dirty in (("prep", 0), ("one", 0), ("two", 1)):
-            put(connection, "code_versions", runs[run].id, 0, NOW, "start", "fit.py", "a" * 40, "main", "{}", dirty,
-                digest, None, "[]")  # fmt: skip
-            put(connection, "run_environments", runs[run].id, digest, NOW)
-        put(
-            connection,
-            "code_versions",
-            runs["else"].id,
-            0,
-            NOW,
-            "start",
-            "x.py",
-            None,
-            None,
-            None,
-            None,
-            digest,
-            None,
-            "[]",
-        )
+            code(connection, run, "a" * 40, dirty)
+            put(connection, "run_environments", run=runs[run].id, digest=digest, captured_at=NOW)
+        code(connection, "else", None, None)
     for run in ("one", "two", "else"):
         store.models.register("churn", digest=digest, format="raw", run=runs[run].id)
     churn = store.models["churn"]
@@ -213,7 +212,7 @@ def test_any_text_is_answered_or_refused(text):
 
 
 def test_as_frame_dict_and_text(filled):
-    store, runs, _ = filled
+    store, *_ = filled
     found = store.lineage("churn@production")
     frame = found.to_frame()
     assert list(frame.columns) == ["start", "start_kind", "end", "end_kind", "role"]
