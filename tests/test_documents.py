@@ -180,20 +180,33 @@ def test_errors_are_named():
 
 
 def commands() -> dict[str, click.Command]:
+    """Every command by its words; those of a group after the group."""
     from modelmgmt.cli import cli
 
-    context = click.Context(cli)
-    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
-    return {name: command for name, command in found.items() if command is not None}
+    found: dict[str, click.Command] = {}
+    todo: list[tuple[str, click.Command]] = [("", cli)]
+    while todo:
+        words, command = todo.pop(0)
+        if words:
+            found[words] = command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            below = [
+                (f"{words} {name}".strip(), command.get_command(context, name))
+                for name in command.list_commands(context)
+            ]
+            todo += [(name, each) for name, each in below if each is not None]
+    return found
 
 
 @pytest.mark.parametrize("name", commands())
 def test_commands_and_options_are_named(name):
     text = read(ROOT / "docs/guides/cli.md")
-    head, _, tail = text.partition(f"\n## `modelmgmt {name}`\n")
+    mark = "#" * (2 + name.count(" "))
+    head, _, tail = text.partition(f"\n{mark} `modelmgmt {name}`\n")
     assert tail, f"docs/guides/cli.md has no section on {name}"
     shared = head.partition("\n## ")[0]
-    section = tail.partition("\n## ")[0]
+    section = re.split(r"\n##+ ", tail)[0]
     options = [option for parameter in commands()[name].params for option in parameter.opts if option.startswith("-")]
     assert [option for option in options if f"`{option}" not in section + shared] == []
 
