@@ -88,6 +88,18 @@ def relative(path: str, root: str) -> str | None:
     return None
 
 
+def import_path(root: str) -> list[str]:
+    """The folders below the root from which this process imports, relative to it, in order."""
+    found = []
+    for entry in sys.path:
+        place = os.path.realpath(entry or ".")
+        if place == root:
+            found.append(".")
+        elif not is_foreign(place + os.sep) and (name := relative(place, root)) is not None:
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
 def process_start() -> float:
     """When this process began, in seconds since 1970; where the system does not say, now."""
     now = time.time()
