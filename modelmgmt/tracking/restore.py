@@ -47,7 +47,7 @@ def restore(run: Run, folder: Path) -> Restored:
     notes = [*_from_git(run, version, folder)]
     count = _write_tree(run.kernel, version.tree_digest, folder, folder)
     notes.append(f"{count} files of code, as they were executed")
-    notes += [f"not restored: {readable(what)} ({why})" for what, why in version.left_out]
+    notes += [f"{readable(what)}: {why}" for what, why in version.left_out]
     notes += _data(run, version, folder)
     return Restored(folder, tuple(notes))
 

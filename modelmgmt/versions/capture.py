@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import StoreError
 from modelmgmt.store.trees import Tree, Trees
@@ -44,7 +44,7 @@ class Prepared:
     """What is executed and where, as of one moment; nothing is kept yet."""
 
     snapshot: Snapshot | None
-    seeds: bytes | None
+    seeds: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Captures:
             snapshot = sources.snapshot(chosen) if sources else None
         if states is None or snapshot is None:
             return Prepared(snapshot, None)
-        return Prepared(snapshot, seeds.encode({**states, "path": import_path(snapshot.root)}))
+        return Prepared(snapshot, {**states, "path": import_path(snapshot.root)})
 
     def insert(self, connection: sqlite3.Connection, run: str, prepared: Prepared) -> Job | None:
         """Write, in the caller's transaction, what is known; returns what is left to do for `submit`."""
@@ -165,7 +165,7 @@ class Captures:
         if snapshot is not None and version is not None:
             seeds_digest = None
             if job.prepared.seeds is not None:
-                seeds_digest = kernel.objects.put_bytes(job.prepared.seeds).digest
+                seeds_digest = kernel.objects.put_bytes(seeds.encode(job.prepared.seeds)).digest
             version = replace(self._put(version, snapshot), seeds_digest=seeds_digest)
         with kernel.database.writing() as connection:
             if version is not None:

@@ -131,9 +131,8 @@ def _file(module: ModuleType | None) -> str | None:
         path = getattr(module, "__file__", None)
     except Exception:  # noqa: BLE001 - a module that makes its attributes itself may raise anything: it has no file
         return None
-    if not isinstance(path, str) or not path or path.startswith("<"):
-        return None
-    return os.path.abspath(path)  # noqa: PTH100
+    # Python itself gives absolute paths; others are made up, as those of modules without a file in torch.
+    return os.path.normpath(path) if isinstance(path, str) and os.path.isabs(path) else None  # noqa: PTH117
 
 
 def _spec(module: ModuleType | None) -> Any:

@@ -77,14 +77,14 @@ def _code(run: Run) -> Iterator[tuple[str, str, str]]:
 
 def reproduction_table(found: Reproduction) -> Table:
     """Each metric of a run, and of the run that repeats it."""
-    columns = (Column("metric"), Column("then"), Column("now"), Column("difference"), Column("verdict"))
+    columns = (Column("metric"), Column("verdict"), Column("difference"), Column("then"), Column("now"))
     rows = tuple(
         (
             clean(each.key),
+            each.verdict,
+            "" if each.difference is None else format_value(each.difference, 3),
             format_value(each.before, 17),
             "none" if each.after is None else format_value(each.after, 17),
-            "" if each.difference is None else format_value(each.difference, 3),
-            each.verdict,
         )
         for each in found.metrics
     )
