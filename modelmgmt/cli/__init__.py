@@ -19,6 +19,8 @@ _COMMANDS = {
     "run": "Show one run, or one of its metrics or artifacts.",
     "compare": "Show what differs between runs.",
     "models": "Registered models: versions, stages, aliases, decisions.",
+    "env": "Show the environment of a run, or what differs between two.",
+    "reproduce": "Do a run again, and say whether it came out the same.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
     "backup": "Copy the store while it is in use.",
