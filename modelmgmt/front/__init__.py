@@ -6,5 +6,9 @@ Everything here is a thin call into the room that does it; this is the one place
 from modelmgmt.front.found import Comparison, Run, Runs
 from modelmgmt.front.functions import active_run, disable, log, start_run
 from modelmgmt.front.store import Store, existing_store
+from modelmgmt.versions.data.given import Reference, SqlQuery
 
-__all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "disable", "existing_store", "log", "start_run"]
+__all__ = [
+    "Comparison", "Reference", "Run", "Runs", "SqlQuery", "Store", "active_run", "disable", "existing_store", "log",
+    "start_run",
+]  # fmt: skip

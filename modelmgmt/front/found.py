@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from modelmgmt.front.data import Dataset
 from modelmgmt.tracking import comparison
 from modelmgmt.tracking.disabled import DisabledRun
 from modelmgmt.tracking.run import Run as TrackedRun
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 class Run(TrackedRun):
     __doc__ = TrackedRun.__doc__
+
+    _dataset_type = Dataset
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.details import run_table

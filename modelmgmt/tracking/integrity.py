@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
 from modelmgmt.store import events
 from modelmgmt.store.integrity import Problem, check_kernel
+from modelmgmt.versions.data import integrity as data
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -18,7 +19,7 @@ def check(kernel: Kernel, *, deep: bool = False) -> list[Problem]:
     """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
     problems = list(check_kernel(kernel, deep=deep))
     try:
-        problems += [*_artifacts(kernel), *_events(kernel)]
+        problems += [*_artifacts(kernel), *_events(kernel), *data.problems(kernel)]
     except (StoreError, sqlite3.DatabaseError) as error:
         problems.append(Problem("store.db", str(error)))
     return problems

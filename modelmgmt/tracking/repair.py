@@ -12,6 +12,7 @@ from modelmgmt.store import segment
 from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
 from modelmgmt.tracking import record as records
+from modelmgmt.versions.data import integrity as data
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -27,6 +28,8 @@ class Repaired:
     """Runs that had lost their own row, and got a new one for what else is left of them."""
     artifacts: tuple[str, ...]
     """Artifacts whose content is damaged or missing: they are named no more."""
+    data: tuple[str, ...] = ()
+    """Versions of data whose content or profile is damaged or missing: what is left of them stays."""
 
 
 def repair(kernel: Kernel) -> Repaired:
@@ -41,7 +44,8 @@ def repair(kernel: Kernel) -> Repaired:
     kernel.series.recover()
     _set_damaged_objects_aside(kernel)
     lost = _forget_lost_artifacts(kernel)
-    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost))
+    lost_data = data.forget_lost(kernel)
+    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost), tuple(lost_data))
 
 
 def _refuse_others(kernel: Kernel) -> None:
