@@ -64,14 +64,14 @@ class DataOfRun:
             found.append(self._log_dataset(data, checked, word, keep=keep, index=index, note=text))
 
         guard.write(action, can_wait=False)
-        return found[0] if found else type(self)._dataset_type.lost(checked)
+        return found[0] if found else self._dataset_type.lost(checked)
 
     @property
     def datasets(self) -> Mapping[str, Any]:
         """The versions of data that the run logged, by name; of two under one name the later."""
         with self.kernel.database.reading() as connection:
             found = record.read(connection, self.id)
-        return {version.name: type(self)._dataset_type.of(self.kernel, version) for _, version in found}
+        return {version.name: self._dataset_type.of(self.kernel, version) for _, version in found}
 
     def datasets_by_role(self) -> dict[str, list[Any]]:
         """All versions that the run logged, by role."""
@@ -79,7 +79,7 @@ class DataOfRun:
             found = record.read(connection, self.id)
         roles: dict[str, list[Any]] = {}
         for role, version in found:
-            roles.setdefault(role, []).append(type(self)._dataset_type.of(self.kernel, version))
+            roles.setdefault(role, []).append(self._dataset_type.of(self.kernel, version))
         return roles
 
     def _log_dataset(self, data: Any, name: str, role: str, *, keep: bool, index: bool, note: str | None) -> Dataset:
@@ -92,4 +92,4 @@ class DataOfRun:
             kept = record.write(connection, version, self.id, role)
             if note is not None:
                 labels.write_note(connection, self.id, f"{name}: {note}")
-        return type(self)._dataset_type.of(self.kernel, kept)
+        return self._dataset_type.of(self.kernel, kept)
