@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": "Show one run, or one of its metrics or artifacts.",
     "compare": "Show what differs between runs.",
     "data": "Versions of data: list, show, compare, write out.",
+    "models": "Registered models: versions, stages, aliases, decisions.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
     "backup": "Copy the store while it is in use.",

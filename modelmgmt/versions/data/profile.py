@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FAMILY = "modelmgmt.profile/"
 FORMAT = f"{FAMILY}1"
-SAMPLE_ROWS = 1 << 20
+SAMPLE_ROWS = 1 << 17
 TOP = 20  # most frequent values
 BINS = 32  # of a histogram, of equal width
 QUANTILES = tuple(place / 100 for place in range(101))
