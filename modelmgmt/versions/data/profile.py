@@ -9,6 +9,7 @@ The number of distinct values is exact up to there, and estimated beyond by the 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -31,6 +32,7 @@ TOP = 20  # most frequent values
 BINS = 32  # of a histogram, of equal width
 QUANTILES = tuple(place / 100 for place in range(101))
 _MINIMA = 4096  # hashes that the estimate of distinct values rests on
+_INFINITE = (math.inf, -math.inf)
 _TEXT_LIMIT = 200  # characters of a value that is shown
 _EXTREMES_LIMIT = 1 << 12  # columns of an array that get a profile
 
@@ -106,8 +108,8 @@ class Profile:
     def encode(self) -> bytes:
         """As JSON."""
         found = {**asdict(self), "format": FORMAT, "container": dict(self.container)}
-        found["columns"] = [{**asdict(column), "name": label_json(column.name)} for column in self.columns]
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode(
+        found["columns"] = [_column_json(column) for column in self.columns]
+        return json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True, default=_plain).encode(
             "utf-8", "surrogatepass"
         )
 
@@ -339,11 +341,25 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
+def _column_json(column: ColumnProfile) -> dict[str, Any]:
+    """JSON has no infinities: they are text."""
+    found = {**asdict(column), "name": label_json(column.name)}
+    for name in ("min", "max"):
+        found[name] = str(found[name]) if found[name] in _INFINITE else found[name]
+    found["top"] = [(str(value) if value in _INFINITE else value, count) for value, count in column.top]
+    return found
+
+
+def _infinite(type_: str, value: Any) -> Any:
+    return float(value) if type_.startswith("float") and value in ("inf", "-inf") else value
+
+
 def _column_of(item: Mapping[str, Any]) -> ColumnProfile:
     known = {name: item[name] for name in (one.name for one in fields(ColumnProfile)) if name in item}
     known["name"] = label_of(known["name"])
     known["quantiles"] = tuple(known["quantiles"])
-    known["top"] = tuple((value, count) for value, count in known["top"])
+    known["top"] = tuple((_infinite(known["type"], value), count) for value, count in known["top"])
+    known |= {name: _infinite(known["type"], known.get(name)) for name in ("min", "max")}
     if known["histogram"] is not None:
         edges, counts = known["histogram"]
         known["histogram"] = (tuple(edges), tuple(counts))
