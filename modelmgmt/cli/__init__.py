@@ -18,6 +18,7 @@ _COMMANDS = {
     "runs": "List runs: filter, sort, limit.",
     "run": "Show one run, or one of its metrics or artifacts.",
     "compare": "Show what differs between runs.",
+    "data": "Versions of data: list, show, compare, write out.",
     "models": "Registered models: versions, stages, aliases, decisions.",
     "env": "Show the environment of a run, or what differs between two.",
     "reproduce": "Do a run again, and say whether it came out the same.",

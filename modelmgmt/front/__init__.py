@@ -7,11 +7,14 @@ from modelmgmt.front.found import Comparison, Run, Runs
 from modelmgmt.front.functions import active_run, disable, load_model, log, start_run
 from modelmgmt.front.store import Store, existing_store
 from modelmgmt.models.signature import infer as infer_signature
+from modelmgmt.versions.data.given import Reference, SqlQuery
 
 __all__ = [
     "Comparison",
+    "Reference",
     "Run",
     "Runs",
+    "SqlQuery",
     "Store",
     "active_run",
     "disable",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.front.data import Dataset
 from modelmgmt.models.run_models import LoggedModel, ModelsOfRun
 from modelmgmt.tracking import comparison
 from modelmgmt.tracking.disabled import DisabledRun
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 class Run(ModelsOfRun, TrackedRun):
     __doc__ = TrackedRun.__doc__
+
+    _dataset_type = Dataset
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.details import run_table

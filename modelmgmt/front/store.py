@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
+from modelmgmt.front.data import Dataset
 from modelmgmt.front.found import Comparison, Run, Runs, UnkeptRun
 from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
+from modelmgmt.tracking.datasets import Datasets
 from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
@@ -109,6 +111,15 @@ class Store:
         """The names of all experiments."""
         with self.kernel.database.reading() as connection:
             return [name for (name,) in connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY 1")]
+
+    @property
+    def datasets(self) -> Datasets[Dataset]:
+        """The data sets by name, each with its versions: `store.datasets["train"].latest`."""
+        return Datasets(self.kernel, Dataset)
+
+    def dataset(self, reference: str) -> Dataset:
+        """One version of a data set: `train:3`, or `train` for the latest. Raises NotFoundError."""
+        return self.datasets.find(reference)
 
     def compare(self, *runs: TrackedRun | str) -> Comparison:
         """What differs between two or more runs. Raises NotFoundError, InvalidValueError for fewer than two."""
