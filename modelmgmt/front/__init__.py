@@ -6,5 +6,6 @@ Everything here is a thin call into the room that does it; this is the one place
 from modelmgmt.front.found import Comparison, Run, Runs
 from modelmgmt.front.functions import active_run, disable, log, start_run
 from modelmgmt.front.store import Store, existing_store
+from modelmgmt.tracking.steps import step
 
-__all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "disable", "existing_store", "log", "start_run"]
+__all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "disable", "existing_store", "log", "start_run", "step"]

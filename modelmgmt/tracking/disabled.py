@@ -71,6 +71,7 @@ class DisabledRun(Run):
     summaries = property(lambda _: {})
     artifacts = property(lambda _: {})
     notes = property(lambda _: [])
+    steps = property(lambda _: ())
 
     @property
     def record(self) -> RunRecord:
