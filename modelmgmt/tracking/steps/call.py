@@ -204,8 +204,8 @@ class _Call:
         files: results.Files | None = None
         if changed:
             warnings.warn(
-                f"{self.plan.name} changes its input {changed} in place, so its result is not kept: change a copy. (A place to "
-                "write to is passed as text, and the Path is returned.)",
+                f"{self.plan.name} changes its input {changed} in place, so its result is not kept: change a copy. (A place "
+                "to write to is passed as text, and the Path is returned.)",
                 stacklevel=4,
             )
             self.row.values["reason"] = self._say(f"it changed its input {changed} in place; its result is not kept")
