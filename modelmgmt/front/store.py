@@ -62,6 +62,7 @@ class Store:
         tags: Mapping[str, Any] | None = None,
         parent: TrackedRun | str | None = None,
         group: str | None = None,
+        code: bool | Sequence[str] = True,
         resume: TrackedRun | str | None = None,
         on_error: OnError = "warn",
     ) -> Run:
@@ -76,7 +77,7 @@ class Store:
             return run
         options: dict[str, Any] = {
             "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
-            "on_error": on_error,
+            "code": code, "on_error": on_error,
         }  # fmt: skip
         run = start.start(self.kernel, Run, **options)
         run.restart_with(lambda: start.start(self.kernel, Run, **options), is_new=True)
