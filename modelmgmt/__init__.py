@@ -16,14 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelmgmt import errors
-    from modelmgmt.front import Comparison, Run, Runs, Store, active_run, disable, log, start_run, step
+    from modelmgmt.front import (
+        CommitHistory,
+        Comparison,
+        GroupComparison,
+        Run,
+        Runs,
+        Store,
+        active_run,
+        disable,
+        log,
+        start_run,
+        step,
+    )
     from modelmgmt.view import plots, report
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Comparison", "Run", "Runs", "Store", "active_run", "disable", "errors", "log", "plots", "report", "start_run",
-    "step",
+    "CommitHistory", "Comparison", "GroupComparison", "Run", "Runs", "Store", "active_run", "disable", "errors", "log",
+    "plots", "report", "start_run", "step",
 ]  # fmt: skip
 
 _MODULES = {"errors": "modelmgmt.errors", "plots": "modelmgmt.view.plots", "report": "modelmgmt.view.report"}

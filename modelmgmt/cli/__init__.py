@@ -18,6 +18,8 @@ _COMMANDS = {
     "runs": "List runs: filter, sort, limit.",
     "run": "Show one run, or one of its metrics or artifacts.",
     "compare": "Show what differs between runs.",
+    "by-commit": "Show a metric by git commit: which change moved it.",
+    "steps": "Show the pipeline steps of a run.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
     "backup": "Copy the store while it is in use.",
@@ -38,7 +40,7 @@ class _Group(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"modelmgmt.cli.{cmd_name}").command
+        command: click.Command = import_module(f"modelmgmt.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

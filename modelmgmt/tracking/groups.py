@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
@@ -125,7 +125,7 @@ def split(runs: C, columns: Sequence[str]) -> dict[str, C]:
 
 def compare_groups(
     groups: Mapping[str, Runs[Any]],
-    metrics: Sequence[str],
+    metrics: Sequence[str] | str | None,
     *,
     value: Statistic = "last",
     pair_by: str | None = "auto",
@@ -137,7 +137,8 @@ def compare_groups(
     rng: np.random.Generator | None = None,
 ) -> GroupComparison:
     """See `Store.compare_groups`."""
-    _check(groups, metrics, value, baseline)
+    _check(groups, value, baseline)
+    metrics = _metrics(groups, metrics)
     values = {metric: {name: _values(runs, metric, value) for name, runs in groups.items()} for metric in metrics}
     column = _pairing(groups, pair_by)
     options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "rng": _rng(rng)}
@@ -159,9 +160,17 @@ def compare_groups(
     )  # fmt: skip
 
 
-def common_metrics(groups: Mapping[str, Runs[Any]]) -> list[str]:
-    """The metrics that some run of every group has."""
-    return sorted(set[str].intersection(*({*runs.metric_keys()} for runs in groups.values()))) if groups else []
+def _metrics(groups: Mapping[str, Runs[Any]], asked: Sequence[str] | str | None) -> list[str]:
+    """The metrics to compare; by default those that some run of every group has. Raises NotFoundError."""
+    known = [{*runs.metric_keys()} for runs in groups.values()]
+    chosen = sorted(set.intersection(*known)) if asked is None else [asked] if isinstance(asked, str) else list(asked)
+    if not chosen:
+        raise NotFoundError("The groups have no metric in common: name those to compare.")
+    there = set.union(*known)
+    for metric in chosen:
+        if metric not in there:
+            raise NotFoundError(f"No run has a metric {metric!r}; there are: {', '.join(sorted(there)) or 'none'}.")
+    return chosen
 
 
 def _differ(
@@ -171,7 +180,12 @@ def _differ(
         return statistics.unpaired_difference(a, b, **options)
     places = {key: place for place, key in enumerate(order_b)}
     pairs = [(a[place], b[places[key]]) for place, key in enumerate(order_a) if key in places]
-    return statistics.paired_difference([x for x, _ in pairs], [y for _, y in pairs], **options)
+    found = statistics.paired_difference([x for x, _ in pairs], [y for _, y in pairs], **options)
+    alone = len(a) + len(b) - 2 * len(pairs)
+    if not alone:
+        return found
+    note = f"{alone} {'run has' if alone == 1 else 'runs have'} no partner"
+    return replace(found, note=f"{found.note}; {note}" if found.note else note)
 
 
 def _pairs(names: list[str], baseline: str | None) -> Iterator[tuple[str, str]]:
@@ -226,7 +240,7 @@ def _order_of(runs: Runs[Any], column: str) -> list[Any]:
     return [repr(cell) for cell in runs.to_frame()[column].astype(object).tolist()]
 
 
-def _check(groups: Mapping[str, Runs[Any]], metrics: Sequence[str], value: str, baseline: str | None) -> None:
+def _check(groups: Mapping[str, Runs[Any]], value: str, baseline: str | None) -> None:
     if not isinstance(groups, Mapping) or not all(isinstance(runs, Runs) for runs in groups.values()):
         raise InvalidTypeError(
             "Groups are a mapping of names to runs: runs.groupby('params.lr'), or {'a': store.runs(...)}."
@@ -236,16 +250,10 @@ def _check(groups: Mapping[str, Runs[Any]], metrics: Sequence[str], value: str, 
     for name, runs in groups.items():
         if not len(runs):
             raise NotFoundError(f"The group {name!r} has no runs: its filter matched none.")
-    if not metrics:
-        raise NotFoundError("The groups have no metric in common: name those to compare.")
     if value not in ("last", "min", "max", "mean", "first"):
         raise InvalidValueError(f"value is 'last', 'min', 'max', 'mean' or 'first', and {value!r} was given.")
     if baseline is not None and baseline not in groups:
         raise NotFoundError(f"There is no group {baseline!r} to compare with; there are: {', '.join(groups)}.")
-    known = {key for runs in groups.values() for key in runs.metric_keys()}
-    for metric in metrics:
-        if metric not in known:
-            raise NotFoundError(f"No run has a metric {metric!r}; there are: {', '.join(sorted(known)) or 'none'}.")
 
 
 def _rng(rng: np.random.Generator | None) -> np.random.Generator:

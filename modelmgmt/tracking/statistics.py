@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from modelmgmt.errors import InvalidValueError, MissingExtraError
 
@@ -184,28 +184,46 @@ def paired_difference(
     whole = np.isfinite(first) & np.isfinite(second)
     gaps = first[whole] - second[whole]
     interval = bootstrap_interval(gaps, confidence=confidence, resamples=resamples, rng=rng)
-    p_value, note = (math.nan, "") if test is None else _paired_p(gaps, test)
+    scale = float(np.abs([first[whole], second[whole]]).max()) if len(gaps) else 0.0
+    p_value, note = (math.nan, "") if test is None else _paired_p(gaps, test, scale)
     if len(whole) > len(gaps):
         left_out = len(whole) - len(gaps)
         note = f"{note}{'; ' if note else ''}{left_out} {'pair' if left_out == 1 else 'pairs'} not whole"
     name = {"t": "paired t", "wilcoxon": "Wilcoxon signed rank", None: ""}[test]
     mean = float(gaps.mean()) if len(gaps) else math.nan
-    return Difference(len(gaps), mean, interval, p_value, name, _ratio(mean, std(gaps)), note)
+    spread = 0.0 if len(gaps) > 1 and _is_flat(gaps, scale) else std(gaps)
+    return Difference(len(gaps), mean, interval, p_value, name, _ratio(mean, spread), note)
 
 
-def _paired_p(gaps: Floats, test: TestName) -> tuple[float, str]:
-    stats = _scipy_stats()
+def _paired_p(gaps: Floats, test: TestName, scale: float) -> tuple[float, str]:
+    _require_scipy()
     if len(gaps) < 2:
         return math.nan, "two pairs or more are needed"
     if not gaps.any():
         return 1.0, "no pair differs"
     if test == "t":
-        if (gaps == gaps[0]).all():
-            return 0.0, "every pair differs by the same"
-        return float(stats.ttest_1samp(gaps, 0.0).pvalue), ""
+        if _is_flat(gaps, scale):
+            return math.nan, "every pair differs by the same: there is no spread to test against"
+        return _t_p(float(gaps.mean()), std(gaps) / math.sqrt(len(gaps)), len(gaps) - 1), ""
+    from scipy import stats
+
     least = 2.0 ** (1 - len(gaps))
     note = f"p can not be below {least:.2g} with {len(gaps)} pairs" if least > 0.05 else ""
     return float(stats.wilcoxon(gaps).pvalue), note
+
+
+def _t_p(mean: float, error: float, freedom: float) -> float:
+    """Two-sided, of Student's distribution."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(freedom, -abs(mean) / error))
+
+
+def _is_flat(values: Floats, scale: float) -> bool:
+    """Whether values differ by no more than the rounding of numbers of that size."""
+    import numpy as np
+
+    return bool(np.ptp(values) <= 8 * np.finfo(np.float64).eps * scale)
 
 
 def unpaired_difference(
@@ -239,14 +257,19 @@ def unpaired_difference(
 
 
 def _unpaired_p(first: Floats, second: Floats, test: TestName) -> tuple[float, str]:
-    stats = _scipy_stats()
-    if min(len(first), len(second)) < 2:
+    _require_scipy()
+    counts = (len(first), len(second))
+    if min(counts) < 2:
         return math.nan, "two values or more are needed in each group"
     if std(first) == 0 and std(second) == 0:
         same = first[0] == second[0]
-        return (1.0, "all values are the same") if same else (0.0, "no spread in either group")
+        return (1.0, "all values are the same") if same else (math.nan, "there is no spread to test against")
     if test == "t":
-        return float(stats.ttest_ind(first, second, equal_var=False).pvalue), ""
+        parts = std(first) ** 2 / counts[0], std(second) ** 2 / counts[1]
+        freedom = sum(parts) ** 2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
+        return _t_p(float(first.mean() - second.mean()), math.sqrt(sum(parts)), freedom), ""
+    from scipy import stats
+
     return float(stats.mannwhitneyu(first, second, alternative="two-sided").pvalue), ""
 
 
@@ -296,10 +319,9 @@ def corrected(p_values: Sequence[float], method: Correction | None) -> list[floa
     return result
 
 
-def _scipy_stats() -> Any:
+def _require_scipy() -> None:
     try:
-        from scipy import stats
+        import scipy.stats  # noqa: F401 - asked for here, so that a missing one is said once and clearly
     except ImportError as error:
         message = "A test needs scipy: pip install 'modelmgmt[compare]', or pass test=None for intervals alone."
         raise MissingExtraError(message) from error
-    return stats
