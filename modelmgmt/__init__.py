@@ -25,17 +25,19 @@ if TYPE_CHECKING:
         Store,
         active_run,
         disable,
+        load_model,
         log,
         start_run,
         step,
     )
+    from modelmgmt.models.signature import infer as infer_signature
     from modelmgmt.view import plots, report
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CommitHistory", "Comparison", "GroupComparison", "Run", "Runs", "Store", "active_run", "disable", "errors", "log",
-    "plots", "report", "start_run", "step",
+    "CommitHistory", "Comparison", "GroupComparison", "Run", "Runs", "Store", "active_run", "disable", "errors",
+    "infer_signature", "load_model", "log", "plots", "report", "start_run", "step",
 ]  # fmt: skip
 
 _MODULES = {"errors": "modelmgmt.errors", "plots": "modelmgmt.view.plots", "report": "modelmgmt.view.report"}

@@ -20,6 +20,7 @@ _COMMANDS = {
     "compare": "Show what differs between runs.",
     "by-commit": "Show a metric by git commit: which change moved it.",
     "steps": "Show the pipeline steps of a run.",
+    "models": "Registered models: versions, stages, aliases, decisions.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
     "backup": "Copy the store while it is in use.",

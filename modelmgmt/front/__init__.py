@@ -4,11 +4,12 @@ Everything here is a thin call into the room that does it; this is the one place
 """
 
 from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Run, Runs
-from modelmgmt.front.functions import active_run, disable, log, start_run
+from modelmgmt.front.functions import active_run, disable, load_model, log, start_run
 from modelmgmt.front.store import Store, existing_store
+from modelmgmt.models.signature import infer as infer_signature
 from modelmgmt.tracking.steps import step
 
 __all__ = [
     "CommitHistory", "Comparison", "GroupComparison", "Run", "Runs", "Store", "active_run", "disable", "existing_store",
-    "log", "start_run", "step",
+    "infer_signature", "load_model", "log", "start_run", "step",
 ]  # fmt: skip
