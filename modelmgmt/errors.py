@@ -17,7 +17,6 @@
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
     |-- NotFoundError         KeyError           no such run, series, artifact or object
     |-- AmbiguousError        NotFoundError      several things answer to the reference
-    |-- MissingExtraError     ImportError        an optional package is not installed; says which
     `-- StoreError            OSError
         |-- StorePathError                       the path is not, and cannot become, a store
         |-- StoreTooNewError                     written by a newer version of the library
@@ -112,10 +111,6 @@ class NotFoundError(ModelmgmtError, KeyError):
 
 class AmbiguousError(NotFoundError):
     """More than one thing answers to the reference that was given."""
-
-
-class MissingExtraError(ModelmgmtError, ImportError):
-    """A package that is optional is not installed."""
 
 
 class StoreError(ModelmgmtError, OSError):

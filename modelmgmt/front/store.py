@@ -287,7 +287,7 @@ def existing_store(path: str | Path) -> Store:
 def kernel_of(path: str | Path | None) -> Kernel:
     """The kernel of the store that is at `path`, to read from. Raises NotFoundError."""
     where = _place(path)
-    if not (where / DATABASE_NAME).is_file() and not where.is_file():
+    if not has_store(where) and not where.is_file():
         message = f"There is no store at {where}: log a run first, or name another folder."
         raise NotFoundError(message)
     return open_kernel(where)
