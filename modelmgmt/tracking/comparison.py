@@ -85,6 +85,13 @@ class Comparison:
             )
         return found
 
+    def history(self, key: str) -> pd.DataFrame:
+        """Every point of one metric of these runs, as `Runs.history` gives them; what can not be read is left out."""
+        from modelmgmt.tracking.frames import history_frame
+
+        parts = [(run.id, run.name, points) for run in self.runs for points in self._points(run, key)]
+        return history_frame(parts)
+
     def code_diff(self, other: int = 1, *, context: int = 3) -> str:
         """How the code of another run differs from that of the first, as a unified diff; empty when it does not.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.tracking import statistics
 from modelmgmt.tracking.runs import Runs
+from modelmgmt.tracking.scales import is_nothing
 from modelmgmt.tracking.statistics import Correction, Difference, Summary, TestName
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def split(runs: C, columns: Sequence[str]) -> dict[str, C]:
             known = ", ".join(str(name) for name in frame.columns)
             raise NotFoundError(f"No run has {column!r} to group by. There are: {known[:500]}.")
     keys = [
-        tuple(None if _is_nothing(cell) else cell for cell in row)
+        tuple(None if is_nothing(cell) else cell for cell in row)
         for row in frame[list(columns)].itertuples(index=False)
     ]
     groups: dict[str, list[int]] = {}
@@ -229,7 +230,7 @@ def _unfit(runs: Runs[Any], column: str) -> str | None:
     if column not in frame.columns:
         return "it has no such column"
     cells = frame[column].astype(object).tolist()
-    if any(_is_nothing(cell) for cell in cells):
+    if any(is_nothing(cell) for cell in cells):
         return "a run has no value there"
     return "two runs have the same value" if len({repr(cell) for cell in cells}) < len(cells) else None
 
@@ -288,9 +289,3 @@ def _rank(cell: Any) -> tuple[int, float, str]:
     if cell is None:
         return (2, 0.0, "")
     return (0, float(cell), "") if isinstance(cell, Real) else (1, 0.0, str(cell))
-
-
-def _is_nothing(cell: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))

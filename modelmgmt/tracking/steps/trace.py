@@ -28,9 +28,12 @@ class Trace:
 
     def sources(self, value: Any, fingerprint: str | None) -> tuple[int, ...]:
         """The steps that this value, or parts of it, came from."""
-        found = {self._find(part) for part in (value, *_parts(value))}
-        if fingerprint is not None and not _is_common(value):
-            found.add(self._fingerprints.get(fingerprint))
+        itself = self._find(value)
+        if itself is not None:
+            return (itself,)
+        found = {self._find(part) for part in _parts(value)} - {None}
+        if not found and fingerprint is not None and not _is_common(value):
+            found = {self._fingerprints.get(fingerprint)}
         return tuple(sorted(step for step in found if step is not None))
 
     def _find(self, value: Any) -> int | None:
