@@ -74,6 +74,7 @@ class DisabledRun(Run):
     summaries = property(lambda _: {})
     artifacts = property(lambda _: {})
     notes = property(lambda _: [])
+    steps = property(lambda _: ())
 
     datasets = property(lambda _: {})
 
