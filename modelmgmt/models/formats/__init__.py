@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
+from modelmgmt.models.files import Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Format(Protocol):
     def save(self, model: Any, folder: Path) -> Saved:
         """Write the model to the empty `folder`. Raises CannotHoldError when the format has no room for it."""
 
-    def load(self, folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+    def load(self, files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
         """The model that `save` was given. `trusted` are exact names of types that the caller allows besides.
 
         For a format that executes, None says that trust was decided, and names ask for its restricted reader.
