@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -34,6 +34,7 @@ def start_run(
     tags: Mapping[str, Any] | None = None,
     parent: TrackedRun | str | None = None,
     group: str | None = None,
+    code: bool | Sequence[str] = True,
     resume: TrackedRun | str | None = None,
     store: Store | str | Path | None = None,
     on_error: OnError = "warn",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
 from modelmgmt.front.found import Comparison, Run, Runs, UnkeptRun
-from modelmgmt.store.kernel import DATABASE_NAME, Kernel, default_path, open_kernel
+from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
@@ -63,6 +63,7 @@ class Store:
         tags: Mapping[str, Any] | None = None,
         parent: TrackedRun | str | None = None,
         group: str | None = None,
+        code: bool | Sequence[str] = True,
         resume: TrackedRun | str | None = None,
         on_error: OnError = "warn",
     ) -> Run:
@@ -77,7 +78,7 @@ class Store:
             return run
         options: dict[str, Any] = {
             "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
-            "on_error": on_error,
+            "code": code, "on_error": on_error,
         }  # fmt: skip
         run = start.start(self.kernel, Run, **options)
         run.restart_with(lambda: start.start(self.kernel, Run, **options), is_new=True)
@@ -213,7 +214,7 @@ class Store:
 def existing_store(path: str | Path) -> Store:
     """The store that is at `path`: looking never makes one. Raises NotFoundError."""
     where = _place(path)
-    if not (where / DATABASE_NAME).is_file():
+    if not has_store(where):
         message = f"There is no store at {where}: log a run first, try 'modelmgmt demo', or name another folder."
         raise NotFoundError(message)
     return Store(where)

@@ -61,6 +61,7 @@ def delete(
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
     freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
+    kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone
     scrub(kernel)
     return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel.path))
 
