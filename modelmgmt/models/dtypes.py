@@ -76,10 +76,12 @@ def _unit(state: tuple[Any, ...], node: Node) -> str:
         return ""
     metadata = sequence(state[8])
     name, count, divisor, _ = sequence(metadata[1]) if len(metadata) == 2 else (None,) * 4
+    if isinstance(name, Node) and name.kind == "call" and getattr(name.items[0], "name", None) == "_codecs.encode":
+        name = sequence(name.items[1])[0]  # how protocols 0 to 2 write bytes
     name = name.decode("ascii", "replace") if type(name) is bytes else name
     if name == "generic":
         return ""
-    if name not in _UNITS or type(count) is not int or not 0 < count < 1 << 31 or divisor != 1:
+    if type(name) is not str or name not in _UNITS or type(count) is not int or not 0 < count < 1 << 31 or divisor != 1:
         raise MalformedError("a unit of time that is not known", node.position)
     return f"[{count}{name}]"
 

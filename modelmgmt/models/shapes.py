@@ -54,12 +54,11 @@ _WORDS: dict[str, Callable[[Any], bool]] = {
     "backed": lambda value: _is_subclass(value, "pandas.core.arrays._mixins", "NDArrayBackedExtensionArray"),
     "bits": lambda value: _is_subclass(value, "numpy.random.bit_generator", "BitGenerator"),
     "generator": lambda value: _is_instance(value, "numpy.random.bit_generator", "BitGenerator"),
-    "loss": lambda value: _is_subclass(value, "sklearn._loss._loss", "CyLossFunction"),
+    "loss": lambda value: _is_subclass(value, "sklearn._loss._loss", "CyHalfMultinomialLoss"),
     "metric": lambda value: _is_subclass(value, "sklearn.metrics._dist_metrics", "DistanceMetric64")
     or _is_subclass(value, "sklearn.metrics._dist_metrics", "DistanceMetric32"),
     "search": lambda value: _is_subclass(value, "sklearn.neighbors._kd_tree", "BinaryTree64")
-    or _is_subclass(value, "sklearn.neighbors._ball_tree", "BinaryTree64")
-    or getattr(value, "__name__", "") in ("KDTree", "KDTree64", "KDTree32", "BallTree", "BallTree64", "BallTree32"),
+    or _is_subclass(value, "sklearn.neighbors._ball_tree", "BinaryTree64"),
     "seeds": lambda value: _is_subclass(value, "numpy.random.bit_generator", "SeedSequence"),
     "timezone": lambda value: _is_instance(value, "datetime", "tzinfo"),
     "delta": lambda value: _is_instance(value, "datetime", "timedelta"),

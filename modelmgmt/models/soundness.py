@@ -99,18 +99,24 @@ def _sparse(matrix: Any) -> None:
 
 
 def _search_tree(state: Any) -> None:
-    """Of neighbours' search: the order of the points, and the span of points in each node, within the points."""
+    """Of neighbours' search: the order of the points, the span of points in each node, the nodes below each node."""
     import numpy as np
 
-    require(type(state) is tuple and len(state) == 12, "the state of a search tree")
-    points, order, nodes = state[0], state[1], state[2]
+    require(type(state) is tuple and 12 <= len(state) <= 14, "the state of a search tree")
+    points, order, nodes, bounds = state[:4]
     require(all(isinstance(part, np.ndarray) for part in state[:4]) and points.ndim == 2, "the state of a search tree")
-    count = len(points)
+    count, known = len(points), state[6]
     require(order.ndim == 1 and order.dtype.kind == "i" and len(order) == count, "the state of a search tree")
     require(((order >= 0) & (order < count)).all(), "a search tree with points beyond its own")
-    require({"idx_start", "idx_end"} <= set(nodes.dtype.names or ()), "the state of a search tree")
+    require({"idx_start", "idx_end", "is_leaf"} <= set(nodes.dtype.names or ()), "the state of a search tree")
     start, end = nodes["idx_start"], nodes["idx_end"]
     require(((start >= 0) & (end <= count) & (start <= end)).all(), "a search tree with points beyond its own")
+    fits = bounds.ndim == 3 and bounds.shape[1:] == (known, points.shape[1])
+    require(type(known) is int and known == len(nodes) and fits, "a search tree of another size")
+    last_child = 2 * np.arange(known) + 2
+    require((last_child < known)[nodes["is_leaf"] == 0].all(), "a search tree whose branches lead elsewhere")
+    weights = state[12] if len(state) > 12 else None
+    require(weights is None or (isinstance(weights, np.ndarray) and weights.shape == (count,)), "weights of other points")
 
 
 def _booster_text(state: Any) -> None:
