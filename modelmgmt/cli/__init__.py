@@ -19,6 +19,8 @@ _COMMANDS = {
     "run": "Show one run, or one of its metrics or artifacts.",
     "compare": "Show what differs between runs.",
     "models": "Registered models: versions, stages, aliases, decisions.",
+    "lineage": "Show what a model, run, data or commit came from, and where it went.",
+    "audit": "The log of decisions: list, verify, export, anchor.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
     "backup": "Copy the store while it is in use.",

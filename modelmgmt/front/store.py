@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
-from modelmgmt.front.found import Comparison, Run, Runs, UnkeptRun
+from modelmgmt.front.found import Comparison, Lineage, Run, Runs, UnkeptRun
 from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
@@ -21,6 +21,8 @@ from modelmgmt.tracking.run import Run as TrackedRun
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from modelmgmt.models.audit import Audit
+    from modelmgmt.models.lineage import Direction
     from modelmgmt.models.registry import Registry
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
@@ -172,9 +174,10 @@ class Store:
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
+        from modelmgmt.models.consistency import check_registry
         from modelmgmt.tracking.integrity import check
 
-        return check(self.kernel, deep=deep)
+        return [*check(self.kernel, deep=deep), *check_registry(self.kernel)]
 
     @property
     def models(self) -> Registry:
@@ -186,6 +189,28 @@ class Store:
         from modelmgmt.models.registry import Registry
 
         return Registry(self.kernel)
+
+    def lineage(self, reference: str, *, direction: Direction = "both") -> Lineage:
+        """What a model, run, dataset or commit came from ("up"), and what came of it ("down").
+
+        References: "churn:3", "churn@production", "churn" for all its versions, "run:ID", "data:NAME", "data:NAME:2",
+        "code:COMMIT". Raises NotFoundError, AmbiguousError, InvalidValueError.
+        """
+        from modelmgmt.models.lineage_rows import lineage
+
+        found = lineage(self.kernel, reference, direction)
+        return Lineage(found.roots, found.nodes, found.edges)
+
+    @property
+    def audit(self) -> Audit:
+        """The log of decisions: look at it, verify it, export it, anchor it.
+
+        >>> Store().audit.verify()
+        []
+        """
+        from modelmgmt.models.audit import Audit
+
+        return Audit(self.kernel)
 
     @property
     def db(self) -> sqlite_utils.Database:
@@ -223,7 +248,7 @@ def existing_store(path: str | Path) -> Store:
 def kernel_of(path: str | Path | None) -> Kernel:
     """The kernel of the store that is at `path`, to read from. Raises NotFoundError."""
     where = _place(path)
-    if not (where / DATABASE_NAME).is_file() and not where.is_file():
+    if not has_store(where) and not where.is_file():
         message = f"There is no store at {where}: log a run first, or name another folder."
         raise NotFoundError(message)
     return open_kernel(where)
