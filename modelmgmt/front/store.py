@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from modelmgmt.models.audit import Audit
+    from modelmgmt.models.exports import Kind
     from modelmgmt.models.lineage import Direction
     from modelmgmt.models.registry import Registry
+    from modelmgmt.models.trust import Trust
+    from modelmgmt.models.versions import ModelVersion
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
     from modelmgmt.tracking.deletion import Deletion
@@ -178,6 +181,28 @@ class Store:
         from modelmgmt.tracking.integrity import check
 
         return [*check(self.kernel, deep=deep), *check_registry(self.kernel)]
+
+    def export_model(self, ref: str, path: str | Path, kind: Kind = "bundle", *, trust: Trust = None) -> Path:
+        """Write a model to a new file or folder, for others. Returns the path.
+
+        `bundle`: one zip file that `import_model` of another store takes in. `mlflow`: a folder that
+        `mlflow.pyfunc.load_model` loads. `onnx`: a scikit-learn model as a graph, written only when it says the same of
+        the input example. The last two ask for trust, as `load_model` does, where a model may run code. Raises
+        NotFoundError, InvalidValueError, UntrustedModelError.
+        """
+        from modelmgmt.models.exports import export_model
+
+        return export_model(self.kernel, ref, Path(path).expanduser(), kind, trust=trust)
+
+    def import_model(self, path: str | Path, register_as: str | None = None) -> ModelVersion:
+        """Take in a bundle that another store has exported, as the next version of a model; by default of its own name.
+
+        Every file is read by its digest, nothing is executed, and signatures come along: whether they are trusted is asked
+        when the model is loaded. Survives a power cut on return. Raises BundleError, NotFoundError, InvalidNameError.
+        """
+        from modelmgmt.models.importing import import_model
+
+        return import_model(self.kernel, Path(path).expanduser(), register_as)
 
     @property
     def models(self) -> Registry:

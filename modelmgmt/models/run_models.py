@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError
 from modelmgmt.models import package as packages
+from modelmgmt.models.links import links_of
 from modelmgmt.models.naming import check_model_name
 from modelmgmt.models.registry import register
 from modelmgmt.models.signature import Signature
@@ -60,6 +61,7 @@ class ModelsOfRun:
         def record(self) -> RunRecord: ...
         def _writable(self) -> Guard: ...
         def _name(self, kept: Kept) -> None: ...
+        def _settle_code(self) -> None: ...
 
     def log_model(
         self,
@@ -120,7 +122,8 @@ class ModelsOfRun:
         return {"id": self.id, "name": record.name, "experiment": record.experiment}
 
     def _links(self) -> dict[str, Any]:
-        return {}
+        self._settle_code()
+        return links_of(self.kernel, self.id)
 
 
 def _check_arguments(signature: object, description: object, metadata: object) -> None:
