@@ -145,11 +145,12 @@ def digest_of(connection: sqlite3.Connection, run: str) -> str | None:
 
 
 def write(connection: sqlite3.Connection, run: str, digest: str) -> None:
-    """Name the object as the environment of the run."""
+    """Name the object as the environment of the run; nothing when the run is gone."""
     row = (run, digest, now_iso())
     connection.execute(
-        "INSERT OR REPLACE INTO run_environments (run, digest, captured_at, crc) VALUES (?, ?, ?, ?)",
-        (*row, row_crc("run_environments", row)),
+        "INSERT OR REPLACE INTO run_environments (run, digest, captured_at, crc) "
+        "SELECT ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ?)",
+        (*row, row_crc("run_environments", row), run),
     )
 
 

@@ -68,6 +68,7 @@ class Sources:
     _chosen: dict[str, Signature] = field(default_factory=dict)
     _total: int = 0
     _last: Snapshot | None = None
+    _place: tuple[str, str] = ("", "")
     _began: float = field(default_factory=process_start)
 
     def __post_init__(self) -> None:
@@ -106,8 +107,12 @@ class Sources:
         )  # fmt: skip
 
     def _cwd(self) -> str:
-        here = os.path.realpath(self.project.folder)
-        return "." if here == self.project.root else relative(here, self.project.root) or here
+        folder, cwd = self._place
+        if folder != self.project.folder:
+            here = os.path.realpath(self.project.folder)
+            cwd = "." if here == self.project.root else relative(here, self.project.root) or here
+            self._place = self.project.folder, cwd
+        return cwd
 
     def _matching(self, chosen: Sequence[str]) -> list[str]:
         root = Path(self.project.root)
