@@ -90,7 +90,8 @@ def libraries_of(model: Any) -> frozenset[str]:
 
 def class_name(model: Any) -> str:
     """The full name of a model's class; of a function its own."""
-    named = model if hasattr(model, "__qualname__") else type(model)
+    is_named = hasattr(model, "__qualname__") and hasattr(model, "__module__")
+    named = model if is_named else type(model)
     return f"{named.__module__}.{named.__qualname__}"
 
 
