@@ -129,7 +129,7 @@ class ModelsOfRun:
 def _check_arguments(signature: object, description: object, metadata: object) -> None:
     if signature is not None and not isinstance(signature, Signature):
         raise InvalidTypeError(
-            f"A signature is a Signature, and {type(signature).__name__} was given: mm.infer makes one."
+            f"A signature is a Signature, and {type(signature).__name__} was given: mm.infer_signature makes one."
         )
     if not isinstance(description, str):
         raise InvalidTypeError(f"A description is text, and {type(description).__name__} was given.")
