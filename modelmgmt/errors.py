@@ -4,6 +4,7 @@
     |-- InvalidNameError      ValueError         a name that cannot be kept safely
     |-- InvalidTypeError      TypeError          a value of a type that cannot be kept
     |-- InvalidValueError     ValueError         the right type, an impossible value
+    |-- BundleError           ValueError         an archive that is no bundle of a model, or a hostile one
     |-- SignatureError        ValueError         data that are not what the model takes
     |-- ParamConflictError    ValueError         a param logged again with another value
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
@@ -50,6 +51,10 @@ class InvalidTypeError(ModelmgmtError, TypeError):
 
 class InvalidValueError(ModelmgmtError, ValueError):
     """A value of the right type that makes no sense where it was given."""
+
+
+class BundleError(ModelmgmtError, ValueError):
+    """An archive that is no bundle of a model, is damaged, or tries something."""
 
 
 class SignatureError(ModelmgmtError, ValueError):

@@ -24,6 +24,8 @@ _COMMANDS = {
     "models": "Registered models: versions, stages, aliases, decisions.",
     "env": "Show the environment of a run, or what differs between two.",
     "reproduce": "Do a run again, and say whether it came out the same.",
+    "lineage": "Show what a model, run, data or commit came from, and where it went.",
+    "audit": "The log of decisions: list, verify, export, anchor.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
     "backup": "Copy the store while it is in use.",
