@@ -15,12 +15,13 @@ from modelmgmt.models.makers import MAKERS, RECONSTRUCTORS
 from modelmgmt.models.simulation import Limits, Node, Reading, described
 
 _SHOWN = 8
+_MAX_REASONS = 1000
 _HASHING = frozenset({"builtins.set", "builtins.frozenset", "collections.OrderedDict", "collections.Counter"})
 
 
 def judge(reading: Reading, rules: Rules, limits: Limits, data: bytes) -> None:
     """Raises RefusedPickleError with every reason, the first few of them in words."""
-    reasons = list(dict.fromkeys(islice(_reasons(reading, rules, limits), 1000)))
+    reasons = reasons_against(reading, rules, limits)
     if reading.problem is None and reading.end != len(data):
         reasons.append(f"{len(data) - reading.end:,} bytes follow its end")
     if not reasons:
@@ -33,6 +34,11 @@ def judge(reading: Reading, rules: Rules, limits: Limits, data: bytes) -> None:
         "know who wrote it, trust=True reads it as it is."
     )
     raise RefusedPickleError(message)
+
+
+def reasons_against(reading: Reading, rules: Rules, limits: Limits) -> list[str]:
+    """Why the restricted reader would not build it, in the order of the stream, each said once."""
+    return list(dict.fromkeys(islice(_reasons(reading, rules, limits), _MAX_REASONS)))
 
 
 def _imports(reading: Reading) -> Iterator[Any]:
