@@ -64,6 +64,8 @@ def _reasons(reading: Reading, rules: Rules, limits: Limits) -> Iterator[str]:
     for call in reading.calls:
         if call.instruction in ("INST", "OBJ"):
             yield f"{call.callee} is called by {call.instruction}"
+        elif call.instruction == "BUILD" and call.position not in reading.nodes:
+            yield f"it has {call.callee}"
     for inner in reading.inner:
         yield from _reasons(inner, rules, limits)
 
@@ -80,6 +82,8 @@ def _of_node(node: Node, rules: Rules, limits: Limits) -> Iterator[str]:
     name = callee.name if isinstance(callee, Node) else None
     if name is None:
         yield f"it calls {described(callee)}"
+    elif not rules.knows(name):
+        return  # said of the name already
     elif len(node.state) > 1:
         yield f"it sets the state of one {name} more than once"
     elif node.state and not rules.may_fill(name):
