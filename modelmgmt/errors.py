@@ -4,12 +4,16 @@
     |-- InvalidNameError      ValueError         a name that cannot be kept safely
     |-- InvalidTypeError      TypeError          a value of a type that cannot be kept
     |-- InvalidValueError     ValueError         the right type, an impossible value
+    |-- SignatureError        ValueError         data that are not what the model takes
     |-- ParamConflictError    ValueError         a param logged again with another value
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
     |-- RunInUseError         RuntimeError       the run is still written, or others hang on it
     |-- PinnedError           PermissionError    somebody said that this must be kept
     |-- UntrustedModelError   PermissionError    bytes that may run code, from nobody whom the caller trusts
     |   `-- RefusedPickleError                   the restricted reader found what it does not make
+    |-- ConflictError         RuntimeError       somebody else has decided meanwhile
+    |-- GateError             PermissionError    a promotion that does not meet the model's policy
+    |-- MissingExtraError     ImportError        an optional package is not installed; says which
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
     |-- NotFoundError         KeyError           no such run, series, artifact or object
     |-- AmbiguousError        NotFoundError      several things answer to the reference
@@ -47,6 +51,10 @@ class InvalidValueError(ModelmgmtError, ValueError):
     """A value of the right type that makes no sense where it was given."""
 
 
+class SignatureError(ModelmgmtError, ValueError):
+    """Data that are not what the signature of the model says, or an example that is not."""
+
+
 class ParamConflictError(ModelmgmtError, ValueError):
     """A param was logged before with another value."""
 
@@ -60,7 +68,23 @@ class RunInUseError(ModelmgmtError, RuntimeError):
 
 
 class PinnedError(ModelmgmtError, PermissionError):
-    """The run is pinned: somebody said why it must be kept."""
+    """The run is pinned, or the model's version is in use: somebody said that it must be kept."""
+
+
+class ConflictError(ModelmgmtError, RuntimeError):
+    """Somebody else has decided meanwhile, on what this decision was based on."""
+
+
+class GateError(ModelmgmtError, PermissionError):
+    """A version does not meet what its model's policy asks for. `unmet` has a sentence for each condition."""
+
+    def __init__(self, message: str, *, unmet: tuple[str, ...]) -> None:
+        super().__init__("\n  - ".join([message, *unmet]))
+        self.unmet = unmet
+
+
+class MissingExtraError(ModelmgmtError, ImportError):
+    """A package that is optional is not installed."""
 
 
 class UntrustedModelError(ModelmgmtError, PermissionError):

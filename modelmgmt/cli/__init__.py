@@ -18,6 +18,7 @@ _COMMANDS = {
     "runs": "List runs: filter, sort, limit.",
     "run": "Show one run, or one of its metrics or artifacts.",
     "compare": "Show what differs between runs.",
+    "models": "Registered models: versions, stages, aliases, decisions.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
     "backup": "Copy the store while it is in use.",

@@ -4,7 +4,20 @@ Everything here is a thin call into the room that does it; this is the one place
 """
 
 from modelmgmt.front.found import Comparison, Run, Runs
-from modelmgmt.front.functions import active_run, disable, log, start_run
+from modelmgmt.front.functions import active_run, disable, load_model, log, start_run
 from modelmgmt.front.store import Store, existing_store
+from modelmgmt.models.signature import infer as infer_signature
 
-__all__ = ["Comparison", "Run", "Runs", "Store", "active_run", "disable", "existing_store", "log", "start_run"]
+__all__ = [
+    "Comparison",
+    "Run",
+    "Runs",
+    "Store",
+    "active_run",
+    "disable",
+    "existing_store",
+    "infer_signature",
+    "load_model",
+    "log",
+    "start_run",
+]

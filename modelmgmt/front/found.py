@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from modelmgmt.models.run_models import LoggedModel, ModelsOfRun
 from modelmgmt.tracking import comparison
 from modelmgmt.tracking.disabled import DisabledRun
 from modelmgmt.tracking.run import Run as TrackedRun
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from modelmgmt.view.tables import Table
 
 
-class Run(TrackedRun):
+class Run(ModelsOfRun, TrackedRun):
     __doc__ = TrackedRun.__doc__
 
     def _repr_html_(self) -> str:
@@ -26,6 +27,11 @@ class Run(TrackedRun):
 
 class UnkeptRun(DisabledRun, Run):
     """What `start_run` gives while logging is disabled."""
+
+    def log_model(self, model: Any, name: str, **_: Any) -> LoggedModel:
+        """Keep nothing."""
+        del model
+        return LoggedModel(self.id, str(name))
 
 
 class Comparison(comparison.Comparison):

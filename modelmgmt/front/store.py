@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
 from modelmgmt.front.found import Comparison, Run, Runs, UnkeptRun
-from modelmgmt.store.kernel import DATABASE_NAME, Kernel, default_path, open_kernel
+from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
@@ -21,6 +21,7 @@ from modelmgmt.tracking.run import Run as TrackedRun
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from modelmgmt.models.registry import Registry
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
     from modelmgmt.tracking.deletion import Deletion
@@ -62,6 +63,7 @@ class Store:
         tags: Mapping[str, Any] | None = None,
         parent: TrackedRun | str | None = None,
         group: str | None = None,
+        code: bool | Sequence[str] = True,
         resume: TrackedRun | str | None = None,
         on_error: OnError = "warn",
     ) -> Run:
@@ -76,7 +78,7 @@ class Store:
             return run
         options: dict[str, Any] = {
             "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
-            "on_error": on_error,
+            "code": code, "on_error": on_error,
         }  # fmt: skip
         run = start.start(self.kernel, Run, **options)
         run.restart_with(lambda: start.start(self.kernel, Run, **options), is_new=True)
@@ -128,11 +130,16 @@ class Store:
     def delete(self, run: TrackedRun | str, *, children: bool = False, reason: str = "") -> Deletion:
         """Delete a run for real: rows, points, objects that nothing else names, free pages, write-ahead log.
 
-        An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError.
+        An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError, also
+        while versions of a model come from it.
         """
+        from modelmgmt.models.registry import refuse_registered
         from modelmgmt.tracking.deletion import delete
 
-        return delete(self.kernel, self._find(run).id, children=children, reason=labels.checked_note(reason))
+        return delete(
+            self.kernel, self._find(run).id,
+            children=children, reason=labels.checked_note(reason), refusals=[refuse_registered],
+        )  # fmt: skip
 
     def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> Collected:
         """Remove objects that nothing names and nobody has written for `grace_s` seconds. Safe beside writers."""
@@ -170,6 +177,17 @@ class Store:
         return check(self.kernel, deep=deep)
 
     @property
+    def models(self) -> Registry:
+        """The registered models, by name.
+
+        >>> "churn" in Store().models
+        False
+        """
+        from modelmgmt.models.registry import Registry
+
+        return Registry(self.kernel)
+
+    @property
     def db(self) -> sqlite_utils.Database:
         """`store.db` for exploring with sqlite-utils, read-only."""
         import sqlite3
@@ -196,10 +214,19 @@ class Store:
 def existing_store(path: str | Path) -> Store:
     """The store that is at `path`: looking never makes one. Raises NotFoundError."""
     where = _place(path)
-    if not (where / DATABASE_NAME).is_file():
+    if not has_store(where):
         message = f"There is no store at {where}: log a run first, try 'modelmgmt demo', or name another folder."
         raise NotFoundError(message)
     return Store(where)
+
+
+def kernel_of(path: str | Path | None) -> Kernel:
+    """The kernel of the store that is at `path`, to read from. Raises NotFoundError."""
+    where = _place(path)
+    if not has_store(where) and not where.is_file():
+        message = f"There is no store at {where}: log a run first, or name another folder."
+        raise NotFoundError(message)
+    return open_kernel(where)
 
 
 def _place(path: str | Path | None) -> Path:

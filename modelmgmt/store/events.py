@@ -55,10 +55,11 @@ def append(connection: sqlite3.Connection, kind: str, subject: str, detail: Mapp
     return Event(*values)
 
 
-def read(connection: sqlite3.Connection, subject: str | None = None) -> Iterator[Event]:
-    """Events, oldest first; of one subject, or all."""
-    condition, values = ("WHERE subject = ?", (subject,)) if subject is not None else ("", ())
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM events {condition} ORDER BY id", values):
+def read(connection: sqlite3.Connection, subject: str | None = None, *, after: int = 0) -> Iterator[Event]:
+    """Events, oldest first; of one subject, or all; those after a number."""
+    condition, values = ("subject = ? AND", (subject,)) if subject is not None else ("", ())
+    sql = f"SELECT {_COLUMNS} FROM events WHERE {condition} id > ? ORDER BY id"
+    for row in connection.execute(sql, (*values, after)):
         yield Event(*row)
 
 

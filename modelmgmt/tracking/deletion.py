@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,13 @@ class Deletion:
     """Copies from before an upgrade, and damaged files that were set aside: look at them, and remove them yourself."""
 
 
-def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = "") -> Deletion:
+Refuse = Callable[[sqlite3.Connection, str], None]
+"""Asked for each run: raises when something of a room above hangs on it."""
+
+
+def delete(
+    kernel: Kernel, run: str, *, children: bool = False, reason: str = "", refusals: Sequence[Refuse] = ()
+) -> Deletion:
     """Delete a run; with `children`, the runs below it as well. On return nothing of it is in the store's files.
 
     Objects that other runs share stay. Raises PinnedError, RunInUseError for a run that is still written or has
@@ -47,12 +54,15 @@ def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = ""
         runs = _family(connection, records.read(connection, run), children=children)
         for record in runs:
             _refuse(kernel, connection, record)
+            for refuse in refusals:
+                refuse(connection, record.id)
         digests = {digest for record in runs for digest in named(connection, record.id)}
         for record in reversed(runs):
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
     freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
-    _scrub(kernel)
+    kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone
+    scrub(kernel)
     return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel.path))
 
 
@@ -97,7 +107,7 @@ def _runs_of(journal: Path) -> set[str]:
         os.close(descriptor)
 
 
-def _scrub(kernel: Kernel) -> None:
+def scrub(kernel: Kernel) -> None:
     """Write the database anew without its free pages, and empty the write-ahead log."""
     deadline = time.monotonic() + _CHECKPOINT_TIMEOUT_S
     with kernel.database.alone() as connection:
@@ -105,7 +115,7 @@ def _scrub(kernel: Kernel) -> None:
         while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             if time.monotonic() > deadline:
                 message = (
-                    f"The run is deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
+                    f"The rows are deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
                     "are still in the write-ahead log: end that process, then delete again or run 'modelmgmt gc'."
                 )
                 raise StoreWriteError(message)

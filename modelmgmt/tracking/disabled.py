@@ -37,7 +37,7 @@ class DisabledRun(Run):
 
     log = log_series = log_params = set_tags = remove_tag = note = _ignore
     log_artifact = log_text = log_dict = log_table = log_image = log_figure = _ignore
-    flush = finish = disown = restart_with = _ignore
+    flush = finish = disown = restart_with = snapshot_code = captured = resumed_code = _ignore
 
     def open(self, *_: Any, **__: Any) -> Self:
         return self
@@ -60,6 +60,7 @@ class DisabledRun(Run):
     parent = property(_ignore)
     group = property(_ignore)
     error = property(_ignore)
+    environment = property(_ignore)
     started_at = property(lambda self: self._now)
     ended_at = property(_ignore)
     duration_s = property(_ignore)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
 from modelmgmt.store import events
 from modelmgmt.store.integrity import Problem, check_kernel
+from modelmgmt.tracking.artifacts import TREES
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -41,7 +42,7 @@ def _artifacts(kernel: Kernel) -> Iterator[Problem]:
         except NotFoundError:
             yield Problem(where, f"Its object {digest} is missing.")
             continue
-        if kind == "folder":
+        if kind in TREES:
             yield from _tree(kernel, where, digest)
         elif found != size:
             yield Problem(where, f"Its object {digest} has {found} bytes, {size} were written.")

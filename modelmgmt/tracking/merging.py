@@ -62,10 +62,13 @@ def merge(into: Kernel, other: Kernel) -> Merged:
                 new.append(record.id)
             elif changes or count:
                 updated.append(record.id)
-    if new or updated or objects:
-        with into.database.writing(durable=True) as target:
+    with into.database.writing(durable=True) as target:
+        if new or updated or objects:
             detail = {"runs": len(new), "updated": len(updated), "head": events.head_of(other)}
             events.append(target, "store.merged", str(other.path), detail)
+        elif wanted:
+            # Somebody who merged the same was killed, maybe, before this: a change, so that the commit reaches the disk.
+            records.add_lost_points(target, wanted[0].id, 0)
     return Merged(tuple(new), tuple(updated), chunks, objects)
 
 

@@ -226,6 +226,7 @@ class Run(CodeOfRun, DataOfRun):
 
         def sync() -> None:
             self.kernel.flush()
+            self._settle_code()
             with self.kernel.database.writing(durable=True) as connection:
                 records.add_lost_points(connection, self.id, 0)  # a change, so that the commit reaches the disk
 
@@ -246,6 +247,7 @@ class Run(CodeOfRun, DataOfRun):
         self._guard = None
         lifecycle.closed(self)
         guard.last_try(self.kernel.fold)
+        guard.write(self._finish_code, can_wait=False)
         guard.write(functools.partial(self._end, status, error, guard.lost_points), can_wait=False)
         guard.report(self.id)
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torture import Op, Report, compare, forked, many_segments, perform, points_of, read_all, stock
+from workload import Op, Report, compare, forked, many_segments, perform, points_of, read_all, stock
 
 import modelmgmt as mm
 from modelmgmt.errors import StoreWriteError

@@ -10,16 +10,20 @@ STATEMENTS = (
         script TEXT,                      -- the path, in the tree, of what was started; NULL for an interactive session
         git_commit TEXT,
         git_branch TEXT,
-        git_remotes TEXT,                 -- JSON, name -> URL without credentials
+        git_remotes TEXT NOT NULL,        -- JSON, name -> URL without credentials
         is_dirty INTEGER,                 -- 1 when tracked files differ from the commit; NULL without git
         tree_digest TEXT NOT NULL,        -- a tree: the project's own files that were executed
         diff_digest TEXT,                 -- uncommitted changes, as a unified diff
         left_out TEXT NOT NULL,           -- JSON list of [path, why]
+        root TEXT,                        -- the folder of the project, on the machine that ran it
+        cwd TEXT,                         -- the working folder, relative to root where it was below it
+        seeds_digest TEXT,                -- JSON: states of random generators, at the first run of a process
         crc INTEGER NOT NULL,
         PRIMARY KEY (run, number)
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX code_versions_by_commit ON code_versions(git_commit)",
+    "CREATE INDEX code_versions_by_tree ON code_versions(tree_digest)",
     """
     CREATE TABLE run_environments (
         run TEXT PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
@@ -28,6 +32,7 @@ STATEMENTS = (
         crc INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
+    "CREATE INDEX run_environments_by_digest ON run_environments(digest)",
     """
     CREATE TABLE dataset_versions (
         name TEXT NOT NULL,
