@@ -20,6 +20,8 @@ COMMANDS = {
     "compare": "Show what differs between two versions.",
     "alias": "Give a version another name.",
     "tag": "Set tags and descriptions.",
+    "export": "Write a model for others: a bundle, an MLflow folder, an ONNX graph.",
+    "import": "Take in a bundle of another store.",
     "delete": "Delete a version, or a model, for real.",
 }
 
