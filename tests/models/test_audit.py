@@ -270,6 +270,38 @@ def test_a_row_that_contradicts_the_events_is_named(store, audit, table, change,
     assert any(words in fault for fault in audit.verify())
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE model_versions SET stage = 'production' WHERE number = 1",
+        "UPDATE models SET policy = 'x'",
+        "DELETE FROM model_aliases",
+        "DELETE FROM model_tags",
+        "INSERT INTO approvals VALUES ('churn', 1, 'production', 'me', '', '2026', 7)",
+        "UPDATE runs SET crc = 7",
+    ],
+)
+def test_a_repair_writes_the_registry_as_the_events_say(store, audit, damage):
+    from modelmgmt.models.consistency import restore_registry
+
+    churn = store.models["churn"]
+    churn[1].set_tags(team="a")
+    before = (churn.at(), churn.aliases, churn[1].tags)
+    execute(store, (damage,))
+    assert store.check()
+    store.repair()
+    assert store.check(deep=True) == []
+    assert (churn.at(), churn.aliases, churn[1].tags) == before
+    assert restore_registry(store.kernel) == 0, "nothing is left to do"
+
+
+def test_a_broken_log_is_not_repaired_from(store, audit):
+    execute(store, ("DELETE FROM model_aliases",), ("UPDATE events SET actor = 'me' WHERE id = 2",))
+    store.repair()
+    assert store.models["churn"].aliases == {}
+    assert len(audit.verify()) >= 2
+
+
 def test_rows_that_are_missing_or_nobody_made(store, audit):
     execute(store, ("DELETE FROM model_aliases",))
     assert audit.verify() == [
