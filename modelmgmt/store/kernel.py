@@ -219,7 +219,7 @@ def _make_folder(path: Path) -> None:
         (path / "journal").mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", "ascii")
+            ignore.write_text("*\n", "utf-8")
         if is_new:
             sync_folder(path)
             with suppress(PermissionError):  # a folder that may be written and not read
