@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
+from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
-FORK_TIMEOUT_S = 10.0  # how long a fork waits for the transactions of other threads
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class _Block:
+    """A `with` block that writes."""
+
+    def __init__(self) -> None:
+        self.frame: FrameType | None = None
+        self.generator: Callable[[], Generator[Any, Any, Any] | None] = lambda: None
 
 
 class Database:
@@ -40,6 +51,7 @@ class Database:
         self._forks = 0
         self._closed = False
         self._write_lock = threading.RLock()
+        self._writer: _Block | None = None
         _open_databases.add(self)
         if read_only:
             self._prepare_copy()
@@ -77,25 +89,53 @@ class Database:
         finally:
             self._give_back(connection)
 
-    @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction: committed when the block ends, rolled back when it raises. Writers take turns.
 
         Raises StoreWriteError when the disk refuses, CorruptDataError when the file is damaged.
         """
+        block = _Block()
+        manager = self._writing(block, durable=durable)
+        block.generator = weakref.ref(manager.gen)
+        return manager
+
+    @contextmanager
+    def _writing(self, block: _Block, *, durable: bool) -> Iterator[sqlite3.Connection]:
         if self._read_only:
             message = f"The store {self.path.parent} is open for reading only: copy it to where you can write."
             raise StoreWriteError(message)
         with self._write_lock:
+            self._leave_abandoned()
             connection = self._borrow()
             try:
+                self._writer = block
+                block.frame = sys._getframe(2)  # noqa: SLF001 - of the `with` statement; a suspended generator has no stack
                 with translated(self.path):
                     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     _begin_immediate(connection)
                     yield connection
                     connection.execute("COMMIT")
             finally:
+                self._writer = block.frame = None
                 self._give_back(connection)
+
+    def _leave_abandoned(self) -> None:
+        """Roll back a transaction of this thread that an interrupt has cut off before it could end.
+
+        A KeyboardInterrupt at the very end of a `with` block keeps Python from leaving it, as long as its traceback
+        lives: in a notebook, until the next error.
+        """
+        block = self._writer
+        if block is None:
+            return
+        if _is_on_stack(block.frame):
+            raise StoreWriteError(
+                f"A signal handler can not write to {self.path} while the code that it interrupts does: log numbers there."
+            )
+        generator = block.generator()
+        if generator is not None:
+            generator.close()
+        self._writer = None
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
@@ -168,10 +208,17 @@ class Database:
         self._pool = threading.Condition()
         self._forks = 0
         self._write_lock = threading.RLock()
+        self._writer = None
 
 
 _leaked: list[sqlite3.Connection] = []
-_forking: dict[int, list[Database]] = {}  # by the thread that forks
+
+
+def _is_on_stack(wanted: FrameType | None) -> bool:
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - as in the journal
+    while frame is not None and frame is not wanted:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _rolled_back(connection: sqlite3.Connection) -> bool:
@@ -183,26 +230,24 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _before_fork() -> None:
+def _before_fork() -> list[Database]:
     databases = sorted(_open_databases, key=id)
-    _forking[threading.get_ident()] = databases
     for database in databases:
         database._before_fork()  # noqa: SLF001 - one module
+    return databases
 
 
-def _after_fork_in_parent() -> None:
-    for database in _forking.pop(threading.get_ident()):
+def _after_fork_in_parent(databases: list[Database]) -> None:
+    for database in databases:
         database._after_fork_in_parent()  # noqa: SLF001 - one module
 
 
 def _after_fork_in_child() -> None:
-    _forking.clear()
     for database in list(_open_databases):
         database._after_fork_in_child()  # noqa: SLF001 - one module
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+at_fork("tables", before=_before_fork, in_parent=_after_fork_in_parent, in_child=_after_fork_in_child)
 
 
 def pending(path: Path) -> Path:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
 from modelmgmt.store.database import Database, pending
 from modelmgmt.store.disk import sync_folder
+from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
 from modelmgmt.store.objects import Objects
 
@@ -236,13 +237,16 @@ _OWN_NAMES = {
 }  # fmt: skip
 
 
+def _before_fork() -> list[threading.RLock]:
+    return hold([_opening])
+
+
 def _after_fork_in_child() -> None:
-    global _opening  # noqa: PLW0603 - the parent's other threads are not here to release it
+    global _opening  # noqa: PLW0603 - it may belong to a thread that is not here to release it
     _opening = threading.RLock()
     for kernel in list(_open_kernels.values()):
         if kernel._series is not None:  # noqa: SLF001 - one module
             kernel._series.forget_parent()  # noqa: SLF001
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork("opening", before=_before_fork, in_parent=let_go, in_child=_after_fork_in_child)

@@ -82,7 +82,8 @@ if sys.platform == "linux":
     def _boot_id() -> str:
         path = Path("/proc/sys/kernel/random/boot_id")
         try:
-            return path.read_text("utf-8").strip()
+            # Bytes: to open a file as ASCII imports a codec at its first use, and no import may be under way at a fork.
+            return path.read_bytes().decode("ascii").strip()
         except OSError as error:
             message = f"Could not find out who is writing: {path} can not be read ({error.strerror}). Close some files."
             raise StoreWriteError(message) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from modelmgmt.store.database import BUSY_TIMEOUT_S
 from modelmgmt.store.disk import unreadable
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
+from modelmgmt.versions.data import record as data
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -38,13 +39,20 @@ class Deletion:
     'modelmgmt gc --grace-s 0' removes all, when nobody is writing."""
 
 
-def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = "") -> Deletion:
+Refuse = Callable[[sqlite3.Connection, str], None]
+"""Asked for each run: raises when something of a room above hangs on it."""
+
+
+def delete(
+    kernel: Kernel, run: str, *, children: bool = False, reason: str = "", refusals: Sequence[Refuse] = ()
+) -> Deletion:
     """Delete a run; with `children`, the runs below it as well. On return nothing of it is in the store's files, but for
     the `leftovers`.
 
-    Objects that other runs share stay. Raises PinnedError, RunInUseError for a run that is still written or has
-    children, NotFoundError, StoreWriteError when the disk refuses or another process keeps reading: the rows are gone
-    then, and calling it again for any run cleans what is left.
+    Objects that other runs share stay, and so do versions of data that other runs used. Raises PinnedError,
+    RunInUseError for a run that is still written or has children, NotFoundError, StoreWriteError when the disk
+    refuses or another process keeps reading: the rows are gone then, and calling it again for any run cleans what
+    is left.
     """
     kernel.retire()
     kernel.series.recover()
@@ -53,16 +61,20 @@ def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = ""
         runs = _family(connection, records.read(connection, run), children=children)
         for record in runs:
             _refuse(kernel, connection, record)
+            for refuse in refusals:
+                refuse(connection, record.id)
         digests = {digest for record in runs for digest in named(connection, record.id)}
+        used = {version for record in runs for _, version in data.read(connection, record.id)}
         for record in reversed(runs):
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
+        digests |= data.forget_unused(connection, used)
     freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
     collect(kernel)  # what it had named before
     young = collect(kernel, grace_s=0.0, dry_run=True).digests
     kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone
     remove_abandoned(kernel)
-    _scrub(kernel)
+    scrub(kernel)
     return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel, young))
 
 
@@ -109,7 +121,7 @@ def _runs_of(journal: Path) -> set[str]:
         os.close(descriptor)
 
 
-def _scrub(kernel: Kernel) -> None:
+def scrub(kernel: Kernel) -> None:
     """Write the database anew without its free pages, and empty the write-ahead log."""
     deadline = time.monotonic() + _CHECKPOINT_TIMEOUT_S
     with kernel.database.alone() as connection:
@@ -117,7 +129,7 @@ def _scrub(kernel: Kernel) -> None:
         while _checkpoint(connection):
             if time.monotonic() > deadline:
                 message = (
-                    f"The run is deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
+                    f"The rows are deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
                     "are still in the write-ahead log: end that process, then delete again or run 'modelmgmt gc'."
                 )
                 raise StoreWriteError(message)

@@ -15,6 +15,8 @@ from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
 from modelmgmt.tracking import record as records
+from modelmgmt.tracking.artifacts import TREES
+from modelmgmt.versions.data import integrity as data
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Repaired:
     """Runs that had lost their own row, and got a new one for what else is left of them."""
     artifacts: tuple[str, ...]
     """Artifacts whose content is damaged or missing: they are named no more."""
+    data: tuple[str, ...] = ()
+    """Versions of data whose content or profile is damaged or missing: what is left of them stays."""
 
 
 def repair(kernel: Kernel) -> Repaired:
@@ -43,7 +47,8 @@ def repair(kernel: Kernel) -> Repaired:
     kernel.series.recover()
     _set_damaged_objects_aside(kernel)
     lost = _forget_lost_artifacts(kernel)
-    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost))
+    lost_data = data.forget_lost(kernel)
+    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost), tuple(lost_data))
 
 
 def rescue(path: Path) -> Repaired:
@@ -60,7 +65,7 @@ def rescue(path: Path) -> Repaired:
         rebuilt = rebuild(path, records.adopt)
         kernel = Kernel(path)
         rest = repair(kernel)
-        repaired = Repaired((found, *rest.problems), (*rebuilt.adopted, *rest.adopted), rest.artifacts)
+        repaired = Repaired((found, *rest.problems), (*rebuilt.adopted, *rest.adopted), rest.artifacts, rest.data)
     else:
         repaired = repair(kernel)  # a row that is read at once was damaged, the rest is sound enough
     kernel.close()
@@ -111,7 +116,7 @@ def _is_whole(kernel: Kernel, kind: str, digest: str) -> bool:
     from modelmgmt.store.trees import Trees
 
     try:
-        if kind != "folder":
+        if kind not in TREES:
             return kernel.objects.has(digest)
         tree = Trees(kernel.objects).get(digest)
     except (NotFoundError, StoreError):
