@@ -176,6 +176,11 @@ class Store:
 
         import sqlite_utils
 
+        if self.kernel.is_shared:  # where only a copy is safe from those who write meanwhile
+            copy = sqlite3.connect(":memory:")
+            with self.kernel.database.reading() as connection:
+                connection.backup(copy)
+            return sqlite_utils.Database(copy)
         uri = (self.path / "store.db").as_uri() + "?mode=ro"
         return sqlite_utils.Database(sqlite3.connect(uri, uri=True))
 

@@ -1,7 +1,8 @@
 """The journal: where a log call puts its points. One per process and store; a folder `journal/` holds its segments.
 
 A call is a few stores into the page cache, so a point survives SIGKILL as soon as the call returns, and `flush` makes it
-survive a power cut. Where a file system can not map files, a call is one plain write instead. Nothing here knows SQLite: a segment that is full is handed to `on_full` and a new one is begun.
+survive a power cut. Where a file system can not map files, a call is one plain write instead. Nothing here knows SQLite: a
+segment that is full is handed to `on_full` and a new one is begun.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
-from modelmgmt.store.database import Database
 from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
 from modelmgmt.store.objects import Objects
+from modelmgmt.store.shared import SharedDatabase, open_database
 
 if TYPE_CHECKING:
     from modelmgmt.store.series import Fold, Series
@@ -39,13 +39,14 @@ class Kernel:
         if not read_only and not is_there:
             _make_folder(path)
         # A file that is no store is refused before anything is made beside it.
-        self.database = Database(path / DATABASE_NAME, read_only=read_only)
+        self.database = open_database(path / DATABASE_NAME, read_only=read_only)
         if not read_only and is_there:
             _make_folder(path)
         if self.database.copy is not None:
             weakref.finalize(self, shutil.rmtree, self.database.copy, ignore_errors=True)
         self.objects = Objects(path)
-        self.journal = Journal(path / "journal", self._on_full)
+        self.is_shared = isinstance(self.database, SharedDatabase)
+        self.journal = Journal(path / "journal", self._on_full, is_mapped=not self.is_shared)
         self._series: Series | None = None
         self._closed = False
         if not read_only:
@@ -225,7 +226,7 @@ def _make_folder(path: Path) -> None:
 
 _OWN_NAMES = {
     "journal", "objects", "tmp", "backups", "set-aside", "store.lock", "store.db", "store.db-journal",
-    "store.db-wal", "store.db-shm", ".gitignore",
+    "store.db-wal", "store.db-shm", "store.db.lock", "store.shared", "store.turn", ".gitignore",
 }  # fmt: skip
 
 

@@ -154,6 +154,7 @@ def _exchange(kernel: Kernel, old: Path, new: Path) -> None:
         if part.exists():
             part.rename(aside / f"{part.name}.{os.getpid()}")
     new.rename(old)
+    kernel.database.fit()
     sync_folder(old.parent)
     for left in new.parent.iterdir():
         left.unlink()
