@@ -180,6 +180,7 @@ class Store:
             copy = sqlite3.connect(":memory:")
             with self.kernel.database.reading() as connection:
                 connection.backup(copy)
+            copy.execute("PRAGMA query_only = ON")
             return sqlite_utils.Database(copy)
         uri = (self.path / "store.db").as_uri() + "?mode=ro"
         return sqlite_utils.Database(sqlite3.connect(uri, uri=True))

@@ -315,7 +315,7 @@ def _insert(connection: sqlite3.Connection, prepared: Iterable[_Prepared]) -> No
             "INSERT INTO chunks (run, key, count, data) VALUES (?, ?, ?, ?)",
             (part.run, part.key, part.count, part.data),
         )
-        _add_to_summary(connection, "metrics", part.run, part.key, part.summary)
+        _add_to_summary(connection, "main.metrics", part.run, part.key, part.summary)
 
 
 def _add_to_summary(connection: sqlite3.Connection, table: str, run: str, key: str, summary: Summary) -> None:
@@ -362,6 +362,11 @@ def _read_tail(connection: sqlite3.Connection, descriptor: int, path: Path, tail
 
 def _overlay(connection: sqlite3.Connection, tails: Mapping[Key, Points]) -> None:
     """Shadow the table `metrics` with a view that counts the tails in, for the length of this transaction."""
+    for kind, name in (
+        ("VIEW", "metrics"),
+        ("TABLE", "live_metrics"),
+    ):  # of a block around, where it has the same connection
+        connection.execute(f"DROP {kind} IF EXISTS temp.{name}")
     connection.execute("CREATE TEMP TABLE live_metrics AS SELECT * FROM main.metrics LIMIT 0")
     for (run, key), points in tails.items():
         _add_to_summary(connection, "live_metrics", run, key, summarise(points))

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from modelmgmt.errors import RunInUseError, StoreError, StorePathError, StoreWriteError
+from modelmgmt.errors import CorruptDataError, RunInUseError, StoreError, StorePathError, StoreWriteError
 from modelmgmt.store import database, filesystem, segment
 from modelmgmt.store.database import SHARED, Database, translated
 from modelmgmt.store.process import Process
 from modelmgmt.store.turn import Turn, sweep
 
+BUSY_S = 5.0  # how long a change of the mode waits for those who are just leaving
 _FORMAT_AT = 18  # in the first page: the version of the format for writing, 1 with a rollback journal, 2 with a log
 _LOCK_FOLDER = "store.db.lock"  # of SQLite's own locking by a folder, in use only while a store becomes a shared one
 
@@ -45,9 +46,12 @@ class SharedDatabase(Database):
         super().__init__(path)
 
     def _prepare(self) -> None:
-        self._target = self.path.absolute().as_uri() + "?nolock=1"
-        if self.path.exists():
-            database.version_of(self.path, self._target)  # what is no store is refused before anything is written
+        uri = self.path.absolute().as_uri()
+        self._target = uri + "?nolock=1"
+        if self.path.exists() and not (self.path.parent / SHARED).exists():
+            # What is no store is refused before anything is written. What others write meanwhile may look like damage.
+            with suppress(CorruptDataError):
+                database.version_of(self.path, uri + "?mode=ro&immutable=1")
         filesystem.mark(self.path.parent)
         sweep(self.path.parent)
         with self._turn.taken():
@@ -147,10 +151,14 @@ def _has_log(path: Path) -> bool:
     with suppress(FileNotFoundError):
         if log.stat().st_size:
             return True
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        file.seek(_FORMAT_AT)
-        return file.read(1) == b"\2"
-    return False
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return os.pread(file, 1, _FORMAT_AT) == b"\2"
+    finally:
+        os.close(file)
 
 
 def leave_log(path: Path) -> None:
@@ -170,7 +178,7 @@ def leave_log(path: Path) -> None:
 
 
 def _change_mode(uri: str, mode: str) -> None:
-    connection = sqlite3.connect(uri, timeout=5, isolation_level=None, uri=True)
+    connection = sqlite3.connect(uri, timeout=BUSY_S, isolation_level=None, uri=True)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # then the index of the log is in private memory
         connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
