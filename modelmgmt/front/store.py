@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
+    from modelmgmt.store.meter import Stats
     from modelmgmt.tracking.deletion import Deletion
     from modelmgmt.tracking.merging import Merged
     from modelmgmt.tracking.repair import Repaired
@@ -168,6 +169,20 @@ class Store:
         from modelmgmt.tracking.integrity import check
 
         return check(self.kernel, deep=deep)
+
+    def stats(self) -> Stats:
+        """What using the store has cost this process since it was opened, and what the store holds. Changes nothing.
+
+        Counts and times are those of this process alone, but for what `Stats` says is the whole store's.
+
+        >>> with start_run("doc") as run:
+        ...     run.log(loss=0.5)
+        >>> run.kernel is Store().kernel and Store().stats().points >= 1
+        True
+        """
+        from modelmgmt.store.meter import stats
+
+        return stats(self.kernel)
 
     @property
     def db(self) -> sqlite_utils.Database:

@@ -16,6 +16,7 @@ from typing import Any
 
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
+from modelmgmt.store.meter import Meter
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 4
@@ -53,6 +54,7 @@ class Database:
         self._closed = False
         self._write_lock = threading.RLock()
         self._writer: _Block | None = None
+        self.meter = Meter()
         _open_databases.add(self)
         if read_only:
             self._prepare_copy()
@@ -103,13 +105,16 @@ class Database:
         if self._read_only:
             message = f"The store {self.path.parent} is open for reading only: copy it to where you can write."
             raise StoreWriteError(message)
+        asked = time.perf_counter()
         with self._alone_in_process():
             self._leave_abandoned()
             try:
                 block.frame = sys._getframe(2)  # noqa: SLF001 - of the `with` statement; a suspended generator has no stack
                 with self._transaction(durable=durable) as connection:
                     self._writer = block
+                    self.meter.waits.add(time.perf_counter() - asked)
                     yield connection
+                self.meter.transactions.add(time.perf_counter() - asked)
             finally:
                 self._writer = block.frame = None
 

@@ -22,6 +22,7 @@ from modelmgmt.errors import CorruptDataError, StoreError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
+from modelmgmt.store.meter import Meter
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.summary import COLUMNS, SUMMARY_ROW, Summary, from_row, summarise, to_row
 from modelmgmt.store.times import now_iso
@@ -76,7 +77,8 @@ class Fold:
 class Series:
     """The series of one store."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
         self._database = database
         self._folder = folder
         self._folding: list[threading.Thread] = []
@@ -115,7 +117,7 @@ class Series:
         `stop` bounds it to records that are known to be complete: a journal that is being written needs it. Raises
         StoreError when the disk refuses; nothing is lost then.
         """
-        with _opened(path) as descriptor:
+        with _opened(path) as descriptor, self._meter.folds.timed():
             if descriptor is None:
                 return Fold()
             header = segment.read_header(descriptor, path.name)
