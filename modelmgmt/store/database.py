@@ -62,22 +62,27 @@ class Database:
             self._prepare()
 
     def _prepare(self) -> None:
+        if pending(self.path).exists():
+            from modelmgmt.store.rebuild import exchange
+
+            exchange(self.path)  # whoever repaired this store was killed
         prepare(self.path)
 
     def _prepare_copy(self) -> None:
         """Find out how to read without writing beside the file; an old store is brought up to date in a copy."""
         from modelmgmt.store import read_only
 
-        if not self.path.is_file():
+        source = pending(self.path) if pending(self.path).exists() else self.path
+        if not source.is_file():
             raise StorePathError(f"There is no store at {self.path.parent}: it can not be opened for reading.")
-        self._target, self.copy = read_only.tables_uri(self.path)
-        version = version_of(self.path, self._target)
+        self._target, self.copy = read_only.tables_uri(source)
+        version = version_of(source, self._target)
         if version < SCHEMA_VERSION:
             if self.copy is None:
-                self.copy = read_only.private_folder(self.path.stat().st_size)
-                (self.copy / self.path.name).write_bytes(self.path.read_bytes())
-            _migrate(self.copy / self.path.name, str(self.copy / self.path.name), version)
-            self._target = str(self.copy / self.path.name)
+                self.copy = read_only.private_folder(source.stat().st_size)
+                (self.copy / source.name).write_bytes(source.read_bytes())
+            _migrate(self.copy / source.name, str(self.copy / source.name), version)
+            self._target = str(self.copy / source.name)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -167,9 +172,6 @@ class Database:
         """Close the connections that are idle; the next use opens the file anew, which may be another one by then."""
         with self._pool:
             self._close_idle()
-
-    def fit(self) -> None:
-        """Bring a file that was put in place of the old one into the form that this store is used in."""
 
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
@@ -280,6 +282,11 @@ def _after_fork_in_child() -> None:
 at_fork("tables", before=_before_fork, in_parent=_after_fork_in_parent, in_child=_after_fork_in_child)
 
 
+def pending(path: Path) -> Path:
+    """Where a database is that was rebuilt, and is not in the place of the damaged one yet."""
+    return path.with_name(path.name + "-rebuilt")
+
+
 def prepare(path: Path) -> None:
     """Make the database, or bring it up to date; many processes may do so at once, one does the work.
 
@@ -335,11 +342,13 @@ def version_of(path: Path, target: str | None = None) -> int:
     except UnicodeDecodeError as error:
         raise _garbled(path) from error
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB or _is_beside_journals(path):
             raise (_translate(path, error) or error) from error
         message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
         raise StorePathError(message) from error
     if application != APPLICATION_ID and (tables or application):
+        if _is_beside_journals(path):
+            raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {_REPAIR}.")
         message = (
             f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
         )
@@ -351,6 +360,11 @@ def version_of(path: Path, target: str | None = None) -> int:
         )
         raise StoreTooNewError(message)
     return int(version)
+
+
+def _is_beside_journals(path: Path) -> bool:
+    """Whether the file was a store once: its folder is that of one."""
+    return path.with_name("journal").is_dir() and path.with_name(".gitignore").exists()
 
 
 def _migrate(path: Path, target: str, version: int, mode: str = "WAL") -> None:
@@ -423,11 +437,10 @@ def translated(path: Path) -> Iterator[None]:
 
 def _garbled(path: Path) -> CorruptDataError:
     """For SQLite quoting, in an error message of its own, a name that is no text any more."""
-    return CorruptDataError(
-        f"{path} is damaged (a name in it is not text): run 'modelmgmt check', then restore a backup."
-    )
+    return CorruptDataError(f"{path} is damaged (a name in it is not text): {_REPAIR}.")
 
 
+_REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
 _DISK_CODES = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
@@ -441,7 +454,7 @@ _DISK_CODES = {
 def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptDataError(f"{path} is damaged ({error}): run 'modelmgmt check', then restore a backup.")
+        return CorruptDataError(f"{path} is damaged ({error}): {_REPAIR}.")
     if code in _DISK_CODES:
         return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
     return None

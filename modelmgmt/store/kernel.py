@@ -10,10 +10,13 @@ import threading
 import warnings
 import weakref
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
+from modelmgmt.store.database import pending
+from modelmgmt.store.disk import sync_folder
 from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
 from modelmgmt.store.meter import Meter
@@ -37,7 +40,7 @@ class Kernel:
         self.path = path
         self.read_only = read_only
         self.meter = Meter()
-        is_there = _is_there(path)
+        is_there = has_store(path)
         if not read_only and not is_there:
             _make_folder(path)
         # A file that is no store is refused before anything is made beside it.
@@ -152,7 +155,7 @@ def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
 
 
 def _open(path: Path, *, read_only: bool) -> Kernel:
-    is_there = _is_there(path)
+    is_there = has_store(path)
     if path.is_file() and zipfile.is_zipfile(path):
         from modelmgmt.store.read_only import unpack
 
@@ -192,15 +195,16 @@ def default_path() -> Path:
         return Path(named).expanduser()
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / FOLDER_NAME / DATABASE_NAME).is_file():
+        if has_store(folder / FOLDER_NAME):
             return folder / FOLDER_NAME
     return here / FOLDER_NAME
 
 
-def _is_there(path: Path) -> bool:
+def has_store(path: Path) -> bool:
     """Whether a store is at `path`. Raises StorePathError when that cannot be seen."""
+    database = path / DATABASE_NAME
     try:
-        return (path / DATABASE_NAME).exists()
+        return database.exists() or pending(database).exists()
     except OSError as error:
         raise StorePathError(
             f"Could not look for a store in {path} ({error.strerror}): choose another path."
@@ -210,7 +214,7 @@ def _is_there(path: Path) -> bool:
 def _make_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise StorePathError(f"A store is a folder, and {path} is a file: choose another path.")
-    if path.is_dir() and not (path / DATABASE_NAME).exists():
+    if path.is_dir() and not has_store(path):
         others = [name for name in os.listdir(path) if name not in _OWN_NAMES]
         if others:
             message = (
@@ -219,10 +223,15 @@ def _make_folder(path: Path) -> None:
             )
             raise StorePathError(message)
     try:
+        is_new = not path.exists()
         (path / "journal").mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", "ascii")
+        if is_new:
+            sync_folder(path)
+            with suppress(PermissionError):  # a folder that may be written and not read
+                sync_folder(path.parent)
     except NotADirectoryError as error:
         raise StorePathError(f"A store is a folder, and a part of {path} is a file: choose another path.") from error
     except OSError as error:
@@ -231,7 +240,7 @@ def _make_folder(path: Path) -> None:
 
 _OWN_NAMES = {
     "journal", "objects", "tmp", "backups", "set-aside", "store.lock", "store.db", "store.db-journal",
-    "store.db-wal", "store.db-shm", "store.db.lock", "store.shared", "store.turn", ".gitignore",
+    "store.db-wal", "store.db-shm", "store.db-rebuilt", "store.db.lock", "store.shared", "store.turn", ".gitignore",
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError, StoreError
-from modelmgmt.store.process import Process
+from modelmgmt.store.process import Process, current
 from modelmgmt.store.times import now_us
 
 if TYPE_CHECKING:
@@ -156,8 +156,14 @@ def _encode_header(header: Header) -> bytes:
 
 
 def read_header(descriptor: int, name: str) -> Header:
-    """Raises CorruptDataError when the first page is not a header."""
+    """Raises CorruptDataError when the first page is not a header.
+
+    A page of zeros had a header in memory, since a file is named after that is written: a power cut came before anything
+    was synced. Its writer is gone, its id is in its name, and what had reached the disk by chance can be read.
+    """
     page = _pread(descriptor, HEADER_BYTES, 0)
+    if page.count(0) == HEADER_BYTES:
+        return Header(name.removesuffix(SUFFIX), 0, Process(current().host, boot_id="an earlier one", pid=0, start=""))
     if len(page) == HEADER_BYTES:
         magic, crc, length = _HEAD.unpack_from(page)
         text = page[_HEAD.size : _HEAD.size + length]

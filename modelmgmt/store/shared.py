@@ -52,6 +52,10 @@ class SharedDatabase(Database):
             # What is no store is refused before anything is written. What others write meanwhile may look like damage.
             with suppress(CorruptDataError):
                 database.version_of(self.path, uri + "?mode=ro&immutable=1")
+        if database.pending(self.path).exists():
+            from modelmgmt.store.rebuild import exchange
+
+            exchange(self.path)  # whoever repaired this store was killed
         filesystem.mark(self.path.parent)
         sweep(self.path.parent)
         with self._turn.taken():
@@ -130,10 +134,6 @@ class SharedDatabase(Database):
 
     def _opened(self) -> sqlite3.Connection:
         return database.connect(self._target)
-
-    def fit(self) -> None:
-        with self._turn.taken():
-            leave_log(self.path)
 
     def close(self) -> None:
         super().close()

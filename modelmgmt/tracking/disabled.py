@@ -12,6 +12,7 @@ from modelmgmt.store.times import to_iso
 from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.record import COLUMNS, RunRecord
 from modelmgmt.tracking.run import Run
+from modelmgmt.versions.kept_code import Code
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.series import SeriesView
@@ -37,7 +38,7 @@ class DisabledRun(Run):
 
     log = log_series = log_params = set_tags = remove_tag = note = _ignore
     log_artifact = log_text = log_dict = log_table = log_image = log_figure = _ignore
-    flush = finish = disown = restart_with = _ignore
+    flush = finish = disown = restart_with = snapshot_code = captured = resumed_code = _ignore
 
     def open(self, *_: Any, **__: Any) -> Self:
         return self
@@ -60,6 +61,8 @@ class DisabledRun(Run):
     parent = property(_ignore)
     group = property(_ignore)
     error = property(_ignore)
+    environment = property(_ignore)
+    code = property(lambda _: Code(None, "disabled"))
     started_at = property(lambda self: self._now)
     ended_at = property(_ignore)
     duration_s = property(_ignore)
@@ -71,6 +74,17 @@ class DisabledRun(Run):
     summaries = property(lambda _: {})
     artifacts = property(lambda _: {})
     notes = property(lambda _: [])
+    steps = property(lambda _: ())
+
+    datasets = property(lambda _: {})
+
+    def datasets_by_role(self) -> dict[str, list[Any]]:
+        return {}
+
+    def log_dataset(self, *arguments: Any, **options: Any) -> Any:
+        """Take it, keep nothing."""
+        name = arguments[1] if len(arguments) > 1 else options.get("name", "disabled")
+        return self._dataset_type.lost(str(name))
 
     @property
     def record(self) -> RunRecord:

@@ -23,6 +23,7 @@ from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.guard import Guard, OnError
 from modelmgmt.tracking.run_code import CodeOfRun
 from modelmgmt.tracking.run_data import DataOfRun
+from modelmgmt.tracking.run_steps import StepsOfRun
 from modelmgmt.tracking.scalars import STEP_MAX, STEP_MIN, to_float, to_step
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ BULK_POINTS = (
 )
 
 
-class Run(CodeOfRun, DataOfRun):
+class Run(CodeOfRun, DataOfRun, StepsOfRun):
     """A run of an experiment. `start_run` gives one to write to, `store.run(...)` and `store.runs(...)` ones to read.
 
     Every value that is read comes from the store as it is now, also while another process is writing.
@@ -230,6 +231,7 @@ class Run(CodeOfRun, DataOfRun):
 
         def sync() -> None:
             self.kernel.flush()
+            self._settle_code()
             with self.kernel.database.writing(durable=True) as connection:
                 records.add_lost_points(connection, self.id, 0)  # a change, so that the commit reaches the disk
 
@@ -250,6 +252,7 @@ class Run(CodeOfRun, DataOfRun):
         self._guard = None
         lifecycle.closed(self)
         guard.last_try(self.kernel.fold)
+        guard.write(self._finish_code, can_wait=False)
         guard.write(functools.partial(self._end, status, error, guard.lost_points), can_wait=False)
         guard.report(self.id)
 

@@ -10,16 +10,20 @@ STATEMENTS = (
         script TEXT,                      -- the path, in the tree, of what was started; NULL for an interactive session
         git_commit TEXT,
         git_branch TEXT,
-        git_remotes TEXT,                 -- JSON, name -> URL without credentials
+        git_remotes TEXT NOT NULL,        -- JSON, name -> URL without credentials
         is_dirty INTEGER,                 -- 1 when tracked files differ from the commit; NULL without git
         tree_digest TEXT NOT NULL,        -- a tree: the project's own files that were executed
         diff_digest TEXT,                 -- uncommitted changes, as a unified diff
         left_out TEXT NOT NULL,           -- JSON list of [path, why]
+        root TEXT,                        -- the folder of the project, on the machine that ran it
+        cwd TEXT,                         -- the working folder, relative to root where it was below it
+        seeds_digest TEXT,                -- JSON: states of random generators, at the first run of a process
         crc INTEGER NOT NULL,
         PRIMARY KEY (run, number)
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX code_versions_by_commit ON code_versions(git_commit)",
+    "CREATE INDEX code_versions_by_tree ON code_versions(tree_digest)",
     """
     CREATE TABLE run_environments (
         run TEXT PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
@@ -28,6 +32,7 @@ STATEMENTS = (
         crc INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
+    "CREATE INDEX run_environments_by_digest ON run_environments(digest)",
     """
     CREATE TABLE dataset_versions (
         name TEXT NOT NULL,
@@ -65,19 +70,23 @@ STATEMENTS = (
         number INTEGER NOT NULL,          -- 1, 2, 3, ... within the run
         name TEXT NOT NULL,
         function TEXT NOT NULL,           -- module:qualified name
-        code_fingerprint TEXT NOT NULL,   -- SHA-256 of the function's code and of what it calls in the project
-        inputs TEXT NOT NULL,             -- JSON list of {name, fingerprint, step}
-        cache_key TEXT NOT NULL,          -- SHA-256 of code and inputs
-        status TEXT NOT NULL,             -- ran, cached, failed
+        parent INTEGER,                   -- the number of the step inside which it was called
+        code_fingerprint TEXT NOT NULL,   -- SHA-256 of the function's code and of what it uses in the project
+        inputs TEXT NOT NULL,             -- JSON list of {name, fingerprint, shown, steps}
+        cache_key TEXT,                   -- SHA-256 of code and inputs; NULL when an input has no fingerprint
+        status TEXT NOT NULL CHECK (status IN ('running', 'ran', 'cached', 'failed')),
         reason TEXT NOT NULL,             -- why it ran, or why not
+        output TEXT,                      -- what came out, in a few characters
         output_fingerprint TEXT,
-        output_digest TEXT,               -- the kept result, for a cached step
+        output_digest TEXT,               -- a tree: the result, where it is kept
         cached_run TEXT,                  -- whose result was taken
         started_at TEXT NOT NULL,
-        duration_s REAL NOT NULL,
+        updated_at TEXT NOT NULL,         -- when this row was written last
+        duration_s REAL,                  -- NULL while it runs
         crc INTEGER NOT NULL,
         PRIMARY KEY (run, number)
     ) STRICT, WITHOUT ROWID
     """,
-    "CREATE INDEX steps_by_key ON steps(cache_key)",
+    "CREATE INDEX steps_by_key ON steps(cache_key) WHERE output_digest IS NOT NULL",
+    "CREATE INDEX steps_by_function ON steps(function, started_at)",
 )

@@ -1,0 +1,311 @@
+"""Capturing what a run is made of, off the caller's time.
+
+What is known already is written with the run itself, in one transaction. What is not (a file that was never kept, what
+git says, the environment of a new process) is a job for a thread of its own, which ends when no job is left; until then
+the run's row carries a note that says so. `settle` waits for it: at `flush`, at `finish`, and so before the process ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import StoreError
+from modelmgmt.store.trees import Tree, Trees
+from modelmgmt.versions import code, environment, seeds
+from modelmgmt.versions.code import CodeVersion
+from modelmgmt.versions.git import GitState, look
+from modelmgmt.versions.installation import Installation
+from modelmgmt.versions.left_out import Note
+from modelmgmt.versions.project import find_project, import_path
+from modelmgmt.versions.snapshot import Snapshot, Sources, recall, remember
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+GIT_FRESH_S = 2.0
+"""Within one process git is asked again only after so long: a search that does hundreds of runs a second asks it once."""
+PENDING: Note = ("the code", "not all of it was captured yet when this was written")
+_EMPTY = Tree({}).encode()
+EMPTY_DIGEST = hashlib.sha256(_EMPTY).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is executed and where, as of one moment; nothing is kept yet."""
+
+    snapshot: Snapshot | None
+    seeds: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is still to be kept for a run."""
+
+    run: str
+    prepared: Prepared
+    version: CodeVersion | None
+    needs_environment: bool
+
+
+class Captures:
+    """The captures of one store in this process. Safe to share between threads, and across forks."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = weakref.ref(kernel)
+        self._lock = threading.Lock()
+        self._jobs: list[Job] = []
+        self._failed: list[Job] = []
+        self._thread: threading.Thread | None = None
+        self._has_empty = False
+
+    def prepare(self, chosen: Sequence[str] | None) -> Prepared:
+        """Look at what is executed now. `chosen`: patterns of more files; None for no code at all."""
+        states = seeds.at_first_run()
+        if chosen is None:
+            return Prepared(None, None)
+        kernel = self._here()
+        with _process.lock:
+            sources = _process.sources_of(kernel)
+            snapshot = sources.snapshot(chosen) if sources else None
+        if states is None or snapshot is None:
+            return Prepared(snapshot, None)
+        return Prepared(snapshot, {**states, "path": import_path(snapshot.root)})
+
+    def insert(self, connection: sqlite3.Connection, run: str, prepared: Prepared) -> Job | None:
+        """Write, in the caller's transaction, what is known; returns what is left to do for `submit`."""
+        has_environment = _process.installation.insert(connection, run, self._here().path / "tmp")
+        snapshot = prepared.snapshot
+        if snapshot is None:
+            return None if has_environment else Job(run, prepared, None, needs_environment=True)
+        version = self._version(run, 0, code.START, snapshot)
+        state = _process.fresh_state(snapshot.repository)
+        if state is not None and prepared.seeds is None:
+            whole = _with_state(version, state)
+            if code.is_named(connection, whole.tree_digest, whole.diff_digest):
+                code.insert(connection, whole)
+                return None if has_environment else Job(run, prepared, None, needs_environment=True)
+        code.insert(connection, self._pending(connection, version))
+        return Job(run, prepared, version, needs_environment=not has_environment)
+
+    def submit(self, job: Job | None) -> None:
+        """Do the rest in the background. What fails there is done again, on the caller's thread, by `settle`."""
+        if job is None:
+            return
+        with self._lock:
+            self._jobs.append(job)
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._work, name="modelmgmt-code", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # too many threads, or the interpreter is ending
+                self._thread = None
+                self._failed.append(self._jobs.pop())
+
+    def settle(self) -> None:
+        """Wait for all that was submitted, and do again what failed. Raises StoreError."""
+        while (thread := self._thread) is not None:
+            thread.join()
+        while self._failed:
+            job = self._failed.pop()
+            try:
+                self._keep(job)
+            except StoreError:
+                self._failed.append(job)
+                raise
+
+    def checkpoint(self, run: str, reason: str, *, unless: str | None = None, chosen: Sequence[str] = ()) -> str | None:
+        """Keep what is executed now as one more version of the run, unless its tree is `unless`; returns its tree.
+
+        On return it survives SIGKILL. Raises StoreError.
+        """
+        snapshot = self.prepare(chosen).snapshot
+        if snapshot is None or snapshot.tree_digest == unless:
+            return unless
+        version = self._put(self._version(run, 0, reason, snapshot), snapshot)
+        with self._here().database.writing() as connection:
+            code.insert(connection, replace(version, number=code.next_number(connection, run)))
+        return snapshot.tree_digest
+
+    def forget_parent(self) -> None:
+        """In the child of a fork: what was under way is the parent's."""
+        self._lock = threading.Lock()
+        self._jobs, self._failed, self._thread = [], [], None
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._thread = None
+                    return
+                job = self._jobs.pop(0)
+            try:
+                self._keep(job)
+            except StoreError:
+                # Nothing is lost: settle() meets the same error on the caller's thread, where it follows on_error.
+                self._failed.append(job)
+            except BaseException:
+                self._thread = None
+                raise
+
+    def _keep(self, job: Job) -> None:
+        kernel = self._here()
+        environment_digest = _process.installation.keep(kernel) if job.needs_environment else None
+        snapshot, version = job.prepared.snapshot, job.version
+        if snapshot is not None and version is not None:
+            seeds_digest = None
+            if job.prepared.seeds is not None:
+                seeds_digest = kernel.objects.put_bytes(seeds.encode(job.prepared.seeds)).digest
+            version = replace(self._put(version, snapshot), seeds_digest=seeds_digest)
+        with kernel.database.writing() as connection:
+            if version is not None:
+                code.overwrite(connection, version)
+            if environment_digest is not None:
+                environment.write(connection, job.run, environment_digest)
+
+    def _put(self, version: CodeVersion, snapshot: Snapshot) -> CodeVersion:
+        """Keep every file of the snapshot, its tree and git's diff. On return they survive a power cut."""
+        objects = self._here().objects
+        state = _process.state(snapshot.repository)
+        pending: set[Path] = set()
+        entries = dict(snapshot.entries)
+        for path, entry in snapshot.entries.items():
+            if not objects.has(entry.digest):
+                data = snapshot.contents.get(entry.digest)
+                stored = objects.put_bytes(_read(snapshot.files[path]) if data is None else data, pending=pending)
+                if stored.digest != entry.digest:
+                    del entries[path]
+        if state.diff is not None:
+            objects.put_bytes(state.diff, pending=pending)
+        objects.sync(pending)
+        tree_digest = Trees(objects).put(Tree(entries))
+        gone = [
+            (path, "it changed on disk before it could be kept") for path in snapshot.entries.keys() - entries.keys()
+        ]
+        _process.remember(self._here(), snapshot)
+        version = replace(version, tree_digest=tree_digest, left_out=(*version.left_out, *gone))
+        return _with_state(version, state)
+
+    def _pending(self, connection: sqlite3.Connection, version: CodeVersion) -> CodeVersion:
+        """The version as far as it is known: of a tree that is not in the store the digest can't be named yet."""
+        tree_digest = version.tree_digest
+        if not code.is_named(connection, tree_digest):
+            tree_digest = EMPTY_DIGEST
+            if not self._has_empty:
+                self._here().objects.put_bytes(_EMPTY, pending=set())
+                self._has_empty = True
+        return replace(version, tree_digest=tree_digest, left_out=(*version.left_out, PENDING))
+
+    @staticmethod
+    def _version(run: str, number: int, reason: str, snapshot: Snapshot) -> CodeVersion:
+        return CodeVersion(
+            run=run, number=number, captured_at=datetime.now(UTC), reason=reason, script=snapshot.script,
+            git_commit=None, git_branch=None, git_remotes={}, is_dirty=None, tree_digest=snapshot.tree_digest,
+            diff_digest=None, left_out=snapshot.left_out, root=snapshot.root, cwd=snapshot.cwd, seeds_digest=None,
+        )  # fmt: skip
+
+    def _here(self) -> Kernel:
+        kernel = self._kernel()
+        if kernel is None:  # whoever calls holds a run, which holds its kernel
+            raise StoreError("The store was closed while its code was captured.")
+        return kernel
+
+
+class _Process:
+    """What all stores of this process share: what it executes, what git said, what is installed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.sources: Sources | None = None
+        self.installation = Installation()
+        self._looked: dict[Path, tuple[float, GitState]] = {}
+
+    def sources_of(self, kernel: Kernel) -> Sources | None:
+        """The sources of the project that this process is in now; None where it is in none."""
+        if self._is_elsewhere():
+            project, before = find_project(), self.sources
+            if project is None:
+                return None
+            if before is not None and (before.project.root, before.project.script) == (project.root, project.script):
+                before.project = project
+            else:
+                self.sources = Sources(project, known=recall(kernel.path / "tmp", project.root))
+        return self.sources
+
+    def remember(self, kernel: Kernel, snapshot: Snapshot) -> None:
+        """All of the snapshot is kept: write down what is known of its files, and let go of their bytes."""
+        with self.lock:
+            sources = self.sources
+            if sources is None or sources.project.root != snapshot.root or not snapshot.contents:
+                return
+            sources.settled(snapshot)
+            known = dict(sources.known)
+        remember(kernel.path / "tmp", snapshot.root, known)
+
+    def fresh_state(self, repository: Path | None) -> GitState | None:
+        """What git said a moment ago; None when it is time to ask again."""
+        if repository is None:
+            return GitState()
+        looked = self._looked.get(repository)
+        return looked[1] if looked is not None and monotonic() - looked[0] < GIT_FRESH_S else None
+
+    def state(self, repository: Path | None) -> GitState:
+        """What git says; asked unless it was a moment ago."""
+        state = self.fresh_state(repository)
+        if state is None and repository is not None:
+            state = look(repository)
+            self._looked = {repository: (monotonic(), state)}
+        return state or GitState()
+
+    def _is_elsewhere(self) -> bool:
+        try:
+            return self.sources is None or self.sources.project.folder != os.getcwd()  # noqa: PTH109 - text
+        except OSError:
+            return True
+
+
+_process = _Process()
+_captures: weakref.WeakKeyDictionary[Kernel, Captures] = weakref.WeakKeyDictionary()
+
+
+def of(kernel: Kernel) -> Captures:
+    """The captures of a store."""
+    found = _captures.get(kernel)
+    if found is None:
+        found = _captures.setdefault(kernel, Captures(kernel))
+    return found
+
+
+def _with_state(version: CodeVersion, state: GitState) -> CodeVersion:
+    diff_digest = None if state.diff is None else hashlib.sha256(state.diff).hexdigest()
+    return replace(
+        version, git_commit=state.commit, git_branch=state.branch, git_remotes=state.remotes, is_dirty=state.is_dirty,
+        diff_digest=diff_digest, left_out=(*version.left_out, *state.left_out),
+    )  # fmt: skip
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""  # gone: the digest tells
+
+
+def _after_fork_in_child() -> None:
+    _process.lock = threading.RLock()
+    for captures in list(_captures.values()):
+        captures.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,168 @@
+"""The environment of a run: Python, platform, hardware, every distribution. Alone writes the table `run_environments`.
+
+One object for all runs with the same environment.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sqlite3
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import CorruptDataError
+from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.times import now_iso
+from modelmgmt.versions import hardware
+from modelmgmt.versions.distributions import Distribution, installed
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+FORMAT = "modelmgmt.environment/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs between two environments; None where one of them has none."""
+
+    section: str
+    """python, platform, hardware or distributions."""
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a run ran in.
+
+    >>> with start_run("doc") as run:
+    ...     run.log(loss=0.5)
+    >>> run.environment.python == ".".join(map(str, __import__("sys").version_info[:3]))
+    True
+    """
+
+    python: str
+    """The version, as 3.12.4."""
+    platform: Mapping[str, str]
+    """implementation, system, release, machine, libc."""
+    hardware: Mapping[str, Any]
+    """cpu, cores, memory_bytes, gpus."""
+    distributions: tuple[Distribution, ...]
+
+    def encode(self) -> bytes:
+        """The one form on disk: JSON, keys sorted."""
+        content = {
+            "format": FORMAT,
+            "python": self.python,
+            "platform": dict(self.platform),
+            "hardware": dict(self.hardware),
+            "distributions": [[each.name, each.version, each.origin] for each in self.distributions],
+        }
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Environment:
+        """What `encode` wrote. Raises CorruptDataError."""
+        try:
+            content = json.loads(data)
+            check_format(content["format"], FORMAT)
+            distributions = tuple(Distribution(*fields) for fields in content["distributions"])
+            return cls(content["python"], content["platform"], content["hardware"], distributions)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptDataError(
+                f"These bytes are no environment ({error}): run 'modelmgmt check --deep'."
+            ) from error
+
+    def requirements(self) -> str:
+        """The distributions as a `requirements.txt`; what was installed from a folder of its machine is a comment."""
+        from modelmgmt.versions.pylock import requirements
+
+        return requirements(self)
+
+    def pylock(self) -> str:
+        """The distributions as a `pylock.toml` (PEP 751), with the hashes that the package index has for them.
+
+        Runs `uv pip compile --no-deps`, which asks the index: nothing is resolved anew. Raises InvalidValueError when uv
+        is not installed, or can not say.
+        """
+        from modelmgmt.versions.pylock import pylock
+
+        return pylock(self)
+
+    def diff(self, other: Environment) -> tuple[Change, ...]:
+        """What is not the same in `other`, in the order python, platform, hardware, distributions."""
+        pairs: list[tuple[str, str, Any, Any]] = [("python", "version", self.python, other.python)]
+        for section, mine, theirs in (
+            ("platform", self.platform, other.platform),
+            ("hardware", self.hardware, other.hardware),
+            ("distributions", _by_name(self), _by_name(other)),
+        ):
+            names = sorted({*mine, *theirs})
+            pairs += [(section, name, mine.get(name), theirs.get(name)) for name in names]
+        return tuple(Change(*pair) for pair in pairs if pair[2] != pair[3])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(json.loads(self.encode()))
+
+
+def check_format(found: object, expected: str) -> None:
+    """Raises ValueError for another format."""
+    if found != expected:
+        raise ValueError(f"its format is {found!r}, not {expected!r}")
+
+
+def here() -> Environment:
+    """The environment of this process. Takes some hundredths of a second."""
+    about = {
+        "implementation": platform.python_implementation(),
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()).strip(),
+    }
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Environment(version, about, hardware.describe(), installed())
+
+
+def read(kernel: Kernel, run: str) -> Environment | None:
+    """The environment of a run; None when it was not captured. Raises CorruptDataError."""
+    with kernel.database.reading() as connection:
+        select = "SELECT run, digest, captured_at, crc FROM run_environments WHERE run = ?"
+        row = connection.execute(select, (run,)).fetchone()
+    return None if row is None else Environment.decode(kernel.objects.get(verified("run_environments", row)[1]))
+
+
+def digest_of(connection: sqlite3.Connection, run: str) -> str | None:
+    """The digest of the environment of a run; None when it was not captured."""
+    row = connection.execute("SELECT run, digest, captured_at, crc FROM run_environments WHERE run = ?", (run,)).fetchone()
+    return None if row is None else str(verified("run_environments", row)[1])
+
+
+def write(connection: sqlite3.Connection, run: str, digest: str) -> None:
+    """Name the object as the environment of the run; nothing when the run is gone."""
+    row = (run, digest, now_iso())
+    connection.execute(
+        "INSERT OR REPLACE INTO run_environments (run, digest, captured_at, crc) "
+        "SELECT ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ?)",
+        (*row, row_crc("run_environments", row), run),
+    )
+
+
+def is_named(connection: sqlite3.Connection, digest: str) -> bool:
+    """Whether a row names this object: then it is in the store, and stays as long as the row does."""
+    return (
+        connection.execute("SELECT 1 FROM run_environments WHERE digest = ? LIMIT 1", (digest,)).fetchone() is not None
+    )
+
+
+def _by_name(environment: Environment) -> dict[str, str]:
+    return {
+        each.key: f"{each.version} from {each.origin}" if each.origin else each.version
+        for each in environment.distributions
+    }

@@ -1,0 +1,66 @@
+"""What is never kept as code: secrets, data, what is too large. Each left-out thing is a note that people see. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import translate
+
+MAX_FILE_BYTES = 1 << 20
+MAX_FILES = 5_000
+MAX_TOTAL_BYTES = 50 << 20
+MAX_NOTES = 100
+
+Note = tuple[str, str]
+"""(a path, or what it is; why it was left out)"""
+
+_SECRET_NAMES = (
+    ".env*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.secret", "*.secrets",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "credentials*", "*-credentials.*", "*_credentials.*", "secrets.*",
+    ".netrc", "_netrc", ".pgpass", ".pypirc", ".npmrc", ".htpasswd", ".git-credentials", ".dockercfg", "kubeconfig*",
+    "service-account*.json", "service_account*.json", "*.tfvars", "*.ovpn", "*.asc", "*.gpg",
+)  # fmt: skip
+_SECRET_FOLDERS = frozenset({".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker"})
+_DATA = frozenset({
+    "arrow", "bin", "bz2", "ckpt", "csv", "db", "dta", "feather", "gz", "h5", "hdf", "hdf5", "joblib", "jpeg", "jpg",
+    "jsonl", "keras", "mat", "mp3", "mp4", "ndjson", "npy", "npz", "onnx", "orc", "parquet", "pdf", "pickle", "pkl", "png",
+    "pt", "pth", "rds", "safetensors", "sas7bdat", "sqlite", "sqlite3", "tar", "tfrecord", "tif", "tiff", "tsv", "wav",
+    "xls", "xlsx", "xz", "zip", "zst",
+})  # fmt: skip
+_is_secret_name = re.compile("|".join(translate(name) for name in _SECRET_NAMES), re.IGNORECASE).match
+
+
+def why_not(path: str, size: int) -> str | None:
+    """Why a file of the project is not kept; None when it is.
+
+    >>> why_not("conf/.env.local", 10)
+    'its name is that of a secret'
+    >>> why_not("train.py", 10)
+    """
+    *folders, name = path.split("/")
+    if _is_secret_name(name) or not _SECRET_FOLDERS.isdisjoint(folders):
+        return "its name is that of a secret"
+    if name.rpartition(".")[2].lower() in _DATA:
+        return "it is data, not code"
+    if size > MAX_FILE_BYTES:
+        return f"it has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
+    return None
+
+
+def bounded(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """At most `MAX_NOTES` notes, as text that can be kept; the last one counts the others."""
+    found = [(readable(what), readable(why)) for what, why in dict.fromkeys(notes)]
+    if len(found) > MAX_NOTES:
+        rest = len(found) - MAX_NOTES + 1
+        found = [*found[: MAX_NOTES - 1], (f"{rest:,} more", "only the first are listed")]
+    return tuple(found)
+
+
+def readable(text: str) -> str:
+    r"""Text without what can't be kept or printed: a file's name may be any bytes.
+
+    >>> readable("a\udcff\n")
+    'a\\udcff\\n'
+    """
+    safe = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return safe.encode("utf-8", "backslashreplace").decode()
