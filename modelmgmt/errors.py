@@ -4,10 +4,17 @@
     |-- InvalidNameError      ValueError         a name that cannot be kept safely
     |-- InvalidTypeError      TypeError          a value of a type that cannot be kept
     |-- InvalidValueError     ValueError         the right type, an impossible value
+    |-- BundleError           ValueError         an archive that is no bundle of a model, or a hostile one
+    |-- SignatureError        ValueError         data that are not what the model takes
     |-- ParamConflictError    ValueError         a param logged again with another value
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
     |-- RunInUseError         RuntimeError       the run is still written, or others hang on it
     |-- PinnedError           PermissionError    somebody said that this must be kept
+    |-- UntrustedModelError   PermissionError    bytes that may run code, from nobody whom the caller trusts
+    |   `-- RefusedPickleError                   the restricted reader found what it does not make
+    |-- ConflictError         RuntimeError       somebody else has decided meanwhile
+    |-- GateError             PermissionError    a promotion that does not meet the model's policy
+    |-- MissingExtraError     ImportError        an optional package is not installed; says which
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
     |-- ReproductionError     RuntimeError       a run that could not be done again
     |-- NotFoundError         KeyError           no such run, series, artifact or object
@@ -16,6 +23,7 @@
         |-- StorePathError                       the path is not, and cannot become, a store
         |-- StoreTooNewError                     written by a newer version of the library
         |-- StoreWriteError                      the disk said no
+        |-- KeyFileError                         the user's signing key can't be read, made or believed
         |-- SourceChangedError                   a file changed while it was being copied
         `-- CorruptDataError                     bytes that are not what was written
 
@@ -45,6 +53,14 @@ class InvalidValueError(ModelmgmtError, ValueError):
     """A value of the right type that makes no sense where it was given."""
 
 
+class BundleError(ModelmgmtError, ValueError):
+    """An archive that is no bundle of a model, is damaged, or tries something."""
+
+
+class SignatureError(ModelmgmtError, ValueError):
+    """Data that are not what the signature of the model says, or an example that is not."""
+
+
 class ParamConflictError(ModelmgmtError, ValueError):
     """A param was logged before with another value."""
 
@@ -58,7 +74,31 @@ class RunInUseError(ModelmgmtError, RuntimeError):
 
 
 class PinnedError(ModelmgmtError, PermissionError):
-    """The run is pinned: somebody said why it must be kept."""
+    """The run is pinned, or the model's version is in use: somebody said that it must be kept."""
+
+
+class ConflictError(ModelmgmtError, RuntimeError):
+    """Somebody else has decided meanwhile, on what this decision was based on."""
+
+
+class GateError(ModelmgmtError, PermissionError):
+    """A version does not meet what its model's policy asks for. `unmet` has a sentence for each condition."""
+
+    def __init__(self, message: str, *, unmet: tuple[str, ...]) -> None:
+        super().__init__("\n  - ".join([message, *unmet]))
+        self.unmet = unmet
+
+
+class MissingExtraError(ModelmgmtError, ImportError):
+    """A package that is optional is not installed."""
+
+
+class UntrustedModelError(ModelmgmtError, PermissionError):
+    """Reading these bytes may run code, and nothing that the caller said or trusts allows it."""
+
+
+class RefusedPickleError(UntrustedModelError):
+    """The restricted reader met something that it does not make. Nothing of the pickle was run."""
 
 
 class QuerySyntaxError(ModelmgmtError, ValueError):
@@ -97,6 +137,10 @@ class StoreTooNewError(StoreError):
 
 class StoreWriteError(StoreError):
     """The disk refused a write."""
+
+
+class KeyFileError(StoreError):
+    """The user's signing key or list of trusted keys can't be read, can't be made, or may be another's doing."""
 
 
 class SourceChangedError(StoreError):

@@ -16,6 +16,7 @@ def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in list(os.environ):
         if name.startswith("MODELMGMT_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "config"))  # keys of the test's own
     monkeypatch.chdir(tmp_path)
     yield
     for run in list(lifecycle._open_runs):

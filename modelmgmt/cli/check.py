@@ -8,6 +8,10 @@ from pathlib import Path
 import click
 
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, store_option
+from modelmgmt.errors import CorruptDataError
+from modelmgmt.store.integrity import Problem
+from modelmgmt.store.kernel import default_path
+from modelmgmt.tracking.repair import Repaired, rescue
 
 
 @click.command("check")
@@ -20,18 +24,33 @@ def command(repair: bool, deep: bool, store_path: Path | None, as_json: bool) ->
 
     Without --repair it changes nothing. Exits with 1 when something is damaged or missing, and names it.
     """
-    store = open_store(store_path)
+    path = store_path if store_path is not None else default_path()
     if repair:
-        repaired = store.repair()
+        repaired = _repaired(path)
         deep = True
-        click.echo(f"{len(repaired.problems)} problems found; set aside in {store.path / 'set-aside'}.", err=True)
-    problems = store.check(deep=deep)
+        click.echo(f"{len(repaired.problems)} problems found; set aside in {path / 'set-aside'}.", err=True)
+    problems = _problems(path, deep=deep)
     if as_json:
-        print_json({"store": str(store.path), "deep": deep, "problems": [asdict(problem) for problem in problems]})
+        print_json({"store": str(path), "deep": deep, "problems": [asdict(problem) for problem in problems]})
     elif not problems:
-        click.echo(f"{store.path}: everything is as it was written{' (every object hashed)' if deep else ''}.")
+        click.echo(f"{path}: everything is as it was written{' (every object hashed)' if deep else ''}.")
     else:
         for problem in problems:
             click.echo(f"{problem.where}: {problem.what}")
-        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {store.path}.")
+        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}.")
     return NO if problems else DONE
+
+
+def _repaired(path: Path) -> Repaired:
+    try:
+        return open_store(path).repair()
+    except CorruptDataError:
+        return rescue(path)
+
+
+def _problems(path: Path, *, deep: bool) -> list[Problem]:
+    """That a store can not be opened is an answer, too."""
+    try:
+        return open_store(path).check(deep=deep)
+    except CorruptDataError as error:
+        return [Problem("store.db", str(error))]

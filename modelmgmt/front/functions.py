@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from modelmgmt.errors import RunFinishedError
 from modelmgmt.front.found import Run, UnkeptRun
-from modelmgmt.front.store import Store
+from modelmgmt.front.store import Store, kernel_of
 from modelmgmt.tracking import lifecycle
 from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
+
+if TYPE_CHECKING:
+    from modelmgmt.models.load import LoadedModel
+    from modelmgmt.models.trust import Trust
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,6 +96,37 @@ def log(metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None,
     if run is None:
         raise RunFinishedError("There is no active run: start one with mm.start_run(...), or call run.log(...).")
     run.log(metrics, step=step, **values)
+
+
+def load_model(
+    ref: str,
+    *,
+    store: Store | str | Path | None = None,
+    trust: Trust = None,
+    into: Any = None,
+    cached: bool = True,
+) -> LoadedModel:
+    """Load a model: `churn@production`, `churn:3`, `run:<id>/<name>`, `models:/churn@production`.
+
+    Its bytes are hashed again before anything reads them. A format that runs nothing just loads. One that may run what
+    its writer wanted loads only when it is signed by you or under a key that you trust, or when `trust` says so: True for
+    this call, "sha256:..." for exactly these bytes, names of types (`["churn.Encoder"]`) to make objects of these types and
+    run nothing else. For scikit-learn kept as skops, `trust` names the types that are not its own.
+
+    Asked again, the same object comes back, in microseconds, shared by all who asked; `cached=False` reads it anew.
+    `into` is a torch module, which the weights are loaded into. Reads only: looking never makes a store.
+
+    Raises NotFoundError, UntrustedModelError, CorruptDataError.
+
+    >>> with start_run("doc") as run:
+    ...     logged = run.log_model({"w": [0.5]}, "weights", format="cloudpickle")
+    >>> mm.load_model(logged.ref).model
+    {'w': [0.5]}
+    """
+    from modelmgmt.models.load import load_model as load
+
+    kernel = store.kernel if isinstance(store, Store) else kernel_of(store)
+    return load(kernel, ref, trust=trust, into=into, cached=cached)
 
 
 def disable() -> None:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
+from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
-FORK_TIMEOUT_S = 10.0  # how long a fork waits for the transactions of other threads
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class _Block:
+    """A `with` block that writes."""
+
+    def __init__(self) -> None:
+        self.frame: FrameType | None = None
+        self.generator: Callable[[], Generator[Any, Any, Any] | None] = lambda: None
 
 
 class Database:
@@ -40,26 +51,32 @@ class Database:
         self._forks = 0
         self._closed = False
         self._write_lock = threading.RLock()
+        self._writer: _Block | None = None
         _open_databases.add(self)
         if read_only:
             self._prepare_copy()
         else:
+            if pending(path).exists():
+                from modelmgmt.store.rebuild import exchange
+
+                exchange(path)  # whoever repaired this store was killed
             prepare(path)
 
     def _prepare_copy(self) -> None:
         """Find out how to read without writing beside the file; an old store is brought up to date in a copy."""
         from modelmgmt.store import read_only
 
-        if not self.path.is_file():
+        source = pending(self.path) if pending(self.path).exists() else self.path
+        if not source.is_file():
             raise StorePathError(f"There is no store at {self.path.parent}: it can not be opened for reading.")
-        self._target, self.copy = read_only.tables_uri(self.path)
-        version = _version(self.path, self._target)
+        self._target, self.copy = read_only.tables_uri(source)
+        version = _version(source, self._target)
         if version < SCHEMA_VERSION:
             if self.copy is None:
-                self.copy = read_only.private_folder(self.path.stat().st_size)
-                (self.copy / self.path.name).write_bytes(self.path.read_bytes())
-            _migrate(self.copy / self.path.name, version)
-            self._target = str(self.copy / self.path.name)
+                self.copy = read_only.private_folder(source.stat().st_size)
+                (self.copy / source.name).write_bytes(source.read_bytes())
+            _migrate(self.copy / source.name, version)
+            self._target = str(self.copy / source.name)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -72,25 +89,53 @@ class Database:
         finally:
             self._give_back(connection)
 
-    @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction: committed when the block ends, rolled back when it raises. Writers take turns.
 
         Raises StoreWriteError when the disk refuses, CorruptDataError when the file is damaged.
         """
+        block = _Block()
+        manager = self._writing(block, durable=durable)
+        block.generator = weakref.ref(manager.gen)
+        return manager
+
+    @contextmanager
+    def _writing(self, block: _Block, *, durable: bool) -> Iterator[sqlite3.Connection]:
         if self._read_only:
             message = f"The store {self.path.parent} is open for reading only: copy it to where you can write."
             raise StoreWriteError(message)
         with self._write_lock:
+            self._leave_abandoned()
             connection = self._borrow()
             try:
+                self._writer = block
+                block.frame = sys._getframe(2)  # noqa: SLF001 - of the `with` statement; a suspended generator has no stack
                 with translated(self.path):
                     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     _begin_immediate(connection)
                     yield connection
                     connection.execute("COMMIT")
             finally:
+                self._writer = block.frame = None
                 self._give_back(connection)
+
+    def _leave_abandoned(self) -> None:
+        """Roll back a transaction of this thread that an interrupt has cut off before it could end.
+
+        A KeyboardInterrupt at the very end of a `with` block keeps Python from leaving it, as long as its traceback
+        lives: in a notebook, until the next error.
+        """
+        block = self._writer
+        if block is None:
+            return
+        if _is_on_stack(block.frame):
+            raise StoreWriteError(
+                f"A signal handler can not write to {self.path} while the code that it interrupts does: log numbers there."
+            )
+        generator = block.generator()
+        if generator is not None:
+            generator.close()
+        self._writer = None
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
@@ -163,10 +208,17 @@ class Database:
         self._pool = threading.Condition()
         self._forks = 0
         self._write_lock = threading.RLock()
+        self._writer = None
 
 
 _leaked: list[sqlite3.Connection] = []
-_forking: dict[int, list[Database]] = {}  # by the thread that forks
+
+
+def _is_on_stack(wanted: FrameType | None) -> bool:
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - as in the journal
+    while frame is not None and frame is not wanted:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _rolled_back(connection: sqlite3.Connection) -> bool:
@@ -178,26 +230,29 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _before_fork() -> None:
+def _before_fork() -> list[Database]:
     databases = sorted(_open_databases, key=id)
-    _forking[threading.get_ident()] = databases
     for database in databases:
         database._before_fork()  # noqa: SLF001 - one module
+    return databases
 
 
-def _after_fork_in_parent() -> None:
-    for database in _forking.pop(threading.get_ident()):
+def _after_fork_in_parent(databases: list[Database]) -> None:
+    for database in databases:
         database._after_fork_in_parent()  # noqa: SLF001 - one module
 
 
 def _after_fork_in_child() -> None:
-    _forking.clear()
     for database in list(_open_databases):
         database._after_fork_in_child()  # noqa: SLF001 - one module
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+at_fork("tables", before=_before_fork, in_parent=_after_fork_in_parent, in_child=_after_fork_in_child)
+
+
+def pending(path: Path) -> Path:
+    """Where a database is that was rebuilt, and is not in the place of the damaged one yet."""
+    return path.with_name(path.name + "-rebuilt")
 
 
 def prepare(path: Path) -> None:
@@ -236,11 +291,13 @@ def _version(path: Path, target: str | None = None) -> int:
     except UnicodeDecodeError as error:
         raise _garbled(path) from error
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB or _is_beside_journals(path):
             raise (_translate(path, error) or error) from error
         message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
         raise StorePathError(message) from error
     if application != APPLICATION_ID and (tables or application):
+        if _is_beside_journals(path):
+            raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {_REPAIR}.")
         message = (
             f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
         )
@@ -252,6 +309,11 @@ def _version(path: Path, target: str | None = None) -> int:
         )
         raise StoreTooNewError(message)
     return int(version)
+
+
+def _is_beside_journals(path: Path) -> bool:
+    """Whether the file was a store once: its folder is that of one."""
+    return path.with_name("journal").is_dir() and path.with_name(".gitignore").exists()
 
 
 def _migrate(path: Path, version: int) -> None:
@@ -323,11 +385,10 @@ def translated(path: Path) -> Iterator[None]:
 
 def _garbled(path: Path) -> CorruptDataError:
     """For SQLite quoting, in an error message of its own, a name that is no text any more."""
-    return CorruptDataError(
-        f"{path} is damaged (a name in it is not text): run 'modelmgmt check', then restore a backup."
-    )
+    return CorruptDataError(f"{path} is damaged (a name in it is not text): {_REPAIR}.")
 
 
+_REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
 _DISK_CODES = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
@@ -341,7 +402,7 @@ _DISK_CODES = {
 def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptDataError(f"{path} is damaged ({error}): run 'modelmgmt check', then restore a backup.")
+        return CorruptDataError(f"{path} is damaged ({error}): {_REPAIR}.")
     if code in _DISK_CODES:
         return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
     return None

@@ -33,6 +33,6 @@ def _base32(value: int, length: int) -> str:
 
 @functools.cache
 def _words() -> tuple[list[str], list[str]]:
-    text = files("modelmgmt.store").joinpath("words.txt").read_text("ascii")
+    text = files("modelmgmt.store").joinpath("words.txt").read_bytes().decode("ascii")
     adjectives, nouns = text.split("\n\n")
     return adjectives.split(), nouns.split()

@@ -1,7 +1,7 @@
 """The journal: where a log call puts its points. One per process and store; a folder `journal/` holds its segments.
 
 A call is a few stores into the page cache, so a point survives SIGKILL as soon as the call returns, and `flush` makes it
-survive a power cut. Nothing here knows SQLite: a segment that is full is handed to `on_full` and a new one is begun.
+survive a power cut. Where a file system can not map files, a call is one plain write instead. Nothing here knows SQLite: a segment that is full is handed to `on_full` and a new one is begun.
 """
 
 from __future__ import annotations
@@ -19,23 +19,39 @@ from types import FrameType
 from zlib import crc32
 
 from modelmgmt.errors import StoreWriteError
+from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.process import current
-from modelmgmt.store.segment import HEADER_BYTES, RECORD_BYTES, Header, create, definition, pack_record
+from modelmgmt.store.segment import (
+    HEADER_BYTES,
+    RECORD_BYTES,
+    Header,
+    Plain,
+    as_record,
+    create,
+    definition,
+    pack_record,
+)
 
 FIRST_CAPACITY = (1 << 18) // RECORD_BYTES - HEADER_BYTES // RECORD_BYTES  # records; a file of 256 KiB
 LAST_CAPACITY = (1 << 24) // RECORD_BYTES - HEADER_BYTES // RECORD_BYTES  # records; a file of 16 MiB
 GROWTH = 4
 YOUNG_S = 1.0
 
+View = mmap | Plain
+
 _NOTHING = mmap(-1, 1)
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
 class Journal:
-    """Appends points to a memory-mapped file. Threads may share it; a forked child begins a file of its own."""
+    """Appends points to a memory-mapped file. Threads may share it; a forked child begins a file of its own.
 
-    def __init__(self, folder: Path, on_full: Callable[[Path], None]) -> None:
+    With `is_mapped=False` the file is written, not mapped.
+    """
+
+    def __init__(self, folder: Path, on_full: Callable[[Path], None], *, is_mapped: bool = True) -> None:
         self._folder = folder
+        self._is_mapped = is_mapped
         self._on_full = on_full
         self._streams: dict[str, dict[str, int]] = {}
         self._names: dict[int, tuple[str, str]] = {}
@@ -44,7 +60,8 @@ class Journal:
         self._capacity = FIRST_CAPACITY
         self._path: Path | None = None
         self._begun = 0.0
-        self._view = _NOTHING
+        self._view: View = _NOTHING
+        self._plain: Plain | None = None  # the view, where it is no map
         self._salt = 0
         self._place = 0
         self._limit = 0
@@ -102,10 +119,23 @@ class Journal:
                 place = self._place
                 end = place + size
             self._place = end
-            view, salt = self._view, self._salt
+            view, salt, plain = self._view, self._salt, self._plain
+            if plain is not None:
+                self._write(plain, place, end, bodies, salt)  # `place` stays: nothing counts as written before all is
+                return
             for body in bodies:
-                pack_record(view, place, body, crc32(body, salt))
+                pack_record(view, place, body, crc32(body, salt))  # type: ignore[arg-type] # it is a map
                 place += RECORD_BYTES
+
+    def _write(self, plain: Plain, place: int, end: int, bodies: Sequence[bytes], salt: int) -> None:
+        try:
+            plain.write(place, b"".join([as_record(body, crc32(body, salt)) for body in bodies]))
+        except OSError as error:
+            if self._place == end and self._plain is plain:  # else a signal handler has written behind it
+                plain.cut(place)
+                self._place = place
+            message = f"Could not write {len(bodies)} points to {self._folder} ({error.strerror}): look at the disk."
+            raise StoreWriteError(message) from error
 
     def forget(self, run: str) -> Path | None:
         """The run has ended: later segments need not define its series.
@@ -154,33 +184,50 @@ class Journal:
             names = self._open_names()
             definitions = [body for stream, name in names.items() for body in definition(stream, *name)]
             path, header, view, capacity = self._created(count + len(definitions), count)
-            salt, place, begun = header.salt, HEADER_BYTES, time.monotonic()
-            for body in definitions:
-                pack_record(view, place, body, crc32(body, salt))
-                place += RECORD_BYTES
+            salt, begun = header.salt, time.monotonic()
+            plain = view if isinstance(view, Plain) else None
+            place = self._defined(path, view, definitions, salt)
             # From here on nothing is called until all of the segment is in place, as in `append`.
             if newest == self._next_stream:
                 break
             path.unlink(missing_ok=True)  # a signal handler has defined a stream that is not in it
         full, left = self._path, self._view
-        self._path, self._view, self._salt, self._names, self._begun = path, view, salt, names, begun
+        self._path, self._view, self._plain = path, view, plain
+        self._salt, self._names, self._begun = salt, names, begun
         self._place = place
         self._limit = HEADER_BYTES + capacity * RECORD_BYTES
         self._capacity = min(capacity * GROWTH, LAST_CAPACITY)
         if full is not None and not self._is_under_way(left):  # else whoever opens the store next folds it
             self._on_full(full)
 
-    def _created(self, needed: int, count: int) -> tuple[Path, Header, mmap, int]:
+    def _defined(self, path: Path, view: View, definitions: Sequence[bytes], salt: int) -> int:
+        """Put the definitions at the beginning of a new segment; returns the place of the first point."""
+        place = HEADER_BYTES
+        try:
+            if isinstance(view, Plain):
+                view.write(place, b"".join([as_record(body, crc32(body, salt)) for body in definitions]))
+                return place + len(definitions) * RECORD_BYTES
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StoreWriteError(f"Could not begin a journal in {self._folder} ({error.strerror}).") from error
+        for body in definitions:
+            pack_record(view, place, body, crc32(body, salt))
+            place += RECORD_BYTES
+        return place
+
+    def _created(self, needed: int, count: int) -> tuple[Path, Header, View, int]:
         """A new segment, and how many records it has room for: at least `needed`."""
         capacity = max(self._capacity, needed)
         try:
             try:
-                return *create(self._folder, current(), capacity), capacity
+                return *create(self._folder, current(), capacity, is_mapped=self._is_mapped), capacity
             except OSError as error:
                 smallest = max(FIRST_CAPACITY, needed)
                 if error.errno != errno.ENOSPC or smallest == capacity:
                     raise
-                return *create(self._folder, current(), smallest), smallest  # the disk may have room for that
+                return *create(
+                    self._folder, current(), smallest, is_mapped=self._is_mapped
+                ), smallest  # the disk may have room for that
         except OSError as error:
             message = (
                 f"Could not make room for {count} points in {self._folder} ({error.strerror}): free some space or make "
@@ -191,10 +238,10 @@ class Journal:
     def _open_names(self) -> dict[int, tuple[str, str]]:
         return {stream: (run, key) for run, keys in list(self._streams.items()) for key, stream in list(keys.items())}
 
-    def _is_under_way(self, view: mmap) -> bool:
+    def _is_under_way(self, view: View) -> bool:
         return any(other is view for other, _ in self._under_way())
 
-    def _under_way(self) -> Iterator[tuple[mmap, int]]:
+    def _under_way(self) -> Iterator[tuple[View, int]]:
         """The appends that this thread is in the middle of, and how far each is: a signal handler interrupted them.
 
         They are found in the thread's frames, so that `append` need not keep count. Other threads wait for the lock.
@@ -213,8 +260,14 @@ class Journal:
         self._leave_segment()
 
     def _leave_segment(self) -> None:
-        self._path, self._view = None, _NOTHING
+        self._path, self._view, self._plain = None, _NOTHING, None
         self._salt = self._place = self._limit = 0
+
+
+def _before_fork() -> list[threading.RLock]:
+    # No other thread is within a call then. To give the child a new lock is not enough: a thread that was making a segment
+    # may have been importing a codec, and the child would wait for that module for ever.
+    return hold([journal.lock for journal in list(_open_journals)])
 
 
 def _after_fork_in_child() -> None:
@@ -222,5 +275,4 @@ def _after_fork_in_child() -> None:
         journal._begin_anew()  # noqa: SLF001 - one module
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork("journal", before=_before_fork, in_parent=let_go, in_child=_after_fork_in_child)

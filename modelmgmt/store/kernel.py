@@ -10,11 +10,14 @@ import threading
 import warnings
 import weakref
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
-from modelmgmt.store.database import Database
+from modelmgmt.store.database import Database, pending
+from modelmgmt.store.disk import sync_folder
+from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
 from modelmgmt.store.objects import Objects
 
@@ -34,7 +37,7 @@ class Kernel:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        is_there = _is_there(path)
+        is_there = has_store(path)
         if not read_only and not is_there:
             _make_folder(path)
         # A file that is no store is refused before anything is made beside it.
@@ -145,7 +148,7 @@ def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
 
 
 def _open(path: Path, *, read_only: bool) -> Kernel:
-    is_there = _is_there(path)
+    is_there = has_store(path)
     if path.is_file() and zipfile.is_zipfile(path):
         from modelmgmt.store.read_only import unpack
 
@@ -185,15 +188,16 @@ def default_path() -> Path:
         return Path(named).expanduser()
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / FOLDER_NAME / DATABASE_NAME).is_file():
+        if has_store(folder / FOLDER_NAME):
             return folder / FOLDER_NAME
     return here / FOLDER_NAME
 
 
-def _is_there(path: Path) -> bool:
+def has_store(path: Path) -> bool:
     """Whether a store is at `path`. Raises StorePathError when that cannot be seen."""
+    database = path / DATABASE_NAME
     try:
-        return (path / DATABASE_NAME).exists()
+        return database.exists() or pending(database).exists()
     except OSError as error:
         raise StorePathError(
             f"Could not look for a store in {path} ({error.strerror}): choose another path."
@@ -203,7 +207,7 @@ def _is_there(path: Path) -> bool:
 def _make_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise StorePathError(f"A store is a folder, and {path} is a file: choose another path.")
-    if path.is_dir() and not (path / DATABASE_NAME).exists():
+    if path.is_dir() and not has_store(path):
         others = [name for name in os.listdir(path) if name not in _OWN_NAMES]
         if others:
             message = (
@@ -212,10 +216,15 @@ def _make_folder(path: Path) -> None:
             )
             raise StorePathError(message)
     try:
+        is_new = not path.exists()
         (path / "journal").mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", "ascii")
+        if is_new:
+            sync_folder(path)
+            with suppress(PermissionError):  # a folder that may be written and not read
+                sync_folder(path.parent)
     except NotADirectoryError as error:
         raise StorePathError(f"A store is a folder, and a part of {path} is a file: choose another path.") from error
     except OSError as error:
@@ -224,17 +233,20 @@ def _make_folder(path: Path) -> None:
 
 _OWN_NAMES = {
     "journal", "objects", "tmp", "backups", "set-aside", "store.lock", "store.db", "store.db-journal",
-    "store.db-wal", "store.db-shm", ".gitignore",
+    "store.db-wal", "store.db-shm", "store.db-rebuilt", ".gitignore",
 }  # fmt: skip
 
 
+def _before_fork() -> list[threading.RLock]:
+    return hold([_opening])
+
+
 def _after_fork_in_child() -> None:
-    global _opening  # noqa: PLW0603 - the parent's other threads are not here to release it
+    global _opening  # noqa: PLW0603 - it may belong to a thread that is not here to release it
     _opening = threading.RLock()
     for kernel in list(_open_kernels.values()):
         if kernel._series is not None:  # noqa: SLF001 - one module
             kernel._series.forget_parent()  # noqa: SLF001
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork("opening", before=_before_fork, in_parent=let_go, in_child=_after_fork_in_child)

@@ -77,7 +77,8 @@ def _host() -> str:
 if sys.platform == "linux":
 
     def _boot_id() -> str:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        # Bytes: to open a file as ASCII imports a codec at its first use, and no import may be under way at a fork.
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode("ascii").strip()
 
     def _start_of(pid: int) -> str | None:
         """Clock ticks after boot, from proc(5); the command name in parentheses may itself hold spaces."""

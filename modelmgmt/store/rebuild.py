@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from filelock import FileLock
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
-from modelmgmt.store.database import prepare
-from modelmgmt.store.disk import sync_folder
+from modelmgmt.store.database import pending, prepare, translated
+from modelmgmt.store.disk import our_disk, sync_folder, token
+from modelmgmt.store.pages import Pages, Place, tables
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, record_tables, verified
 from modelmgmt.store.series import Series, identity
-
-if TYPE_CHECKING:
-    from modelmgmt.store.kernel import Kernel
 
 _WITHOUT_CHECKSUM = ("chunks", "folds", "events")
 
@@ -36,29 +36,103 @@ class Rebuilt:
     """Runs whose own row is lost: they have a new one, and what else is left of them."""
 
 
-def rebuild(kernel: Kernel, adopt: Adopt) -> Rebuilt:
-    """Replace the tables by a new file with every intact row. The old file is in `set-aside/`.
+def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
+    """Replace the tables of the store at `root` by a new file with every intact row. The old one is in `set-aside/`.
 
-    `adopt` makes a row for a run that has lost its own. Nobody else may have the store open. Raises StoreWriteError.
+    `adopt` makes a row for a run that has lost its own. Nobody may have the store open. Killed anywhere, the store is the
+    old one or the new one. Survives a power cut on return. Raises StoreWriteError.
     """
-    old = kernel.database.path
-    folder = kernel.path / "tmp" / f"rebuild-{os.getpid()}"
-    folder.mkdir(parents=True)
-    new = folder / old.name
-    prepare(new)
+    old = root / "store.db"
+    folder = root / "tmp" / f"rebuild-{os.getpid()}"
     rebuilt = Rebuilt()
-    with closing(_open_raw(old)) as source, closing(sqlite3.connect(new, isolation_level=None)) as target:
-        target.execute("PRAGMA synchronous = FULL")
-        target.execute("BEGIN")
-        for table in (*record_tables(target), *_WITHOUT_CHECKSUM):
-            if table != "metrics":  # made anew from the chunks
-                _copy_table(source, target, table, rebuilt, adopt)
-        Series.summarise_all(target)
-        target.execute("COMMIT")
-        target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    _exchange(kernel, old, new)
-    _note(kernel.path / "set-aside", rebuilt)
+    with our_disk("rebuild", old):
+        folder.mkdir(parents=True)
+        new = folder / old.name
+        prepare(new)
+        with (
+            translated(new),
+            closing(_Source(old, rebuilt)) as source,
+            closing(sqlite3.connect(new, isolation_level=None)) as target,
+        ):
+            target.execute("PRAGMA synchronous = FULL")
+            target.execute("BEGIN")
+            for table in (*record_tables(target), *_WITHOUT_CHECKSUM):
+                if table != "metrics":  # made anew from the chunks
+                    _copy_table(source, target, table, rebuilt, adopt)
+            Series.summarise_all(target)
+            target.execute("COMMIT")
+            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        _note(root / "set-aside", rebuilt)
+        # From this name on the new file is the store; whoever opens it next does the rest, when this process is killed.
+        new.rename(pending(old))
+        sync_folder(root)
+        exchange(old)
+        for left in folder.iterdir():
+            left.unlink()
+        folder.rmdir()
     return rebuilt
+
+
+def exchange(path: Path) -> None:
+    """Put a database that was rebuilt in the place of the old one, which is set aside. Many may do so at once."""
+    aside = path.with_name("set-aside")
+    with our_disk("rebuild", path), FileLock(path.with_name("store.lock")):
+        if not pending(path).exists():
+            return
+        aside.mkdir(exist_ok=True)
+        for suffix in ("-wal", "-shm", ""):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside / f"{part.name}.{token()}")
+        sync_folder(aside)
+        sync_folder(path.parent)  # else the new file could be beside the log of the old one
+        pending(path).rename(path)
+        sync_folder(path.parent)
+
+
+class _Source:
+    """The rows of the damaged file: by SQLite as far as that gets, then page by page."""
+
+    def __init__(self, path: Path, rebuilt: Rebuilt) -> None:
+        self._path = path
+        self._rebuilt = rebuilt
+        self._connection = _open_raw(path)
+        self._pages: Pages | None = None
+        self._found: dict[str, list[Place]] = {}
+
+    def rows(self, table: str, columns: list[str], keys: list[str]) -> Iterator[tuple[Any, ...]]:
+        """Every row that can be reached, once."""
+        seen = set()
+        places = [columns.index(key) for key in keys if key in columns]
+        order = ", ".join(keys)
+        try:
+            for row in self._connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"):
+                seen.add(tuple(row[place] for place in places))
+                yield row
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            self._rebuilt.damaged.append(f"{table}: a page can not be read ({error}), so each page is looked at")
+        else:
+            return
+        for row in self._by_page(table):
+            key = tuple(row[place] for place in places)
+            if key not in seen:
+                seen.add(key)
+                yield row
+
+    def _by_page(self, table: str) -> Iterator[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self._path.parent / "tmp" / f"rebuild-{os.getpid()}" / self._path.name)) as schema:
+            described = tables(schema)
+        if self._pages is None:
+            self._pages = Pages(self._path)
+            self._found = self._pages.find(described)
+        [shape] = [other for other in described if other.name == table]
+        for place in self._found[table]:
+            yield self._pages.row(shape, place)
+
+    def close(self) -> None:
+        if self._pages is not None:
+            self._pages.close()
+        self._connection.close()
 
 
 def _open_raw(path: Path) -> sqlite3.Connection:
@@ -70,15 +144,13 @@ def _open_raw(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _copy_table(
-    source: sqlite3.Connection, target: sqlite3.Connection, table: str, rebuilt: Rebuilt, adopt: Adopt
-) -> None:
+def _copy_table(source: _Source, target: sqlite3.Connection, table: str, rebuilt: Rebuilt, adopt: Adopt) -> None:
     columns = column_names(target, table)
     keys = [row[1] for row in target.execute(f"PRAGMA table_info({table})") if row[5]] or ["rowid"]
     parents = _parents(target, table)
     known = {run for (run,) in target.execute("SELECT id FROM runs")}
     insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    for row in _rows(source, table, columns, keys, rebuilt):
+    for row in source.rows(table, columns, keys):
         values = dict(zip(columns, row, strict=True))
         fault = _fault(table, values) or _orphaned(target, parents, values)
         if fault is not None:
@@ -91,26 +163,6 @@ def _copy_table(
             rebuilt.adopted.append(run)
         target.execute(insert, row)
         rebuilt.rows += 1
-
-
-def _rows(
-    source: sqlite3.Connection, table: str, columns: list[str], keys: list[str], rebuilt: Rebuilt
-) -> Iterator[tuple[Any, ...]]:
-    """Every row that can be reached, from the beginning, and where a damaged page stops that, from the end as well."""
-    seen = set()
-    places = [columns.index(key) for key in keys if key in columns]
-    for direction in ("ASC", "DESC"):
-        order = ", ".join(f"{key} {direction}" for key in keys)
-        try:
-            for row in source.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"):
-                key = tuple(row[place] for place in places)
-                if key not in seen:
-                    seen.add(key)
-                    yield row
-        except sqlite3.DatabaseError as error:
-            rebuilt.damaged.append(f"{table}: a page can not be read ({error})")
-        else:
-            return
 
 
 def _fault(table: str, values: dict[str, Any]) -> str | None:
@@ -145,23 +197,9 @@ def _orphaned(target: sqlite3.Connection, parents: dict[str, dict[str, str]], va
     return None
 
 
-def _exchange(kernel: Kernel, old: Path, new: Path) -> None:
-    kernel.database.release()
-    aside = kernel.path / "set-aside"
-    aside.mkdir(exist_ok=True)
-    for suffix in ("-wal", "-shm", ""):
-        part = old.with_name(old.name + suffix)
-        if part.exists():
-            part.rename(aside / f"{part.name}.{os.getpid()}")
-    new.rename(old)
-    sync_folder(old.parent)
-    for left in new.parent.iterdir():
-        left.unlink()
-    new.parent.rmdir()
-
-
 def _note(folder: Path, rebuilt: Rebuilt) -> None:
     if rebuilt.damaged or rebuilt.adopted:
+        folder.mkdir(exist_ok=True)
         text = json.dumps({"damaged": rebuilt.damaged, "adopted": rebuilt.adopted}, indent=2, ensure_ascii=False)
         (folder / f"rebuilt.{os.getpid()}.json").write_text(text, "utf-8")
 

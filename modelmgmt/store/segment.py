@@ -12,6 +12,7 @@ place that was never written. So the file says everything about itself, and need
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -19,12 +20,13 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError, StoreError
-from modelmgmt.store.process import Process
+from modelmgmt.store.process import Process, current
 from modelmgmt.store.times import now_us
 
 if TYPE_CHECKING:
@@ -37,10 +39,15 @@ HEADER_BYTES = 4096
 RECORD_BYTES = 32
 DEFINITION = 0x80000000
 
+CANNOT = frozenset({errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
+"""What a file system says that has no such thing as a map, a lock or an allocation."""
+
 pack_point = struct.Struct("<qdqI").pack
 """(step, value, time_us, stream) -> the 28 bytes that the crc32 covers."""
 
-pack_record = struct.Struct("<28sI").pack_into
+_RECORD = struct.Struct("<28sI")
+pack_record = _RECORD.pack_into
+as_record = _RECORD.pack
 _PIECE = struct.Struct("<24sI")
 _HEAD = struct.Struct("<4sII")
 _MAGIC = b"MMJ1"
@@ -60,20 +67,55 @@ class Header:
         return zlib.crc32(self.id.encode("ascii"))
 
 
-def create(folder: Path, owner: Process, record_count: int) -> tuple[Path, Header, mmap.mmap]:
+class Plain:
+    """A segment on a file system that can not map files: it grows by plain writes, and holds the same bytes."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def write(self, place: int, data: bytes) -> None:
+        """On return the bytes survive SIGKILL. Raises OSError; a part may be written then."""
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._file, view, place)
+            view, place = view[count:], place + count
+
+    def cut(self, place: int) -> None:
+        """Take back what was written from `place` on, where the disk still lets one."""
+        with suppress(OSError):
+            os.ftruncate(self._file, place)
+
+    def flush(self) -> None:
+        os.fsync(self._file)
+
+    def __del__(self) -> None:
+        # Not sooner: an append that a signal handler has interrupted may still write to it.
+        os.close(self._file)
+
+
+def create(
+    folder: Path, owner: Process, record_count: int, *, is_mapped: bool = True
+) -> tuple[Path, Header, mmap.mmap | Plain]:
     """Make a segment with room for `record_count` records, and map it.
 
     The blocks are allocated now: writing to a sparse map on a full disk would end the process with SIGBUS. The file gets
-    its final name last, so that nobody sees half a header. Raises OSError when the disk has no room.
+    its final name last, so that nobody sees half a header. Where the file system can not map, or is not to be asked, the
+    segment is `Plain`. Raises OSError when the disk has no room.
     """
     header = Header(f"{now_us():x}-{os.getpid():x}-{secrets.token_hex(4)}", now_us(), owner)
     size = HEADER_BYTES + record_count * RECORD_BYTES
     unfinished = folder / f"{header.id}{UNFINISHED}"
     descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    view: mmap.mmap | Plain | None = None
     try:
-        _allocate(descriptor, size)
+        if is_mapped:
+            _allocate(descriptor, size)
+            view = _mapped(descriptor, size)
+        if view is None:
+            os.ftruncate(descriptor, HEADER_BYTES)
         os.pwrite(descriptor, _encode_header(header), 0)
-        view = mmap.mmap(descriptor, size)
+        if view is None:
+            view = Plain(os.dup(descriptor))
         path = folder / (header.id + SUFFIX)
         unfinished.rename(path)
     except BaseException:
@@ -84,12 +126,27 @@ def create(folder: Path, owner: Process, record_count: int) -> tuple[Path, Heade
     return path, header, view
 
 
+def _mapped(descriptor: int, size: int) -> mmap.mmap | None:
+    """None where this file system can not map; other errors are errors."""
+    try:
+        return mmap.mmap(descriptor, size)
+    except OSError as error:
+        if error.errno not in CANNOT:
+            raise
+        return None
+
+
 def _allocate(descriptor: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
-    block = bytes(1 << 16)  # pragma: no cover - other systems
-    for start in range(0, size, len(block)):  # pragma: no cover
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in CANNOT:
+                raise
+        else:
+            return
+    block = bytes(1 << 16)
+    for start in range(0, size, len(block)):
         os.write(descriptor, block[: size - start])
 
 
@@ -99,8 +156,14 @@ def _encode_header(header: Header) -> bytes:
 
 
 def read_header(descriptor: int, name: str) -> Header:
-    """Raises CorruptDataError when the first page is not a header."""
+    """Raises CorruptDataError when the first page is not a header.
+
+    A page of zeros had a header in memory, since a file is named after that is written: a power cut came before anything
+    was synced. Its writer is gone, its id is in its name, and what had reached the disk by chance can be read.
+    """
     page = _pread(descriptor, HEADER_BYTES, 0)
+    if page.count(0) == HEADER_BYTES:
+        return Header(name.removesuffix(SUFFIX), 0, Process(current().host, boot_id="an earlier one", pid=0, start=""))
     if len(page) == HEADER_BYTES:
         magic, crc, length = _HEAD.unpack_from(page)
         text = page[_HEAD.size : _HEAD.size + length]

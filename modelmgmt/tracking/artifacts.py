@@ -22,6 +22,9 @@ from modelmgmt.store.times import from_iso, now_iso
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
+TREES = frozenset({"folder", "model"})
+"""The kinds whose object is a tree."""
+
 COLUMNS = "run, name, kind, digest, size, logged_at, crc"
 
 
@@ -48,8 +51,8 @@ class Artifact:
 
     def read_bytes(self) -> bytes:
         """The content of a file; a folder has none of its own."""
-        if self.kind == "folder":
-            raise InvalidTypeError(f"The artifact {self.name!r} is a folder: use save(path).")
+        if self.kind in TREES:
+            raise InvalidTypeError(f"The artifact {self.name!r} is a {self.kind}, of several files: use save(path).")
         return self._kernel.objects.get(self.digest)
 
     def read_text(self) -> str:
@@ -59,6 +62,8 @@ class Artifact:
     def load(self) -> Any:
         """What was logged: text as str, a dict as a dict, a table as a DataFrame, an image as a uint8 array, else bytes."""
         match self.kind:
+            case "model":
+                raise InvalidTypeError(f"The artifact {self.name!r} is a model: mm.load_model('run:<id>/{self.name}').")
             case "text":
                 return self.read_text()
             case "dict":
@@ -76,7 +81,7 @@ class Artifact:
         """Write the file or folder to `path`, which must not exist yet (an existing folder takes a file under its own
         name). Returns the path written."""
         target = Path(path)
-        if self.kind == "folder":
+        if self.kind in TREES:
             from modelmgmt.store.trees import Trees
 
             Trees(self._kernel.objects).checkout(self.digest, target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
 from modelmgmt.store.collect import collect, expanded, named
+from modelmgmt.store.disk import unreadable
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
+from modelmgmt.versions.data import record as data
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -33,12 +36,19 @@ class Deletion:
     """Copies from before an upgrade, and damaged files that were set aside: look at them, and remove them yourself."""
 
 
-def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = "") -> Deletion:
+Refuse = Callable[[sqlite3.Connection, str], None]
+"""Asked for each run: raises when something of a room above hangs on it."""
+
+
+def delete(
+    kernel: Kernel, run: str, *, children: bool = False, reason: str = "", refusals: Sequence[Refuse] = ()
+) -> Deletion:
     """Delete a run; with `children`, the runs below it as well. On return nothing of it is in the store's files.
 
-    Objects that other runs share stay. Raises PinnedError, RunInUseError for a run that is still written or has
-    children, NotFoundError, StoreWriteError when the disk refuses or another process keeps reading: the rows are gone
-    then, and calling it again for any run cleans what is left.
+    Objects that other runs share stay, and so do versions of data that other runs used. Raises PinnedError,
+    RunInUseError for a run that is still written or has children, NotFoundError, StoreWriteError when the disk
+    refuses or another process keeps reading: the rows are gone then, and calling it again for any run cleans what
+    is left.
     """
     kernel.retire()
     kernel.series.recover()
@@ -47,12 +57,17 @@ def delete(kernel: Kernel, run: str, *, children: bool = False, reason: str = ""
         runs = _family(connection, records.read(connection, run), children=children)
         for record in runs:
             _refuse(kernel, connection, record)
+            for refuse in refusals:
+                refuse(connection, record.id)
         digests = {digest for record in runs for digest in named(connection, record.id)}
+        used = {version for record in runs for _, version in data.read(connection, record.id)}
         for record in reversed(runs):
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
+        digests |= data.forget_unused(connection, used)
     freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
-    _scrub(kernel)
+    kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone
+    scrub(kernel)
     return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel.path))
 
 
@@ -90,6 +105,8 @@ def _runs_of(journal: Path) -> set[str]:
         descriptor = os.open(journal, os.O_RDONLY)
     except FileNotFoundError:
         return set()
+    except OSError as error:
+        raise unreadable(journal, error) from error
     try:
         header = segment.read_header(descriptor, journal.name)
         return {run for run, _ in segment.read_names(descriptor, header.salt).values()}
@@ -97,7 +114,7 @@ def _runs_of(journal: Path) -> set[str]:
         os.close(descriptor)
 
 
-def _scrub(kernel: Kernel) -> None:
+def scrub(kernel: Kernel) -> None:
     """Write the database anew without its free pages, and empty the write-ahead log."""
     deadline = time.monotonic() + _CHECKPOINT_TIMEOUT_S
     with kernel.database.alone() as connection:
@@ -105,7 +122,7 @@ def _scrub(kernel: Kernel) -> None:
         while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             if time.monotonic() > deadline:
                 message = (
-                    f"The run is deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
+                    f"The rows are deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
                     "are still in the write-ahead log: end that process, then delete again or run 'modelmgmt gc'."
                 )
                 raise StoreWriteError(message)

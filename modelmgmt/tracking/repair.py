@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreError
 from modelmgmt.store import segment
+from modelmgmt.store.disk import our_disk
 from modelmgmt.store.integrity import Problem, check_kernel
+from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
 from modelmgmt.tracking import record as records
-
-if TYPE_CHECKING:
-    from modelmgmt.store.kernel import Kernel
+from modelmgmt.tracking.artifacts import TREES
+from modelmgmt.versions.data import integrity as data
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +28,52 @@ class Repaired:
     """Runs that had lost their own row, and got a new one for what else is left of them."""
     artifacts: tuple[str, ...]
     """Artifacts whose content is damaged or missing: they are named no more."""
+    data: tuple[str, ...] = ()
+    """Versions of data whose content or profile is damaged or missing: what is left of them stays."""
 
 
 def repair(kernel: Kernel) -> Repaired:
     """Save all that is intact. Raises RunInUseError while another process writes, StoreWriteError."""
     kernel.require_writable()
-    _refuse_others(kernel)
+    _refuse_others(kernel.path, kernel.journal.path)
     kernel.retire()
     problems = list(check_kernel(kernel, deep=True))
     rebuilt = Rebuilt()
     if any(not problem.where.startswith(("object ", "journal/")) for problem in problems):
-        rebuilt = rebuild(kernel, records.adopt)
+        kernel.database.release()
+        rebuilt = rebuild(kernel.path, records.adopt)
     kernel.series.recover()
     _set_damaged_objects_aside(kernel)
     lost = _forget_lost_artifacts(kernel)
-    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost))
+    lost_data = data.forget_lost(kernel)
+    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost), tuple(lost_data))
 
 
-def _refuse_others(kernel: Kernel) -> None:
-    for name in os.listdir(kernel.path / "journal"):
-        path = kernel.path / "journal" / name
-        if not name.endswith(segment.SUFFIX) or path == kernel.journal.path:
+def rescue(path: Path) -> Repaired:
+    """As `repair`, of the store at `path`, which is damaged so that it can not be opened.
+
+    Its rows are found page by page. On return it can be opened, and all of it survives a power cut. Raises RunInUseError
+    while another process writes, StoreWriteError.
+    """
+    _refuse_others(path)
+    try:
+        kernel = Kernel(path)
+    except CorruptDataError as error:
+        found = Problem("store.db", str(error))
+        rebuilt = rebuild(path, records.adopt)
+        kernel = Kernel(path)
+        rest = repair(kernel)
+        repaired = Repaired((found, *rest.problems), (*rebuilt.adopted, *rest.adopted), rest.artifacts, rest.data)
+    else:
+        repaired = repair(kernel)  # a row that is read at once was damaged, the rest is sound enough
+    kernel.close()
+    return repaired
+
+
+def _refuse_others(root: Path, own: Path | None = None) -> None:
+    for name in os.listdir(root / "journal"):
+        path = root / "journal" / name
+        if not name.endswith(segment.SUFFIX) or path == own:
             continue
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -68,8 +94,9 @@ def _set_damaged_objects_aside(kernel: Kernel) -> None:
         try:
             kernel.objects.verify(digest)
         except CorruptDataError:
-            aside.mkdir(parents=True, exist_ok=True)
-            kernel.objects.path(digest).rename(aside / digest)
+            with our_disk("set aside", kernel.objects.path(digest)):
+                aside.mkdir(parents=True, exist_ok=True)
+                kernel.objects.path(digest).rename(aside / digest)
 
 
 def _forget_lost_artifacts(kernel: Kernel) -> list[str]:
@@ -87,7 +114,7 @@ def _is_whole(kernel: Kernel, kind: str, digest: str) -> bool:
     from modelmgmt.store.trees import Trees
 
     try:
-        if kind != "folder":
+        if kind not in TREES:
             return kernel.objects.has(digest)
         tree = Trees(kernel.objects).get(digest)
     except (NotFoundError, StoreError):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torture import forked, read_all  # this folder
+from workload import forked, read_all  # this folder
 
 import modelmgmt as mm
 from modelmgmt.errors import ModelmgmtError

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from torture import forked, read_all
+from workload import forked, read_all
 
 import modelmgmt as mm
 from modelmgmt.errors import StorePathError, StoreWriteError

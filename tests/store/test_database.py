@@ -296,6 +296,32 @@ def test_an_interrupt_leaves_nothing(database, interrupt):
     assert names(database) == []
 
 
+def test_a_transaction_that_was_cut_off_before_it_could_end_is_left_by_the_next(database):
+    """An interrupt at the very end of a `with` block: Python does not leave the block as long as the traceback lives."""
+
+    def cut_off():
+        manager = database.writing()
+        manager.__enter__().execute("INSERT INTO folds VALUES ('a', 1, 'now')")
+        return manager
+
+    traceback = cut_off()
+    put(database, "b")
+    assert names(database) == ["b"]
+    done = threading.Thread(target=put, args=(database, "c"))
+    done.start()
+    done.join(10)
+    assert names(database) == ["b", "c"]
+    del traceback
+
+
+def test_a_signal_handler_that_writes_into_a_transaction_is_refused_at_once(database):
+    with database.writing() as connection:
+        connection.execute("INSERT INTO folds VALUES ('a', 1, 'now')")
+        with pytest.raises(StoreWriteError, match="signal handler"):
+            put(database, "b")
+    assert names(database) == ["a"]
+
+
 def test_a_constraint_is_the_programmers_error(database):
     put(database, "a")
     with pytest.raises(sqlite3.IntegrityError):

@@ -199,6 +199,15 @@ def test_every_flipped_bit_of_the_header_is_noticed(written):
         assert read_header(descriptor, "x") == written.header
 
 
+def test_a_header_that_no_disk_has_seen_is_that_of_a_power_cut(written):
+    written.view[:HEADER_BYTES] = bytes(HEADER_BYTES)
+    with opened(written.path) as descriptor:
+        header = read_header(descriptor, written.path.name)
+        assert header.id == written.header.id
+        assert header.owner.is_gone()
+        assert len(read(descriptor, header.salt).points) == len(POINTS)
+
+
 @pytest.mark.parametrize("size", [0, 11, 100, HEADER_BYTES - 1])
 def test_a_file_that_was_cut_within_its_header(written, size):
     written.view.close()

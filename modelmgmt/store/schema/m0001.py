@@ -63,7 +63,7 @@ STATEMENTS = (
     CREATE TABLE artifacts (
         run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
         name TEXT NOT NULL,               -- figures/roc.png
-        kind TEXT NOT NULL,               -- file, folder, text, dict, table, image, figure
+        kind TEXT NOT NULL,               -- file, folder, model, text, dict, table, image, figure
         digest TEXT NOT NULL,             -- SHA-256 of the object; of the tree for a folder
         size INTEGER NOT NULL,            -- bytes
         logged_at TEXT NOT NULL,

@@ -1,0 +1,58 @@
+"""modelmgmt models: one file per subcommand, `cli/models_NAME.py`, loaded when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "list": "List models, or the versions that are searched for.",
+    "show": "Show a model or a version; its card.",
+    "register": "Make a version of a model that a run has logged.",
+    "promote": "Move a version to a stage, if the policy is met.",
+    "rollback": "Bring back who was in a stage before.",
+    "archive": "Put a version out of use.",
+    "approve": "Say that a version may enter a stage.",
+    "policy": "Show or set what a stage asks for.",
+    "history": "Show every decision about a model.",
+    "at": "Show who was in which stage at a time.",
+    "compare": "Show what differs between two versions.",
+    "alias": "Give a version another name.",
+    "tag": "Set tags and descriptions.",
+    "export": "Write a model for others: a bundle, an MLflow folder, an ONNX graph.",
+    "import": "Take in a bundle of another store.",
+    "delete": "Delete a version, or a model, for real.",
+}
+
+
+class _Group(click.Group):
+    """As the outer one: --help loads nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"modelmgmt.cli.models_{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group("models", cls=_Group)
+def command() -> None:
+    """Registered models: versions, stages, aliases, decisions.
+
+    \b
+    modelmgmt models list
+    modelmgmt models show churn
+    modelmgmt models promote churn:3 production --reason "better on the holdout"
+    modelmgmt models rollback churn production --reason "complaints"
+    """

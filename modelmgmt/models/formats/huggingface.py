@@ -1,0 +1,92 @@
+"""Hugging Face: models and tokenizers of transformers, or a folder as they write it, with the weights as safetensors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.models.files import Files
+from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, library_of, require
+
+NAME = "huggingface"
+EXECUTES = False
+NEEDS = ("transformers", "safetensors")
+
+_PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib"})
+
+
+def accepts(model: Any) -> bool:
+    if isinstance(model, Path):
+        return (model / "config.json").is_file()
+    return "transformers" in libraries_of(model) and hasattr(model, "save_pretrained")
+
+
+def save(model: Any, folder: Path) -> Saved:
+    if isinstance(model, Path):
+        _copy(model, folder)
+    elif library_of(model) != "transformers":
+        raise CannotHoldError(f"{type(model).__name__} is no class of transformers itself: load it by its own code")
+    else:
+        require("transformers", "transformers")
+        model.save_pretrained(folder)
+    _check(folder)
+    return Saved(frozenset({"transformers", "safetensors", "torch"}), {"class": _class(model, folder)})
+
+
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+    """The model by the class of transformers that wrote it: no code of the folder runs, no pickle is read."""
+    del trusted
+    transformers = require("transformers", "transformers")
+    folder = files.folder()
+    _check(folder)
+    name = options.get("class")
+    found = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None
+    allowed = (transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase)
+    if not isinstance(found, type) or not issubclass(found, allowed):
+        raise CorruptDataError(f"The package names the class {name!r}, which is no model or tokenizer of transformers.")
+    safe = {"use_safetensors": True} if issubclass(found, transformers.PreTrainedModel) else {}
+    loader: Any = found
+    return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **safe)
+
+
+def predict(model: Any, data: Any, method: str) -> Any:
+    """The logits, or the first output, of a model that is given input ids or inputs by name; a tokenizer's encoding."""
+    import torch
+
+    if not hasattr(model, "forward"):
+        return model(data.tolist() if hasattr(data, "tolist") else data)
+    if method != "predict":
+        raise InvalidTypeError(f"{type(model).__name__} is asked by predict alone: use .model for {method}.")
+    inputs = data if isinstance(data, Mapping) else {"input_ids": data}
+    with torch.no_grad():
+        output = model(**{name: torch.as_tensor(value) for name, value in inputs.items()})
+    first = output["logits"] if "logits" in output else output[0]
+    return first.cpu().numpy()
+
+
+def _copy(source: Path, folder: Path) -> None:
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(source).parts):
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def _check(folder: Path) -> None:
+    odd = [path.name for path in folder.rglob("*") if path.suffix in _PICKLES]
+    if odd:
+        raise CannotHoldError(f"{odd[0]!r} may run code when it is loaded: save the weights as safetensors")
+
+
+def _class(model: Any, folder: Path) -> str:
+    if not isinstance(model, Path):
+        return type(model).__name__
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    names = config.get("architectures") or []
+    if len(names) != 1:
+        raise CannotHoldError("its config.json names no single architecture, so nobody can say which class loads it")
+    return str(names[0])

@@ -1,0 +1,109 @@
+"""Keras, in its own `.keras` archive, read in Keras's safe mode and only when all its classes are Keras's own or named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+from modelmgmt.errors import CorruptDataError, UntrustedModelError
+from modelmgmt.models.files import Files
+from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, require
+
+NAME = "keras"
+EXECUTES = False
+NEEDS = ("keras",)
+FILE = "model.keras"
+_LAMBDAS = {"Lambda", "__lambda__"}
+_FUNCTIONS = {"activations", "initializers", "losses", "metrics"}
+_CLASSES = _FUNCTIONS | {
+    "constraints", "dtype_policies", "keras", "layers", "models", "optimizers", "quantizers", "random", "regularizers",
+}  # fmt: skip
+"""The parts of Keras that a model is built of. Others have functions that download or write files."""
+
+_CONFIG_LIMIT = 64 << 20  # bytes
+
+
+def accepts(model: Any) -> bool:
+    return "keras" in libraries_of(model) and hasattr(model, "get_config") and hasattr(model, "predict")
+
+
+def save(model: Any, folder: Path) -> Saved:
+    require("keras", "keras")
+    if not accepts(model):
+        raise CannotHoldError(f"a {type(model).__name__} is no Keras model")
+    try:
+        model.save(folder / FILE)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the layers' own get_config raises
+        raise CannotHoldError(f"Keras can not save it ({type(error).__name__}: {error})") from error
+    foreign = {name.rpartition(".")[0] for name in foreign_names(folder)}
+    return Saved(frozenset({"keras", _backend()} | foreign) - {"", "__main__"}, {})
+
+
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+    del options
+    names = sorted(foreign_names(files.folder()) - set(trusted or ()))
+    if names:
+        raise UntrustedModelError(
+            f"The model is built of things that are not Keras's own: {', '.join(names)}. Look at them, and when they are "
+            f"yours, load it with trust={names!r}."
+        )
+    keras = require("keras", "keras")
+    try:
+        return keras.saving.load_model(files.folder() / FILE, safe_mode=True)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptDataError(f"Keras can not read the model ({str(error)[:300]}).") from error
+
+
+def foreign_names(folder: Path) -> set[str]:
+    """What the archive would have Keras look up outside itself, by full name; and Lambda layers, which are bytecode."""
+    try:
+        with ZipFile(folder / FILE) as archive:
+            if archive.getinfo("config.json").file_size > _CONFIG_LIMIT:
+                raise CorruptDataError("The description of the Keras model is larger than 64 MiB.")
+            config = json.loads(archive.read("config.json"))
+    except (BadZipFile, KeyError, ValueError, RecursionError) as error:
+        raise CorruptDataError(f"The file {FILE} of the model is no Keras archive ({error}).") from error
+    return set(_foreign(config))
+
+
+def _foreign(config: Any) -> Iterator[str]:
+    todo = [config]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, list):
+            todo += item
+        elif isinstance(item, dict):
+            todo += item.values()
+            if "class_name" in item and not _is_own(item):
+                yield f"{item.get('module') or item.get('registered_name')}.{_name(item)}"
+
+
+def _is_own(item: Mapping[str, Any]) -> bool:
+    """Whether it is a building block of Keras itself: not any function that Keras has, and no bytecode in the file."""
+    registered = str(item.get("registered_name") or "").partition(">")[0]
+    parts = str(item.get("module") or "keras").removeprefix("keras.src.").removeprefix("keras.").split(".")
+    allowed = _FUNCTIONS if item["class_name"] == "function" else _CLASSES
+    return parts[0] in allowed and _name(item) not in _LAMBDAS and registered in {"", "keras", _name(item), "function"}
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    name = item.get("class_name")
+    return str(item.get("config")) if name == "function" else str(name)
+
+
+def predict(model: Any, data: Any, method: str) -> Any:
+    if method == "predict":
+        return model.predict(getattr(data, "to_numpy", lambda: data)(), verbose=0)
+    return getattr(model, method)(data)
+
+
+def _backend() -> str:
+    import keras
+
+    name: str = keras.config.backend()
+    return name

@@ -1,0 +1,173 @@
+"""Arrays by name, in the format of safetensors: numpy arrays, a torch `state_dict`, the weights of a torch module.
+
+Of a module only the weights are kept: `load_model(ref, into=Net(...))` fills one that the caller has built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.models.files import Files
+from modelmgmt.models.formats import CannotHoldError, Saved, class_name, libraries_of, library_of, require
+
+NAME = "safetensors"
+EXECUTES = False
+NEEDS = ("safetensors",)
+FILE = "model.safetensors"
+
+_SINGLE = "array"
+_KINDS = "biufc"
+
+
+def accepts(model: Any) -> bool:
+    if isinstance(model, Mapping):
+        kinds = {_library(value) for value in model.values()}
+        return bool(model) and kinds in ({"numpy"}, {"torch"}) and all(isinstance(name, str) for name in model)
+    return is_module(model) or _library(model) in {"numpy", "torch"}
+
+
+def is_module(model: Any) -> bool:
+    """Whether this is a torch module; torch is not loaded to see that."""
+    return "torch" in libraries_of(model) and hasattr(model, "state_dict") and hasattr(model, "forward")
+
+
+def save(model: Any, folder: Path) -> Saved:
+    require("safetensors", "'modelmgmt[models]'")
+    arrays, holds = _arrays(model)
+    library = "torch" if any(_library(value) == "torch" for value in arrays.values()) else "numpy"
+    options: dict[str, Any] = {"library": library, "holds": holds}
+    modules = {library}
+    if holds == "module":
+        options["class"] = class_name(model)
+        modules.add(type(model).__module__)
+    if library == "torch":
+        arrays, options["same_as"] = _without_repeats(arrays)
+    try:
+        _library_of_files(library).save_file(arrays, folder / FILE)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CannotHoldError(f"safetensors can not hold it ({error})") from error
+    return Saved(frozenset(modules) - {"__main__"}, options)
+
+
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+    del trusted
+    require("safetensors", "'modelmgmt[models]'")
+    from safetensors import SafetensorError
+
+    try:
+        arrays = _read(files, _library_of_files(options["library"]))
+    except SafetensorError as error:
+        raise CorruptDataError(f"The file {FILE} of the model is no safetensors file ({error}).") from error
+    for name, other in options.get("same_as", {}).items():
+        arrays[name] = arrays[other]
+    return arrays[_SINGLE] if options["holds"] == "array" else arrays
+
+
+def fill(model: Any, arrays: Any, what: str) -> Any:
+    """Put a state dict into a module that the caller has built. Raises InvalidTypeError when it does not fit."""
+    if not is_module(model) or not isinstance(arrays, Mapping):
+        raise InvalidTypeError(f"into= takes a torch module for weights of torch, and {what} is something else.")
+    try:
+        model.load_state_dict(arrays)
+    except RuntimeError as error:
+        raise InvalidTypeError(f"The weights of {what} do not fit a {type(model).__name__}: {error}") from error
+    return model.eval()
+
+
+def predict(model: Any, data: Any, method: str) -> Any:
+    """A module's forward pass without gradients: arrays in, arrays out; what else it has by name likewise."""
+    if not is_module(model):
+        raise InvalidTypeError(
+            "These are weights, and weights predict nothing: load them with load_model(ref, into=Net(...)), or take "
+            ".model, the arrays by name."
+        )
+    import torch
+
+    call = model if method == "predict" and not hasattr(model, "predict") else getattr(model, method)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return _plain(call(_tensor(data)))
+    finally:
+        model.train(was_training)
+
+
+def _tensor(data: Any) -> Any:
+    import numpy as np
+    import torch
+
+    if isinstance(data, torch.Tensor):
+        return data
+    if isinstance(data, Mapping):
+        return {name: _tensor(value) for name, value in data.items()}
+    array = np.asarray(data)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _plain(output: Any) -> Any:
+    if isinstance(output, Mapping):
+        return {name: _plain(value) for name, value in output.items()}
+    if isinstance(output, (tuple, list)):
+        return type(output)(_plain(value) for value in output)
+    return output.detach().cpu().numpy() if hasattr(output, "detach") else output
+
+
+def _read(files: Files, library: Any) -> Any:
+    with files.open(FILE) as file:
+        if isinstance(file, BytesIO):
+            return library.load(file.getvalue())
+    return library.load_file(files.folder() / FILE)  # mapped into memory, not read into it twice
+
+
+def _library_of_files(library: str) -> Any:
+    return import_module("safetensors.torch" if library == "torch" else "safetensors.numpy")
+
+
+def _library(value: Any) -> str:
+    """numpy or torch for an array of numbers, else empty."""
+    library = library_of(value)
+    if library == "numpy" and hasattr(value, "nbytes") and value.dtype.kind in _KINDS:
+        return "numpy"
+    return "torch" if "torch" in libraries_of(value) and hasattr(value, "untyped_storage") else ""
+
+
+def _arrays(model: Any) -> tuple[dict[str, Any], str]:
+    import numpy as np
+
+    if is_module(model):
+        arrays, holds = dict(model.state_dict()), "module"
+    elif isinstance(model, Mapping):
+        arrays, holds = dict(model), "arrays"
+    else:
+        arrays, holds = {_SINGLE: model}, "array"
+    odd = [name for name, value in arrays.items() if not _library(value)]
+    if odd:
+        raise CannotHoldError(
+            f"{odd[0]!r} is a {type(arrays[odd[0]]).__name__}, and safetensors holds arrays of numbers"
+        )
+    return {n: np.ascontiguousarray(v) if isinstance(v, np.ndarray) and v.ndim else v for n, v in arrays.items()}, holds
+
+
+def _without_repeats(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Tied weights are kept once: (what is kept, the names of the others and which of the kept they are)."""
+    kept: dict[str, Any] = {}
+    same_as: dict[str, str] = {}
+    first: dict[Any, str] = {}
+    storages: set[int] = set()
+    for name, value in arrays.items():
+        place = (value.data_ptr(), tuple(value.shape), tuple(value.stride()), value.dtype) if value.numel() else name
+        storage = value.untyped_storage().data_ptr()
+        if place in first:
+            same_as[name] = first[place]
+            continue
+        first[place] = name
+        # A view of what is kept already would be refused: it is copied.
+        kept[name] = value.detach().clone().contiguous() if storage in storages else value.detach().contiguous()
+        storages.add(storage)
+    return kept, same_as

@@ -1,0 +1,163 @@
+"""Loading: the bytes are verified, the caller's trust is asked for where it matters, and then the model is read.
+
+Writes nothing in the store: weights are copied, verified, to a private folder, and read there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import InvalidTypeError, InvalidValueError
+from modelmgmt.models import code, formats
+from modelmgmt.models.enforce import enforce
+from modelmgmt.models.example import difference
+from modelmgmt.models.files import PackageFiles
+from modelmgmt.models.package import WEIGHTS, Package, read_package
+from modelmgmt.models.reference import resolve
+from modelmgmt.models.signature import Mode, Signature
+from modelmgmt.models.trust import Trust, decide, restricted_names
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+CACHED = 8
+"""Models that stay loaded in one process; the one that was used longest ago goes first."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that was loaded: `.model` is the object itself, `predict` asks it and holds the data to its signature.
+
+    >>> from sklearn.linear_model import LinearRegression
+    >>> with start_run("doc") as run:
+    ...     logged = run.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0]), "line", input_example=[[0.5]])
+    >>> line = mm.load_model(logged.ref)
+    >>> line.predict([[2.0]]).round(6).tolist()
+    [4.0]
+    """
+
+    model: Any
+    package: Package
+
+    @property
+    def signature(self) -> Signature | None:
+        return self.package.signature
+
+    def predict(self, data: Any, *, method: str = "predict", mode: Mode | None = None) -> Any:
+        """What the model says of `data`, `(n_samples, ...)`, which is held to the signature first.
+
+        `method` names another of its methods (`predict_proba`, `transform`). `mode` overrides the signature's own:
+        `strict`, `coerce` or `off`. Raises SignatureError, which names the column and both types.
+        """
+        signature = self.signature
+        if signature is not None:
+            data = enforce(signature, data, mode)
+        return formats.get(self.package.format).predict(self.model, data, method)
+
+    def predict_proba(self, data: Any, *, mode: Mode | None = None) -> Any:
+        """The probabilities of the classes, `(n_samples, n_classes)`."""
+        return self.predict(data, method="predict_proba", mode=mode)
+
+    def check_example(self) -> str:
+        """How what the model says of its example differs from what it said when it was logged; empty when it does not.
+
+        Raises InvalidValueError when the package has no example with an output.
+        """
+        example = self.package.example
+        if example is None or example.output is None:
+            raise InvalidValueError("The package has no example with an expected output to check against.")
+        return difference(example.output, self.predict(example.input))
+
+    def __repr__(self) -> str:
+        return f"<LoadedModel {self.package.name} {self.package.class_name} {self.package.digest[:12]}>"
+
+
+def load_model(kernel: Kernel, ref: str, *, trust: Trust = None, into: Any = None, cached: bool = True) -> LoadedModel:
+    """See `modelmgmt.load_model`."""
+    return load_digest(kernel, resolve(kernel, ref).digest, trust=trust, into=into, cached=cached)
+
+
+def load_digest(
+    kernel: Kernel, digest: str, *, trust: Trust = None, into: Any = None, cached: bool = True
+) -> LoadedModel:
+    """The model of a package. Raises UntrustedModelError, CorruptDataError, and what its library raises."""
+    key = (str(kernel.path), digest, _trust_key(trust))
+    if into is not None or not cached:
+        return _load(kernel, digest, trust, into)
+    found = _cache.get(key)
+    if found is None:
+        with _cache.loading(key):
+            found = _cache.get(key) or _load(kernel, digest, trust, None)
+            _cache.put(key, found)
+    return found
+
+
+def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> LoadedModel:
+    package = read_package(kernel, digest)
+    found = formats.get(package.format)
+    needs_code = code.missing(package)
+    if needs_code or (found.EXECUTES and restricted_names(trust) is None):
+        decide(kernel, package, trust)
+    if needs_code:
+        code.make_importable(kernel, package)
+    with PackageFiles(kernel, package, WEIGHTS) as files:
+        model = found.load(files, package.options, restricted_names(trust))
+    if into is not None:
+        model = _filled(package, into, model)
+    return LoadedModel(model, package)
+
+
+def _filled(package: Package, into: Any, arrays: Any) -> Any:
+    from modelmgmt.models.formats import safetensors
+
+    if package.format != safetensors.NAME:
+        raise InvalidTypeError(f"into= fills a torch module with weights, and this model is kept as {package.format}.")
+    return safetensors.fill(into, arrays, package.name)
+
+
+def _trust_key(trust: Trust) -> Any:
+    return trust if trust is None or isinstance(trust, (bool, str)) else restricted_names(trust)
+
+
+class _Cache:
+    """Loaded models by (store, digest, trust): what a digest names never changes, so nothing is ever stale."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._lock = threading.Lock()
+        self._models: OrderedDict[Any, LoadedModel] = OrderedDict()
+        self._loading: dict[Any, threading.RLock] = {}
+
+    def get(self, key: Any) -> LoadedModel | None:
+        with self._lock:
+            if key in self._models:
+                self._models.move_to_end(key)
+            return self._models.get(key)
+
+    def put(self, key: Any, model: LoadedModel) -> None:
+        with self._lock:
+            self._models[key] = model
+            self._models.move_to_end(key)
+            self._loading.pop(key, None)
+            while len(self._models) > self._room:
+                self._models.popitem(last=False)
+
+    def loading(self, key: Any) -> threading.RLock:
+        """What those who load the same model wait for: it is loaded once."""
+        with self._lock:
+            return self._loading.setdefault(key, threading.RLock())
+
+    def clear(self) -> None:
+        with self._lock:
+            self._models.clear()
+
+
+_cache = _Cache(CACHED)
+
+
+def forget_loaded() -> None:
+    """Let go of every model that is kept loaded in this process."""
+    _cache.clear()
