@@ -107,7 +107,6 @@ def test_a_changed_package_is_named(project, tmp_path, monkeypatch):
 
 
 def test_a_changed_data_row_is_named(project):
-    pytest.importorskip("modelmgmt.versions.data")
     project.write("table.csv", "x\n1\n2\n")
     project.write(
         "train.py",
@@ -129,7 +128,6 @@ def test_a_changed_data_row_is_named(project):
 
 
 def test_kept_data_is_put_back(project):
-    pytest.importorskip("modelmgmt.versions.data")
     project.write("data/table.csv", "x\n1\n2\n")
     project.write(
         "train.py",
