@@ -85,7 +85,7 @@ class Environment:
         return requirements(self)
 
     def pylock(self) -> str:
-        """The distributions as a `pylock.toml` (PEP 751), with the hashes that the package index has for them.
+        """The distributions as a pylock.toml (PEP 751), with the hashes that the package index has for them.
 
         Runs `uv pip compile --no-deps`, which asks the index: nothing is resolved anew. Raises InvalidValueError when uv
         is not installed, or can not say.
