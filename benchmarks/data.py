@@ -35,7 +35,7 @@ def _speed(scale: Scale) -> list[Figure]:
     calls = {
         "fingerprint": lambda: fingerprint(table_of(frame)),
         "profile": lambda: profile(table_of(frame)),
-        "sha256": lambda: hashlib.sha256(raw).digest(),
+        "sha256": lambda: hashlib.sha256(raw.data).digest(),
     }
     taken = in_turns(calls, scale.repeats)
     ours, described, plain = taken["fingerprint"], taken["profile"], taken["sha256"]

@@ -62,7 +62,8 @@ def test_extreme_numbers_break_nothing(values):
 def test_every_type_has_a_profile():
     frame = pd.DataFrame({
         "i": [1, 2, 2], "s": ["a", None, "b"], "t": pd.to_datetime(["2020", None, "2022"]),
-        "c": pd.Categorical(["u", "v", "u"]), "b": [True, False, True], "o": [[1], None, {"a": 1}], "d": pd.to_timedelta([1, 2, 3], unit="s"), "z": [1j, 2j, 1j],
+        "c": pd.Categorical(["u", "v", "u"]), "b": [True, False, True],
+        "o": [[1], None, {"a": 1}], "d": pd.to_timedelta([1, 2, 3], unit="s"), "z": [1j, 2j, 1j],
     })  # fmt: skip
     found = of(frame)
     assert found["s"].missing == found["o"].missing == found["t"].missing == 1
