@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
 from modelmgmt.store.collect import collect, expanded, named
+from modelmgmt.store.disk import unreadable
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
 from modelmgmt.versions.data import record as data
@@ -104,6 +105,8 @@ def _runs_of(journal: Path) -> set[str]:
         descriptor = os.open(journal, os.O_RDONLY)
     except FileNotFoundError:
         return set()
+    except OSError as error:
+        raise unreadable(journal, error) from error
     try:
         header = segment.read_header(descriptor, journal.name)
         return {run for run, _ in segment.read_names(descriptor, header.salt).values()}

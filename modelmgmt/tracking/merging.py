@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # The tables with rows of a run, and the column that says which of two rows for one thing is the later one.
 _TABLES = {
     "params": None, "tags": None, "notes": None, "artifacts": "logged_at", "code_versions": None,
-    "run_environments": None, "run_datasets": None, "steps": None,
+    "run_environments": None, "run_datasets": None, "steps": "updated_at",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreError
 from modelmgmt.store import segment
+from modelmgmt.store.disk import our_disk
 from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
@@ -93,8 +94,9 @@ def _set_damaged_objects_aside(kernel: Kernel) -> None:
         try:
             kernel.objects.verify(digest)
         except CorruptDataError:
-            aside.mkdir(parents=True, exist_ok=True)
-            kernel.objects.path(digest).rename(aside / digest)
+            with our_disk("set aside", kernel.objects.path(digest)):
+                aside.mkdir(parents=True, exist_ok=True)
+                kernel.objects.path(digest).rename(aside / digest)
 
 
 def _forget_lost_artifacts(kernel: Kernel) -> list[str]:
