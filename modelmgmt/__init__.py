@@ -20,8 +20,10 @@ if TYPE_CHECKING:
         CommitHistory,
         Comparison,
         GroupComparison,
+        Reference,
         Run,
         Runs,
+        SqlQuery,
         Store,
         active_run,
         disable,
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "CommitHistory", "Comparison", "GroupComparison", "Run", "Runs", "Store", "active_run", "disable", "errors",
-    "infer_signature", "load_model", "log", "plots", "report", "start_run", "step",
+    "CommitHistory", "Comparison", "GroupComparison", "Reference", "Run", "Runs", "SqlQuery", "Store",
+    "active_run", "disable", "errors", "infer_signature", "load_model", "log", "plots", "report", "start_run",
+    "step",
 ]  # fmt: skip
 
 _MODULES = {"errors": "modelmgmt.errors", "plots": "modelmgmt.view.plots", "report": "modelmgmt.view.report"}

@@ -8,8 +8,9 @@ from modelmgmt.front.functions import active_run, disable, load_model, log, star
 from modelmgmt.front.store import Store, existing_store
 from modelmgmt.models.signature import infer as infer_signature
 from modelmgmt.tracking.steps import step
+from modelmgmt.versions.data.given import Reference, SqlQuery
 
 __all__ = [
-    "CommitHistory", "Comparison", "GroupComparison", "Run", "Runs", "Store", "active_run", "disable", "existing_store",
-    "infer_signature", "load_model", "log", "start_run", "step",
+    "CommitHistory", "Comparison", "GroupComparison", "Reference", "Run", "Runs", "SqlQuery", "Store",
+    "active_run", "disable", "existing_store", "infer_signature", "load_model", "log", "start_run", "step",
 ]  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.front.data import Dataset
+from modelmgmt.models.lineage import Lineage as FoundLineage
 from modelmgmt.models.run_models import LoggedModel, ModelsOfRun
 from modelmgmt.tracking import by_commit, comparison, groups
 from modelmgmt.tracking.disabled import DisabledRun
@@ -12,11 +14,15 @@ from modelmgmt.tracking.run import Run as TrackedRun
 from modelmgmt.tracking.runs import Runs as FoundRuns
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from modelmgmt.view.tables import Table
 
 
 class Run(ModelsOfRun, TrackedRun):
     __doc__ = TrackedRun.__doc__
+
+    _dataset_type = Dataset
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.details import run_table
@@ -132,3 +138,16 @@ class Runs(FoundRuns[Run]):
 
         # Only what is shown is read: there may be many thousands.
         return runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
+
+
+class Lineage(FoundLineage):
+    """What a model came from and what came of it; prints as text, `plot()` draws it."""
+
+    def plot(self, *, ax: Axes | None = None, max_alike: int = 6) -> Axes:
+        """Draw it from left to right; of things alike in a column at most `max_alike`. Returns the Axes."""
+        from modelmgmt.view.lineage import lineage
+
+        return lineage(self, ax=ax, max_alike=max_alike)
+
+    def __repr__(self) -> str:
+        return str(self)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
-from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Run, Runs, UnkeptRun
+from modelmgmt.front.data import Dataset
+from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, Runs, UnkeptRun
 from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
+from modelmgmt.tracking.datasets import Datasets
 from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
     import numpy as np
     import sqlite_utils
 
+    from modelmgmt.models.audit import Audit
+    from modelmgmt.models.exports import Kind
+    from modelmgmt.models.lineage import Direction
     from modelmgmt.models.registry import Registry
+    from modelmgmt.models.trust import Trust
+    from modelmgmt.models.versions import ModelVersion
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
     from modelmgmt.tracking.by_commit import Best
@@ -114,6 +121,15 @@ class Store:
         """The names of all experiments."""
         with self.kernel.database.reading() as connection:
             return [name for (name,) in connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY 1")]
+
+    @property
+    def datasets(self) -> Datasets[Dataset]:
+        """The data sets by name, each with its versions: `store.datasets["train"].latest`."""
+        return Datasets(self.kernel, Dataset)
+
+    def dataset(self, reference: str) -> Dataset:
+        """One version of a data set: `train:3`, or `train` for the latest. Raises NotFoundError."""
+        return self.datasets.find(reference)
 
     def compare(self, *runs: TrackedRun | str) -> Comparison:
         """What differs between two or more runs: params, metrics, tags, artifacts, code, data, environment.
@@ -236,9 +252,32 @@ class Store:
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
+        from modelmgmt.models.consistency import check_registry
         from modelmgmt.tracking.integrity import check
 
-        return check(self.kernel, deep=deep)
+        return [*check(self.kernel, deep=deep), *check_registry(self.kernel)]
+
+    def export_model(self, ref: str, path: str | Path, kind: Kind = "bundle", *, trust: Trust = None) -> Path:
+        """Write a model to a new file or folder, for others. Returns the path.
+
+        `bundle`: one zip file that `import_model` of another store takes in. `mlflow`: a folder that
+        `mlflow.pyfunc.load_model` loads. `onnx`: a scikit-learn model as a graph, written only when it says the same of
+        the input example. The last two ask for trust, as `load_model` does, where a model may run code. Raises
+        NotFoundError, InvalidValueError, UntrustedModelError.
+        """
+        from modelmgmt.models.exports import export_model
+
+        return export_model(self.kernel, ref, Path(path).expanduser(), kind, trust=trust)
+
+    def import_model(self, path: str | Path, register_as: str | None = None) -> ModelVersion:
+        """Take in a bundle that another store has exported, as the next version of a model; by default of its own name.
+
+        Every file is read by its digest, nothing is executed, and signatures come along: whether they are trusted is asked
+        when the model is loaded. Survives a power cut on return. Raises BundleError, NotFoundError, InvalidNameError.
+        """
+        from modelmgmt.models.importing import import_model
+
+        return import_model(self.kernel, Path(path).expanduser(), register_as)
 
     @property
     def models(self) -> Registry:
@@ -250,6 +289,28 @@ class Store:
         from modelmgmt.models.registry import Registry
 
         return Registry(self.kernel)
+
+    def lineage(self, reference: str, *, direction: Direction = "both") -> Lineage:
+        """What a model, run, dataset or commit came from ("up"), and what came of it ("down").
+
+        References: "churn:3", "churn@production", "churn" for all its versions, "run:ID", "data:NAME", "data:NAME:2",
+        "code:COMMIT". Raises NotFoundError, AmbiguousError, InvalidValueError.
+        """
+        from modelmgmt.models.lineage_rows import lineage
+
+        found = lineage(self.kernel, reference, direction)
+        return Lineage(found.roots, found.nodes, found.edges)
+
+    @property
+    def audit(self) -> Audit:
+        """The log of decisions: look at it, verify it, export it, anchor it.
+
+        >>> Store().audit.verify()
+        []
+        """
+        from modelmgmt.models.audit import Audit
+
+        return Audit(self.kernel)
 
     @property
     def db(self) -> sqlite_utils.Database:

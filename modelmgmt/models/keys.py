@@ -89,7 +89,7 @@ def fingerprint(algorithm: str, key: bytes) -> str:
     """The name of a key: SHA-256 over what it is for, its algorithm and its bytes.
 
     >>> fingerprint("ed25519", bytes(32))[:16]
-    '26c58e0e1ea3c0ea'
+    '01ea8b05c2f58990'
     """
     return sha256(b"modelmgmt.key/1\0" + algorithm.encode() + b"\0" + key).hexdigest()
 
@@ -288,6 +288,8 @@ def _read(path: Path, *, private: bool) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except KeyFileError:
+        raise
     except OSError as error:
         raise _refused("read", path, error) from error
     with open(descriptor, "rb") as file:
