@@ -8,6 +8,8 @@ import click
 
 COMMANDS = {
     "list": "List models, or the versions that are searched for.",
+    "inspect": "Look into a model or a file: what it would import and call.",
+    "trust": "Show and change whose executable models are loaded.",
 }
 
 

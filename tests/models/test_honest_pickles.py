@@ -15,14 +15,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest.importorskip("sklearn")
 pytest.importorskip("scipy")
 
-import cloudpickle  # noqa: E402
-import joblib  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
+import cloudpickle
+import joblib
+import numpy as np
+import pandas as pd
 
-from modelmgmt.errors import RefusedPickleError  # noqa: E402
-from modelmgmt.models.opcodes import read_opcodes  # noqa: E402
-from modelmgmt.models.pickle_reader import load_restricted  # noqa: E402
+from modelmgmt.errors import RefusedPickleError
+from modelmgmt.models.opcodes import read_opcodes
+from modelmgmt.models.pickle_reader import load_restricted
 
 OWN = ("honest.OwnScaler", "honest.half")
 
@@ -52,7 +52,7 @@ def answers(value):
             if hasattr(value, verb):
                 try:
                     found = getattr(value, verb)(data)
-                except Exception:
+                except (TypeError, ValueError, AttributeError, KeyError):
                     continue
                 return found.toarray() if hasattr(found, "toarray") else found
     return None
@@ -72,7 +72,9 @@ def test_a_hundred_objects(objects, capsys):
         print(f"\n{read} of {len(objects)} honest objects are read without any trust")
     assert len(objects) >= 100
     assert read >= 0.85 * len(objects)
-    assert {name.partition(" ")[2] for name in refused} == {"FunctionTransformer", "OwnScaler"}, "these are not in the list"
+    assert {name.partition(" ")[2] for name in refused} == {"FunctionTransformer", "OwnScaler"}, (
+        "these are not in the list"
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -108,7 +110,8 @@ def test_they_are_what_they_were(objects):
 def test_files_of_joblib(compress):
     value = {
         "f8": np.arange(6.0).reshape(2, 3), "order": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-        "objects": np.array(["a", None, 1.5], object), "text": np.array(["ab", "c"]), "none": np.zeros((0, 3)), "one": np.array(5),
+        "objects": np.array(["a", None, 1.5], object), "text": np.array(["ab", "c"]), "none": np.zeros((0, 3)),
+        "one": np.array(5),
         "record": np.array([(1.0, 2)], [("a", "f8"), ("b", "i2")]), "time": np.array(["2026-01-01"], "M8[ns]"),
     }  # fmt: skip
     file = io.BytesIO()
@@ -122,7 +125,8 @@ def test_files_of_joblib(compress):
 
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize(
-    "dtype", ["?", "i1", "<u2", ">i4", "f2", "f8", "c16", "S3", "U4", "M8[D]", "m8[3ms]", [("a", "f8"), ("b", "O")], [("x", "f4", (2, 2))]]
+    "dtype", ["?", "i1", "<u2", ">i4", "f2", "f8", "c16", "S3", "U4", "M8[D]",
+        "m8[3ms]", [("a", "f8"), ("b", "O")], [("x", "f4", (2, 2))]]
 )  # fmt: skip
 def test_dtypes(dtype, protocol):
     array = np.zeros(3, dtype)
