@@ -70,7 +70,7 @@ def estimators():
         linear_model.LinearRegression(), linear_model.LogisticRegression(), linear_model.LogisticRegressionCV(cv=2, Cs=2),
         linear_model.Ridge(), linear_model.RidgeClassifier(), linear_model.Lasso(), linear_model.ElasticNet(),
         linear_model.SGDClassifier(), linear_model.SGDRegressor(), linear_model.Perceptron(),
-        linear_model.PassiveAggressiveRegressor(), linear_model.BayesianRidge(), linear_model.HuberRegressor(),
+        linear_model.BayesianRidge(), linear_model.HuberRegressor(),
         linear_model.TheilSenRegressor(max_subpopulation=10), linear_model.RANSACRegressor(random_state=0),
         linear_model.PoissonRegressor(), linear_model.QuantileRegressor(),
         linear_model.Lars(), linear_model.OrthogonalMatchingPursuit(), svm.SVC(probability=False), svm.SVR(), svm.LinearSVC(),

@@ -46,6 +46,7 @@ def array(kind, shape, content):
 OBJECT_AS_BYTES = dtype("O8", 3, "|", None, None, None, -1, -1, 0)
 BEYOND = dtype("V8", 3, "|", None, ("a",), b"}" + text("a") + b"(" + dtype("f8") + b"M\xe8\x03ts", 8, 1, 16)
 
+BOOSTERS = ("lightgbm.basic.Booster", "xgboost.core.Booster")
 HOSTILE = {
     "pointers as bytes": array(OBJECT_AS_BYTES, (1,), b"\x41" * 8),
     "a column outside of its record": array(BEYOND, (1,), bytes(8)),
@@ -105,7 +106,7 @@ def test_names_of_the_list_are_not_enough(title):
     data = P2 + HOSTILE[title] + b"."
     read_opcodes(data)
     with pytest.raises(RefusedPickleError):
-        load_restricted(data)
+        load_restricted(data, BOOSTERS)
 
 
 def tree_pickle(change):
