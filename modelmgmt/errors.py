@@ -4,6 +4,7 @@
     |-- InvalidNameError      ValueError         a name that cannot be kept safely
     |-- InvalidTypeError      TypeError          a value of a type that cannot be kept
     |-- InvalidValueError     ValueError         the right type, an impossible value
+    |-- BundleError           ValueError         an archive that is no bundle of a model, or a hostile one
     |-- SignatureError        ValueError         data that are not what the model takes
     |-- ParamConflictError    ValueError         a param logged again with another value
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
@@ -15,6 +16,7 @@
     |-- GateError             PermissionError    a promotion that does not meet the model's policy
     |-- MissingExtraError     ImportError        an optional package is not installed; says which
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
+    |-- ReproductionError     RuntimeError       a run that could not be done again
     |-- NotFoundError         KeyError           no such run, series, artifact or object
     |-- AmbiguousError        NotFoundError      several things answer to the reference
     `-- StoreError            OSError
@@ -49,6 +51,10 @@ class InvalidTypeError(ModelmgmtError, TypeError):
 
 class InvalidValueError(ModelmgmtError, ValueError):
     """A value of the right type that makes no sense where it was given."""
+
+
+class BundleError(ModelmgmtError, ValueError):
+    """An archive that is no bundle of a model, is damaged, or tries something."""
 
 
 class SignatureError(ModelmgmtError, ValueError):
@@ -103,6 +109,10 @@ class QuerySyntaxError(ModelmgmtError, ValueError):
         super().__init__(f"{message} at column {column}\n  {line}\n  {' ' * (column - 1)}^")
         self.text = text
         self.column = column
+
+
+class ReproductionError(ModelmgmtError, RuntimeError):
+    """A run could not be done again: its command failed, or started no run in its place."""
 
 
 class NotFoundError(ModelmgmtError, KeyError):

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelmgmt.models.files import PackageFiles
 from modelmgmt.models.package import CODE, Package
 
 if TYPE_CHECKING:
@@ -39,15 +40,13 @@ def missing(package: Package) -> list[str]:
 
 def make_importable(kernel: Kernel, package: Package) -> None:
     """Put the package's code at the end of `sys.path`, for as long as the process lives: what is here goes first."""
-    from modelmgmt.models.load import copy_part
-
     if package.digest in _folders:
         return
     folder = Path(tempfile.mkdtemp(prefix="modelmgmt-code-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    copy_part(kernel, package, CODE, folder)
+    PackageFiles(kernel, package, CODE).copy_to(folder)
     _folders[package.digest] = folder
-    sys.path.append(str(folder / CODE))
+    sys.path.append(str(folder))
     importlib.invalidate_caches()
 
 

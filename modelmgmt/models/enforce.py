@@ -15,7 +15,6 @@ from modelmgmt.models.signature import (
     column_kind,
     has_missing,
     is_sparse,
-    kind_of,
     normal,
     spec_of,
 )
@@ -219,22 +218,32 @@ def _differs(before: Any, after: Any, dtype: str) -> Any:
     """A value that the conversion has changed; None when there is none. Floats may be rounded to shorter floats."""
     import numpy as np
 
-    if before.dtype.kind == "f" and dtype.startswith(("float", "Float")):
+    if before.dtype.kind == "f" and dtype.lower().startswith("float"):
         lost = np.isinf(after.astype(float)) & ~np.isinf(before)
-    elif before.dtype.kind in "biuf" and kind_of(after.dtype).startswith(("int", "uint", "float", "bool")):
-        lost = (after != before) & ~(np.isnan(before) if before.dtype.kind == "f" else False)
-        if before.dtype.kind in "iu" and after.dtype.kind == "f":
-            lost = (
-                lost | (after.astype(object) != before.astype(object)) if np.abs(after).max(initial=0) > 2**24 else lost
-            )
-        if before.dtype.kind in "iu" and after.dtype.kind in "iu":
-            lost = lost | ((before < 0) != (after < 0))
+    elif before.dtype.kind in "biuf" and after.dtype.kind in "biuf":
+        lost = _not_the_same(before, after)
     elif before.dtype.kind == "O":
-        lost = np.array([a != b and a == a for a, b in zip(before.ravel(), after.ravel(), strict=True)])  # noqa: PLR0124
-        before = before.ravel()
+        same = [a == b or b != b for a, b in zip(before.ravel(), after.ravel(), strict=True)]  # noqa: PLR0124 - NaN
+        before, lost = before.ravel(), ~np.array(same, bool)
     else:
         return None
     return before[lost][0] if lost.any() else None
+
+
+def _not_the_same(before: Any, after: Any) -> Any:
+    """Where a number is another one now: it does not come back, or its sign or size was beyond the new type."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        lost = after.astype(before.dtype) != before
+    if before.dtype.kind in "iu" and after.dtype.kind == "f":
+        return lost | (np.abs(after) >= float(int(np.iinfo(before.dtype).max) + 1))
+    if before.dtype.kind in "iu" and after.dtype.kind in "iu":
+        return lost | ((before < 0) != (after < 0))
+    if before.dtype.kind == "f" and after.dtype.kind in "iu":
+        limits = np.iinfo(after.dtype)
+        return lost | (before < float(limits.min)) | (before >= float(limits.max) + 1)
+    return lost
 
 
 def _names(names: list[Any]) -> str:

@@ -5,17 +5,16 @@ Writes nothing in the store: weights are copied, verified, to a private folder, 
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.models import code, formats
 from modelmgmt.models.enforce import enforce
 from modelmgmt.models.example import difference
+from modelmgmt.models.files import PackageFiles
 from modelmgmt.models.package import WEIGHTS, Package, read_package
 from modelmgmt.models.reference import resolve
 from modelmgmt.models.signature import Mode, Signature
@@ -100,26 +99,15 @@ def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> LoadedModel:
     package = read_package(kernel, digest)
     found = formats.get(package.format)
     needs_code = code.missing(package)
-    if needs_code or (found.EXECUTES and _names(trust) is None):
+    if needs_code or (found.EXECUTES and restricted_names(trust) is None):
         decide(kernel, package, trust)
-    with tempfile.TemporaryDirectory(prefix="modelmgmt-", ignore_cleanup_errors=True) as place:
-        folder = Path(place)
-        copy_part(kernel, package, WEIGHTS, folder)
-        if needs_code:
-            code.make_importable(kernel, package)
-        model = found.load(folder / WEIGHTS, package.options, _names(trust))
+    if needs_code:
+        code.make_importable(kernel, package)
+    with PackageFiles(kernel, package, WEIGHTS) as files:
+        model = found.load(files, package.options, restricted_names(trust))
     if into is not None:
         model = _filled(package, into, model)
     return LoadedModel(model, package)
-
-
-def copy_part(kernel: Kernel, package: Package, part: str, folder: Path) -> None:
-    """Copy the files below `part` of a package into `folder`, each verified: what is read later are these bytes."""
-    for path, entry in package.tree.items():
-        if path.startswith(f"{part}/"):
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            kernel.objects.copy_to(entry.digest, target, replace=False)
 
 
 def _filled(package: Package, into: Any, arrays: Any) -> Any:
@@ -128,11 +116,6 @@ def _filled(package: Package, into: Any, arrays: Any) -> Any:
     if package.format != safetensors.NAME:
         raise InvalidTypeError(f"into= fills a torch module with weights, and this model is kept as {package.format}.")
     return safetensors.fill(into, arrays, package.name)
-
-
-def _names(trust: Trust) -> frozenset[str] | None:
-    """The exact names of types that the caller allows; None when it named none: its keys are asked."""
-    return restricted_names(trust)
 
 
 def _trust_key(trust: Trust) -> Any:

@@ -306,7 +306,7 @@ def _copy_code(stage: Path, saved: Saved) -> None:
 
 
 def _keep(kernel: Kernel, stage: Path) -> str:
-    return Trees(kernel.objects).put_folder(stage).digest
+    return Trees(kernel.objects).put_folder(stage, move=True).digest
 
 
 def _encoded(content: Mapping[str, Any]) -> bytes:

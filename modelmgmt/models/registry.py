@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidValueError, NotFoundError, RunInUseError
 from modelmgmt.models.decisions import decide, last_of, of_model
+from modelmgmt.models.evidence import description_of
 from modelmgmt.models.model import Model
 from modelmgmt.models.naming import check_model_name
-from modelmgmt.models.reference import find_version, parse
+from modelmgmt.models.reference import find_version, parse, resolve
 from modelmgmt.models.rows import ModelRow, Tables, VersionRow
 from modelmgmt.models.stages import Stages, checked_stages
 from modelmgmt.models.versions import ModelVersion, View
@@ -95,6 +96,20 @@ class Registry(Mapping[str, Model]):
     ) -> ModelVersion:
         """Make a version of a package that the store holds; `log_model(register_as=...)` does so. See `register`."""
         return register(self._kernel, name, run, artifact, digest, format, description=description, tags=tags)
+
+    def register_from(
+        self, reference: str, name: str, *, description: str = "", tags: Mapping[str, Any] | None = None
+    ) -> ModelVersion:
+        """Make a version of a model that a run has logged, "run:ID/NAME", or of another version, "churn:3".
+
+        Survives a power cut. Raises NotFoundError, InvalidNameError.
+        """
+        found = resolve(self._kernel, reference)
+        kind = description_of(self._kernel, found.digest).get("format")
+        return register(
+            self._kernel, name, found.run, found.artifact, found.digest, str(kind or "unknown"),
+            description=description, tags=tags,
+        )  # fmt: skip
 
     def search(
         self,

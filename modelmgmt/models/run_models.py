@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError
 from modelmgmt.models import package as packages
+from modelmgmt.models.links import links_of
 from modelmgmt.models.naming import check_model_name
 from modelmgmt.models.registry import register
 from modelmgmt.models.signature import Signature
@@ -60,6 +61,7 @@ class ModelsOfRun:
         def record(self) -> RunRecord: ...
         def _writable(self) -> Guard: ...
         def _name(self, kept: Kept) -> None: ...
+        def _settle_code(self) -> None: ...
 
     def log_model(
         self,
@@ -120,13 +122,14 @@ class ModelsOfRun:
         return {"id": self.id, "name": record.name, "experiment": record.experiment}
 
     def _links(self) -> dict[str, Any]:
-        return {}
+        self._settle_code()
+        return links_of(self.kernel, self.id)
 
 
 def _check_arguments(signature: object, description: object, metadata: object) -> None:
     if signature is not None and not isinstance(signature, Signature):
         raise InvalidTypeError(
-            f"A signature is a Signature, and {type(signature).__name__} was given: mm.infer makes one."
+            f"A signature is a Signature, and {type(signature).__name__} was given: mm.infer_signature makes one."
         )
     if not isinstance(description, str):
         raise InvalidTypeError(f"A description is text, and {type(description).__name__} was given.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -77,8 +77,13 @@ def head_of(kernel: Kernel) -> list[Any]:
 
 def verify(connection: sqlite3.Connection) -> str | None:
     """None for a sound chain, else a sentence about the first event that is changed, missing or out of order."""
+    return first_fault(read(connection))
+
+
+def first_fault(log: Iterable[Event]) -> str | None:
+    """As `verify`, for events that were read from anywhere. Pure."""
     previous = FIRST
-    for number, event in enumerate(read(connection), start=1):
+    for number, event in enumerate(log, start=1):
         if event.id != number:
             return f"Event {number} is missing: the next one there is {event.id}."
         if event.previous != previous:

@@ -103,6 +103,22 @@ class Objects:
 
             return self._put(filler(file), min(BUFFER, before.st_size + 1), pending, check)
 
+    def adopt(self, path: Path, *, pending: set[Path] | None = None) -> Stored:
+        """Keep a file that we wrote ourselves on the store's disk, by moving it: nothing is copied. Hashed in one pass.
+
+        The file is gone from `path` unless the store had its bytes already. Nobody else may write to it any more. On
+        return it survives power loss. Raises `FileNotFoundError`, and `StoreWriteError` when the disk refuses.
+        """
+        with io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)) as file:
+            digest, size = hashlib.sha256(), 0
+            view = memoryview(bytearray(min(BUFFER, os.fstat(file.fileno()).st_size + 1)))
+            while count := file.readinto(view):
+                digest.update(view[:count])
+                size += count
+            with our_disk("move", path):
+                os.fchmod(file.fileno(), 0o444)
+            return self._publish(file.fileno(), path, Stored(digest.hexdigest(), size), pending)
+
     def sync(self, folders: Iterable[Path]) -> None:
         """Make the puts that were given these `pending` folders survive power loss."""
         folders = set(folders)
@@ -115,14 +131,16 @@ class Objects:
         """Return the size of an object in bytes after setting its modification time to now, or None when absent.
 
         A collector of garbage that spares recent objects will spare this one. An object of another user, whose time
-        can't be set, counts as absent: putting it again replaces it with the same bytes, and a new time.
+        can't be set, counts as absent: putting it again replaces it with the same bytes, and a new time. Raises
+        `StoreWriteError` when the disk refuses.
         """
         path = self.path(digest)
-        try:
-            os.utime(path)  # before asking the size: once it has succeeded, a collector has seen a recent object
-            return path.stat().st_size
-        except (FileNotFoundError, PermissionError):
-            return None
+        with our_disk("look for", path):
+            try:
+                os.utime(path)  # before asking the size: once it has succeeded, a collector has seen a recent object
+                return path.stat().st_size
+            except (FileNotFoundError, PermissionError):
+                return None
 
     # -- reading
 
@@ -215,9 +233,7 @@ class Objects:
 
     def _put_whole(self, data: bytes | memoryview, pending: set[Path] | None) -> Stored:
         stored = Stored(hashlib.sha256(data).hexdigest(), len(data))
-        with our_disk("look for", self.path(stored.digest)):
-            present = self.freshen(stored.digest) == stored.size
-        if present:
+        if self.freshen(stored.digest) == stored.size:
             self._settle(stored, pending)
             return stored
         with self._temporary() as (file, temporary):

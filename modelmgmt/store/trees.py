@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -177,6 +178,7 @@ class Trees:
         *,
         ignore: Ignore | None = None,
         links: Literal["keep", "follow"] = "keep",
+        move: bool = False,
     ) -> StoredTree:
         """Keep every file below `folder`. On return all of it survives power loss; a file already kept costs nothing.
 
@@ -188,6 +190,8 @@ class Trees:
         a circle is refused, because the copy would be broken or would show other files on each machine; with
         `links="follow"` every link is replaced by what it points to, which is what caches of downloaded models need.
 
+        With `move` the files are ones that we wrote ourselves in the store's `tmp/`: they are moved, not copied.
+
         Each file is consistent in itself; the folder is not frozen between them. Raises `SourceChangedError` when a
         file changes or goes while it is copied, `InvalidNameError` for a name that is not UTF-8 or that
         `check_path` refuses, `InvalidValueError` for such a link and for a pipe, socket or device,
@@ -198,7 +202,8 @@ class Trees:
         follow = links == "follow"
         found = list_folder(Path(folder), ignore=ignore, follow=follow, leave_out=self.objects.root)
         pending: set[Path] = set()
-        tree = Tree({path: self._keep(path, file, pending, follow=follow) for path, file in found.items()})
+        keep = self._move if move else functools.partial(self._keep, follow=follow)
+        tree = Tree({path: keep(path, file, pending) for path, file in found.items()})
         self.objects.sync(pending)
         return StoredTree(self.objects.put_bytes(tree.encode()).digest, tree.size, len(tree))
 
@@ -258,6 +263,12 @@ class Trees:
                 stored = self.objects.put_file(file.source, follow_links=follow, pending=pending)
             except FileNotFoundError as error:
                 raise SourceChangedError(f"{shown(path)} was removed while its folder was copied; try again") from error
+        return Entry(stored.digest, stored.size, file.mode)
+
+    def _move(self, path: str, file: Found, pending: set[Path]) -> Entry:
+        if file.mode == "link":
+            return self._keep(path, file, pending, follow=False)
+        stored = self.objects.adopt(file.source, pending=pending)
         return Entry(stored.digest, stored.size, file.mode)
 
     def _links(self, tree: Tree) -> dict[str, str]:

@@ -12,6 +12,7 @@ from modelmgmt.store.times import to_iso
 from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.record import COLUMNS, RunRecord
 from modelmgmt.tracking.run import Run
+from modelmgmt.versions.kept_code import Code
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.series import SeriesView
@@ -61,6 +62,7 @@ class DisabledRun(Run):
     group = property(_ignore)
     error = property(_ignore)
     environment = property(_ignore)
+    code = property(lambda _: Code(None, "disabled"))
     started_at = property(lambda self: self._now)
     ended_at = property(_ignore)
     duration_s = property(_ignore)
@@ -72,6 +74,17 @@ class DisabledRun(Run):
     summaries = property(lambda _: {})
     artifacts = property(lambda _: {})
     notes = property(lambda _: [])
+    steps = property(lambda _: ())
+
+    datasets = property(lambda _: {})
+
+    def datasets_by_role(self) -> dict[str, list[Any]]:
+        return {}
+
+    def log_dataset(self, *arguments: Any, **options: Any) -> Any:
+        """Take it, keep nothing."""
+        name = arguments[1] if len(arguments) > 1 else options.get("name", "disabled")
+        return self._dataset_type.lost(str(name))
 
     @property
     def record(self) -> RunRecord:

@@ -138,12 +138,19 @@ def read(kernel: Kernel, run: str) -> Environment | None:
     return None if row is None else Environment.decode(kernel.objects.get(verified("run_environments", row)[1]))
 
 
+def digest_of(connection: sqlite3.Connection, run: str) -> str | None:
+    """The digest of the environment of a run; None when it was not captured."""
+    row = connection.execute("SELECT run, digest, captured_at, crc FROM run_environments WHERE run = ?", (run,)).fetchone()
+    return None if row is None else str(verified("run_environments", row)[1])
+
+
 def write(connection: sqlite3.Connection, run: str, digest: str) -> None:
-    """Name the object as the environment of the run."""
+    """Name the object as the environment of the run; nothing when the run is gone."""
     row = (run, digest, now_iso())
     connection.execute(
-        "INSERT OR REPLACE INTO run_environments (run, digest, captured_at, crc) VALUES (?, ?, ?, ?)",
-        (*row, row_crc("run_environments", row)),
+        "INSERT OR REPLACE INTO run_environments (run, digest, captured_at, crc) "
+        "SELECT ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ?)",
+        (*row, row_crc("run_environments", row), run),
     )
 
 

@@ -14,6 +14,7 @@ from modelmgmt.versions.code import CodeVersion
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
+    from modelmgmt.store.objects import Objects
 
 
 class HasCode(Protocol):
@@ -34,7 +35,7 @@ class Code:
     'lr = 0.1'
     """
 
-    def __init__(self, kernel: Kernel, run: str, number: int | None = None) -> None:
+    def __init__(self, kernel: Kernel | None, run: str, number: int | None = None) -> None:
         self._kernel = kernel
         self._run = run
         self._number = number
@@ -42,6 +43,8 @@ class Code:
     @property
     def versions(self) -> list[CodeVersion]:
         """Every version, in order: the start, each checkpoint, the end where more had been imported by then."""
+        if self._kernel is None:
+            return []
         with self._kernel.database.reading() as connection:
             return code.read(connection, self._run)
 
@@ -68,8 +71,8 @@ class Code:
 
     @property
     def tree(self) -> Tree:
-        """path -> digest, size, mode. Raises CorruptDataError."""
-        return Trees(self._kernel.objects).get(self.version.tree_digest)
+        """path -> digest, size, mode. Raises NotFoundError, CorruptDataError."""
+        return Trees(self._objects).get(self.version.tree_digest)
 
     @property
     def files(self) -> list[str]:
@@ -82,7 +85,7 @@ class Code:
         if path not in tree:
             there = ", ".join(list(tree)[:10]) or "none"
             raise NotFoundError(f"The code of the run {self._run} has no file {path!r}; it has: {there}.")
-        return self._kernel.objects.get(tree[path].digest)
+        return self._objects.get(tree[path].digest)
 
     def read(self, path: str) -> str:
         """One file as text: UTF-8, other bytes as `\\udc80` to `\\udcff`."""
@@ -92,12 +95,13 @@ class Code:
     def uncommitted(self) -> str:
         """The uncommitted changes of tracked files, as git wrote them; empty when there were none."""
         digest = self.version.diff_digest
-        return "" if digest is None else self._kernel.objects.get(digest).decode("utf-8", "surrogateescape")
+        return "" if digest is None else self._objects.get(digest).decode("utf-8", "surrogateescape")
 
     def checkout(self, path: str | Path) -> Path:
         """Write the files to `path`, a new folder or an empty one. Raises InvalidValueError, CorruptDataError."""
         target = Path(path).expanduser()
-        Trees(self._kernel.objects).checkout(self.version.tree_digest, target)
+        digest = self.version.tree_digest
+        Trees(self._objects).checkout(digest, target)
         return target
 
     def diff(self, other: Code | HasCode, *, context: int = 3) -> str:
@@ -109,6 +113,17 @@ class Code:
         if not isinstance(theirs, Code):
             raise InvalidTypeError(f"diff takes a run or its code, and {type(other).__name__} was given.")
         return "".join(_differences(self, theirs, context))
+
+    @property
+    def _objects(self) -> Objects:
+        if self._kernel is None:
+            _ = self.version  # which says that there is none
+            raise NotFoundError(f"The run {self._run} has no code.")
+        return self._kernel.objects
+
+    def __bool__(self) -> bool:
+        """Whether any was captured."""
+        return bool(self.versions)
 
     def __repr__(self) -> str:
         versions = self.versions

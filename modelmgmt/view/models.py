@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.view.tables import Column, Table
@@ -11,6 +11,8 @@ from modelmgmt.view.text import clean, format_value
 if TYPE_CHECKING:
     from modelmgmt.models.gates import Condition
     from modelmgmt.models.history import Decision
+    from modelmgmt.models.policy import Rule
+    from modelmgmt.store.events import Event
 
 
 def listing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -35,11 +37,64 @@ def history_table(decisions: Iterable[Decision]) -> Table:
     return Table(columns, rows, "" if rows else "No decisions.")
 
 
+def events_table(events: Sequence[Event], *, total: int) -> Table:
+    """One event a row."""
+    columns = tuple(map(Column, ("event", "time", "who", "kind", "subject", "detail")))
+    rows = tuple(
+        (
+            str(event.id), event.time[:19].replace("T", " "), clean(event.actor), clean(event.kind), clean(event.subject),
+            clean(event.detail, 70),
+        )
+        for event in events
+    )  # fmt: skip
+    note = "No events." if not total else f"The newest {len(rows):,} of {total:,}." if len(rows) < total else ""
+    return Table(columns, rows, note)
+
+
 def conditions_table(conditions: Iterable[Condition]) -> Table:
     """What a policy asks for, met or not."""
     columns = (Column("met"), Column("asked for"), Column("found"))
     rows = [("yes" if each.is_met else "NO", clean(each.what, 80), clean(each.found, 120)) for each in conditions]
     return Table(columns, tuple(rows), "" if rows else "The policy asks for nothing.")
+
+
+def facts_table(facts: Mapping[str, Any]) -> Table:
+    """One line a fact; a mapping or a list has one for each of what is in it."""
+    lines = tuple((clean(key), clean(value, 120)) for key, value in _facts(facts))
+    return Table((Column("key"), Column("value")), lines)
+
+
+def policy_table(policy: Mapping[str, Rule]) -> Table:
+    """What each stage asks for."""
+    lines = [(clean(stage), asked) for stage, rule in policy.items() for asked in _asked(rule)]
+    return Table((Column("stage"), Column("asks for")), tuple(lines), "" if lines else "No stage asks for anything.")
+
+
+def _facts(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in facts.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _facts(value, f"{name}.")
+        elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+            for place, item in enumerate(value, start=1):
+                yield from _facts(item, f"{name}.{place}.")
+        elif isinstance(value, (list, tuple)):
+            yield name, ", ".join(map(str, value))
+        elif value not in (None, ""):
+            yield name, str(value)
+
+
+def _asked(rule: Rule) -> Iterator[str]:
+    yield from (f"result {clean(name)} passed" for name in rule.results)
+    for key, bounds in rule.metrics.items():
+        words = (("at least", bounds.least), ("at most", bounds.most))
+        yield f"metric {clean(key)} " + " and ".join(f"{word} {value:g}" for word, value in words if value is not None)
+    for name, margin in rule.no_worse.items():
+        yield f"losses {clean(name)} at most {margin:g} worse than in place, {rule.confidence:.0%} interval"
+    if rule.signature != "any":
+        yield "signature compatible with the version in place"
+    if rule.approvals:
+        yield f"{rule.approvals} approval{'s' if rule.approvals > 1 else ''} by others than the author"
 
 
 def _note(rows: Sequence[Any]) -> str:

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from modelmgmt.errors import CorruptDataError, InvalidNameError, InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.versions import capture
+from modelmgmt.versions.capture import EMPTY_DIGEST
 
 
 @pytest.fixture
@@ -21,7 +23,13 @@ def run(store):
 
 
 def objects(store):
-    return [path for path in (store.path / "objects").rglob("*") if path.is_file()]
+    """The files of objects, but for those that say what the runs so far are made of."""
+    capture.of(store.kernel).settle()
+    with store.kernel.database.reading() as connection:
+        columns = "tree_digest FROM code_versions", "seeds_digest FROM code_versions", "digest FROM run_environments"
+        made_of = {row[0] for column in columns for row in connection.execute(f"SELECT {column}")} | {EMPTY_DIGEST}
+    found = [path for path in (store.path / "objects").rglob("*") if path.is_file()]
+    return [path for path in found if path.parent.name + path.name not in made_of]
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------

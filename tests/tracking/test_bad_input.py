@@ -12,6 +12,7 @@ import pytest
 import modelmgmt as mm
 from modelmgmt import errors
 from modelmgmt.store.database import SCHEMA_VERSION
+from modelmgmt.versions import capture
 
 NAMES = {
     "empty": ("", "empty"),
@@ -108,6 +109,7 @@ def run(store):
 
 def everything(store):
     """What is in the store: the count of rows of every table, of points in journals, of objects."""
+    capture.of(store.kernel).settle()  # what the runs so far are made of is kept in the background
     with store.kernel.series.snapshot() as snapshot:
         tables = [
             name for (name,) in snapshot.connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'")

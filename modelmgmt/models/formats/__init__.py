@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
+from modelmgmt.models.files import Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Format(Protocol):
     def save(self, model: Any, folder: Path) -> Saved:
         """Write the model to the empty `folder`. Raises CannotHoldError when the format has no room for it."""
 
-    def load(self, folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+    def load(self, files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
         """The model that `save` was given. `trusted` are exact names of types that the caller allows besides.
 
         For a format that executes, None says that trust was decided, and names ask for its restricted reader.
@@ -89,7 +90,8 @@ def libraries_of(model: Any) -> frozenset[str]:
 
 def class_name(model: Any) -> str:
     """The full name of a model's class; of a function its own."""
-    named = model if hasattr(model, "__qualname__") else type(model)
+    is_named = hasattr(model, "__qualname__") and hasattr(model, "__module__")
+    named = model if is_named else type(model)
     return f"{named.__module__}.{named.__qualname__}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, library_of, plain_predict, require
 
 NAME = "catboost"
@@ -33,13 +34,13 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"catboost"}), {"class": type(model).__name__})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     catboost = require("catboost", "catboost")
     if options.get("class") not in CLASSES:
         raise CorruptDataError(f"The package names the class {options.get('class')!r}, which is none of CatBoost's.")
     try:
-        return getattr(catboost, options["class"])().load_model(str(folder / FILE))
+        return getattr(catboost, options["class"])().load_model(blob=files.read(FILE))
     except catboost.CatBoostError as error:
         raise CorruptDataError(f"CatBoost can not read the model ({error}).") from error
 

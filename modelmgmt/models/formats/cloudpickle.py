@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, plain_predict
 
 NAME = "cloudpickle"
@@ -45,16 +46,16 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset(seen) - {"", "__main__"}, {})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     """Runs what the pickle says, for those whom the caller trusts; with names, makes objects of these types alone."""
     del options
     if trusted is not None:
         from modelmgmt.models.pickle_reader import load_restricted
 
-        return load_restricted((folder / FILE).read_bytes(), trusted)
+        return load_restricted(files.read(FILE), trusted)
     import pickle
 
-    with (folder / FILE).open("rb") as file:
+    with files.open(FILE) as file:
         return pickle.load(file)  # noqa: S301 - trust was decided before
 
 

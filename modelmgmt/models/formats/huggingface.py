@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, library_of, require
 
 NAME = "huggingface"
@@ -36,10 +37,11 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"transformers", "safetensors", "torch"}), {"class": _class(model, folder)})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     """The model by the class of transformers that wrote it: no code of the folder runs, no pickle is read."""
     del trusted
     transformers = require("transformers", "transformers")
+    folder = files.folder()
     _check(folder)
     name = options.get("class")
     found = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None

@@ -9,6 +9,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, require
 
 NAME = "keras"
@@ -43,9 +44,9 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"keras", _backend()} | foreign) - {"", "__main__"}, {})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
-    names = sorted(foreign_names(folder) - set(trusted or ()))
+    names = sorted(foreign_names(files.folder()) - set(trusted or ()))
     if names:
         raise UntrustedModelError(
             f"The model is built of things that are not Keras's own: {', '.join(names)}. Look at them, and when they are "
@@ -53,7 +54,7 @@ def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | No
         )
     keras = require("keras", "keras")
     try:
-        return keras.saving.load_model(folder / FILE, safe_mode=True)
+        return keras.saving.load_model(files.folder() / FILE, safe_mode=True)
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptDataError(f"Keras can not read the model ({str(error)[:300]}).") from error
 

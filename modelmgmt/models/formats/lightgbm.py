@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, library_of, plain_predict, require
 
 NAME = "lightgbm"
@@ -35,13 +36,13 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"lightgbm", "sklearn"}), options)
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     lightgbm = require("lightgbm", "lightgbm")
     if options.get("class") not in CLASSES:
         raise CorruptDataError(f"The package names the class {options.get('class')!r}, which is none of LightGBM's.")
     try:
-        booster = lightgbm.Booster(model_file=folder / FILE)
+        booster = lightgbm.Booster(model_str=files.read(FILE).decode())
     except lightgbm.basic.LightGBMError as error:
         raise CorruptDataError(f"LightGBM can not read the model ({error}).") from error
     return booster if options["class"] == "Booster" else _rebuilt(lightgbm, booster, options)

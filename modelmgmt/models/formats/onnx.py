@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, library_of, require
 
 NAME = "onnx"
@@ -34,9 +35,10 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset({"onnx", "onnxruntime"}), {})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options, trusted
     onnx = require("onnx", "'modelmgmt[onnx]'")
+    folder = files.folder()
     from google.protobuf.message import DecodeError
 
     try:

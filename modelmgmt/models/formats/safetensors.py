@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, class_name, libraries_of, library_of, require
 
 NAME = "safetensors"
@@ -52,13 +54,13 @@ def save(model: Any, folder: Path) -> Saved:
     return Saved(frozenset(modules) - {"__main__"}, options)
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     require("safetensors", "'modelmgmt[models]'")
     from safetensors import SafetensorError
 
     try:
-        arrays = _library_of_files(options["library"]).load_file(folder / FILE)
+        arrays = _read(files, _library_of_files(options["library"]))
     except SafetensorError as error:
         raise CorruptDataError(f"The file {FILE} of the model is no safetensors file ({error}).") from error
     for name, other in options.get("same_as", {}).items():
@@ -114,6 +116,13 @@ def _plain(output: Any) -> Any:
     if isinstance(output, (tuple, list)):
         return type(output)(_plain(value) for value in output)
     return output.detach().cpu().numpy() if hasattr(output, "detach") else output
+
+
+def _read(files: Files, library: Any) -> Any:
+    with files.open(FILE) as file:
+        if isinstance(file, BytesIO):
+            return library.load(file.getvalue())
+    return library.load_file(files.folder() / FILE)  # mapped into memory, not read into it twice
 
 
 def _library_of_files(library: str) -> Any:

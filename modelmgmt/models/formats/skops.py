@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
+from modelmgmt.models import soundness
+from modelmgmt.models.allowed import rules_for
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require
+from modelmgmt.models.makers import ShapeError
 
 NAME = "skops"
 EXECUTES = False
 NEEDS = ("skops",)
 FILE = "model.skops"
 
-REVIEWED = frozenset(
-    {
-        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.tree._tree.Tree",
-    }
-)
-"""Types of scikit-learn that skops does not know by itself. Each was read: it builds itself of arrays and numbers."""
-
-_modules = re.compile(rb'"__module__": "([\w.]+)"')
+_COMPILED = ("sklearn.tree._tree", "sklearn.neighbors._kd_tree", "sklearn.neighbors._ball_tree")
+_COMPACT = (",", ":")
+_names = re.compile(r'"__class__": ?"([^"]+)", *\n? *"__module__": ?"([^"]+)"').findall
 
 
 def accepts(model: Any) -> bool:
@@ -34,35 +33,107 @@ def accepts(model: Any) -> bool:
 
 
 def save(model: Any, folder: Path) -> Saved:
-    io = require("skops.io", "'modelmgmt[models]'")
+    require("skops.io", "'modelmgmt[models]'")
     try:
-        io.dump(model, folder / FILE)
+        schema = _dump(model, folder / FILE)
     except OSError:
         raise
     except Exception as error:  # skops passes on what the model's own methods raise
         raise CannotHoldError(f"skops can not hold it ({type(error).__name__}: {error})") from error
-    with ZipFile(folder / FILE) as archive:
-        modules = {name.decode() for name in set(_modules.findall(archive.read("schema.json")))}
-    if "__main__" in modules:
-        raise CannotHoldError("a class or function in it is defined in __main__, which no other process has")
-    return Saved(frozenset(modules), {})
+    names = set(_names(schema))
+    for name, module in names:
+        _check_can_be_found(module, name)
+    return Saved(frozenset(module for _, module in names), {})
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def _check_can_be_found(module: str, name: str) -> None:
+    """skops keeps classes and functions by name: whoever loads the model must find them under it."""
+    if module == "__main__":
+        raise CannotHoldError(f"{name} in it is defined in __main__, which no other process has")
+    if module in sys.modules and not hasattr(sys.modules[module], name):
+        raise CannotHoldError(f"{name} in it can not be found by its name in {module}")
+
+
+def _dump(model: Any, path: Path) -> str:
+    """Write what `skops.io.dump` writes, straight to the file, and return the schema.
+
+    skops makes the whole archive in memory, and indents the schema of a large forest in Python: 4 times as slow. Its
+    own function serves where a later skops has other insides.
+    """
+    try:
+        from skops import __version__ as version
+        from skops.io._persist import SaveContext, get_state
+    except ImportError:
+        from skops.io import dump
+
+        dump(model, path)
+        with ZipFile(path) as archive:
+            return archive.read("schema.json").decode()
+    with ZipFile(path, "w") as archive:
+        context = SaveContext(zip_file=archive)
+        state = get_state(model, context)
+        schema = json.dumps({**state, "protocol": context.protocol, "_skops_version": version}, separators=_COMPACT)
+        context.clear_memo()
+        archive.writestr("schema.json", schema)
+    return schema
+
+
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
     io = require("skops.io", "'modelmgmt[models]'")
     from skops.io.exceptions import UntrustedTypesFoundException
 
+    allowed = reviewed() | set(trusted or ())
     try:
-        return io.load(folder / FILE, trusted=sorted(REVIEWED.union(trusted or ())))
+        with files.open(FILE) as file:
+            model = io.load(file, trusted=sorted(allowed))
     except UntrustedTypesFoundException as error:
-        names = sorted(set(io.get_untrusted_types(file=folder / FILE)) - REVIEWED - set(trusted or ()))
+        names = sorted(set(io.get_untrusted_types(data=files.read(FILE))) - allowed)
         raise UntrustedModelError(
             f"The model is built of types that nobody has vouched for: {', '.join(names)}. Look at them, and when they "
             f"are yours, load it with trust={names!r}."
         ) from error
     except (BadZipFile, json.JSONDecodeError) as error:
         raise CorruptDataError(f"The file {FILE} of the model is no skops file ({error}).") from error
+    _check_sound(model)
+    return model
+
+
+@cache
+def reviewed() -> frozenset[str]:
+    """Types of scikit-learn that skops does not know by itself: the exact names that the restricted reader makes, too."""
+    rules = rules_for()
+    return frozenset(name for name in rules.types | rules.values if name.startswith("sklearn."))
+
+
+def _check_sound(model: Any) -> None:
+    """Trees that would lead compiled code astray are refused, as the restricted reader does. Raises CorruptDataError."""
+    try:
+        for part in _parts(model):
+            if hasattr(part, "__getstate__") and type(part).__module__.startswith(_COMPILED):
+                soundness.check_state(part, part.__getstate__())
+            soundness.check(part)
+    except ShapeError as error:
+        raise CorruptDataError(f"The model is not as honest ones are: it has {error}.") from error
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """What a model of scikit-learn is made of: what has attributes, items or elements is gone into."""
+    todo, seen = [model], set[int]()
+    while todo:
+        part = todo.pop()
+        if isinstance(part, (str, bytes, int, float, type(None))) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            todo += part.values()
+        elif isinstance(part, (list, tuple, set)):
+            todo += part
+        elif hasattr(part, "dtype") and hasattr(part, "flat"):
+            todo += part.flat if part.dtype == object else ()
+        else:
+            yield part
+            todo += getattr(part, "__dict__", {}).values()
 
 
 def predict(model: Any, data: Any, method: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, library_of, plain_predict, require
 
 NAME = "xgboost"
@@ -44,14 +45,14 @@ def _options(model: Any) -> dict[str, Any]:
     return {"class": type(model).__name__}
 
 
-def load(folder: Path, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
+def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
     xgboost = require("xgboost", "xgboost")
     if options.get("class") not in CLASSES:
         raise CorruptDataError(f"The package names the class {options.get('class')!r}, which is none of XGBoost's.")
     model = getattr(xgboost, options["class"])()
     try:
-        model.load_model(folder / FILE)
+        model.load_model(bytearray(files.read(FILE)))
     except xgboost.core.XGBoostError as error:
         raise CorruptDataError(f"XGBoost can not read the model ({str(error).partition(chr(10))[0]}).") from error
     return model

@@ -1,0 +1,40 @@
+"""A model out of the store, for others: a bundle for another store, an MLflow folder, an ONNX graph; and bundles in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from modelmgmt.errors import InvalidValueError
+from modelmgmt.models.package import read_package
+from modelmgmt.models.reference import resolve
+
+if TYPE_CHECKING:
+    from modelmgmt.models.trust import Trust
+    from modelmgmt.store.kernel import Kernel
+
+Kind = Literal["bundle", "mlflow", "onnx"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+def export_model(kernel: Kernel, ref: str, path: Path, kind: Kind, *, trust: Trust = None) -> Path:
+    """See `Store.export_model`."""
+    if kind not in KINDS:
+        raise InvalidValueError(f"A model is exported as {', '.join(KINDS)}, and {kind!r} was given.")
+    if path.exists():
+        raise InvalidValueError(f"{path} exists: choose another path, or remove it first.")
+    package = read_package(kernel, resolve(kernel, ref).digest)
+    match kind:
+        case "bundle":
+            from modelmgmt.models.exports.bundle import write_bundle
+
+            write_bundle(kernel, package, path)
+        case "mlflow":
+            from modelmgmt.models.exports.mlflow import write_mlflow
+
+            write_mlflow(kernel, package, path, trust=trust)
+        case "onnx":
+            from modelmgmt.models.exports.onnx import write_onnx
+
+            write_onnx(kernel, package, path, trust=trust)
+    return path

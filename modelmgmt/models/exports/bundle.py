@@ -1,0 +1,211 @@
+"""A model package as one zip file that another store takes in.
+
+    bundle.json          what the file is, and the digest of the package
+    tree.json            the manifest of the package: path, digest, size of each file
+    signatures.json      who has signed the package
+    files/PATH           the files
+
+All members are stored, not compressed: an archive can not grow while it is read. A member's name is looked up in the
+manifest and never used as a path; what is read goes to objects by digest, and is refused unless it has the digest and
+the size of the manifest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import BundleError, CorruptDataError, InvalidValueError, ModelmgmtError
+from modelmgmt.models import signing
+from modelmgmt.models.package import Package, read_package
+from modelmgmt.store.disk import token
+from modelmgmt.store.names import shown
+from modelmgmt.store.trees import Entry, Tree, Trees
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+    from modelmgmt.store.sources import Reader
+
+FORMAT = "modelmgmt.bundle/1"
+HEAD, TREE, SIGNATURES, FILES = "bundle.json", "tree.json", "signatures.json", "files/"
+
+_HEAD_LIMIT = 16 << 20  # bytes of each of the three members that are read whole
+_MEMBERS_LIMIT = 100_000
+_COPY = 1 << 20
+_DATE = (1980, 1, 1, 0, 0, 0)  # the same package gives the same bundle
+
+
+def write_bundle(kernel: Kernel, package: Package, path: Path) -> None:
+    """Write the package to the new file `path`, each file verified; on an error nothing is left there."""
+    part = path.parent / f".{token()}.part"
+    try:
+        with zipfile.ZipFile(part, "x", zipfile.ZIP_STORED) as archive:
+            _add(archive, HEAD, _json({"format": FORMAT, "package": package.digest, "name": package.name}))
+            _add(archive, TREE, package.tree.encode())
+            rows = [dataclasses.asdict(signature) for signature in signing.read(kernel, package.digest)]
+            _add(archive, SIGNATURES, _json(rows))
+            for name, entry in package.tree.items():
+                _add_object(kernel, archive, FILES + name, entry)
+        os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_bundle(kernel: Kernel, path: Path) -> Package:
+    """Take the package in a bundle into the store: objects, and the signatures that fit. Nothing of it is executed.
+
+    On return the objects survive a power cut; they are garbage until a row names the package. Raises BundleError for
+    anything that `write_bundle` does not write.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _checked(archive, path)
+            package = _read_tree(archive, members)
+            digest = _take_in(kernel, archive, members, package)
+            signatures = _json_of(archive, members, SIGNATURES)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, ModelmgmtError):
+            raise
+        raise BundleError(f"{path} is no bundle of a model, or a damaged one ({error}).") from error
+    try:
+        found = read_package(kernel, digest)
+    except CorruptDataError as error:
+        raise BundleError(f"What is in {path} is no model: {error}") from error
+    _keep_signatures(kernel, digest, signatures)
+    return found
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(_info(name), data)
+
+
+def _add_object(kernel: Kernel, archive: zipfile.ZipFile, name: str, entry: Entry) -> None:
+    info = _info(name)
+    info.file_size = entry.size
+    with kernel.objects.open(entry.digest) as source, archive.open(info, "w") as target:
+        while block := source.read(_COPY):
+            target.write(block)
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _DATE)
+    info.external_attr = (stat.S_IFREG | 0o644) << 16
+    return info
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True).encode()
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+def _checked(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, when the archive is as we write it. Nothing has been read of them yet."""
+    listed = archive.infolist()
+    if len(listed) > _MEMBERS_LIMIT:
+        raise BundleError(f"{path} has {len(listed):,} members: a model has fewer than {_MEMBERS_LIMIT:,}.")
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in listed:
+        _check_member(member)
+        if member.filename in members:
+            raise BundleError(f"{path} has two members {shown(member.filename)}: which one is meant can not be known.")
+        members[member.filename] = member
+    if sum(member.file_size for member in listed) > path.stat().st_size:
+        raise BundleError(f"The members of {path} are larger than the file: some of them share their bytes.")
+    for name in (HEAD, TREE, SIGNATURES):
+        if name not in members:
+            raise BundleError(f"{path} has no {name}: it is no bundle of a model.")
+    return members
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
+    name = shown(member.filename)
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG) or member.is_dir():
+        raise BundleError(f"The member {name} is no plain file but a folder, link or device: a bundle has only files.")
+    if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+        raise BundleError(f"The member {name} is compressed: a bundle is not, so that it can not grow when it is read.")
+    if member.flag_bits & 0x1:
+        raise BundleError(f"The member {name} is encrypted: a bundle is not.")
+
+
+def _read_tree(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Tree:
+    head = _json_of(archive, members, HEAD)
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        written = head.get("format") if isinstance(head, dict) else head
+        raise BundleError(f"The bundle is written as {shown(str(written))}, and this version reads {FORMAT!r}.")
+    try:
+        # Every path in it is one that stays inside a folder, or this raises.
+        tree = Tree.decode(_whole(archive, members, TREE))
+    except (CorruptDataError, InvalidValueError) as error:
+        raise BundleError(f"The manifest of the bundle can not be used: {error}") from error
+    extra = sorted(members.keys() - {HEAD, TREE, SIGNATURES} - {FILES + name for name in tree})
+    if extra:
+        raise BundleError(f"The bundle has a member {shown(extra[0])} that its manifest does not name.")
+    links = [name for name, entry in tree.items() if entry.mode == "link"]
+    if links:
+        raise BundleError(f"The bundle has a symbolic link {shown(links[0])} in it: a model is made of files.")
+    return tree
+
+
+def _take_in(kernel: Kernel, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tree: Tree) -> str:
+    """Put the files, each checked against the manifest before anything names it."""
+    for name, entry in tree.items():
+        member = members.get(FILES + name)
+        if member is None:
+            raise BundleError(f"The bundle has no file {shown(name)}, which its manifest names.")
+        if member.file_size != entry.size:
+            raise BundleError(
+                f"The file {shown(name)} has {member.file_size:,} bytes, the manifest says {entry.size:,}."
+            )
+        with archive.open(member) as source:
+            stored = kernel.objects.put_stream(_Bounded(source, entry.size))
+        if stored.digest != entry.digest:
+            raise BundleError(f"The file {shown(name)} is not what the manifest says: its SHA-256 is {stored.digest}.")
+    return Trees(kernel.objects).put(tree)
+
+
+class _Bounded:
+    """A reader that gives no more bytes than were announced."""
+
+    def __init__(self, source: Reader, size: int) -> None:
+        self._source, self._left = source, size
+
+    def read(self, size: int, /) -> bytes:
+        data = self._source.read(min(size, self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise BundleError("A member of the bundle is longer than the archive says.")
+        return data
+
+
+def _whole(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> bytes:
+    if members[name].file_size > _HEAD_LIMIT:
+        raise BundleError(f"The member {name} has {members[name].file_size:,} bytes, and {_HEAD_LIMIT:,} is the most.")
+    return archive.read(members[name])
+
+
+def _json_of(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> Any:
+    try:
+        return json.loads(_whole(archive, members, name))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"The member {name} of the bundle is no JSON ({str(error)[:100]}).") from error
+
+
+def _keep_signatures(kernel: Kernel, digest: str, rows: Any) -> None:
+    """Keep what fits. Whether a key is trusted is asked when the model is loaded, not here."""
+    fields = {field.name for field in dataclasses.fields(signing.Signature)}
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict) or row.keys() != fields or row["package"] != digest:
+            raise BundleError("A signature in the bundle is of another package, or is no signature.")
+        if not all(isinstance(value, str) or (value is None and key == "public_key") for key, value in row.items()):
+            raise BundleError("A signature in the bundle has a field that is no text.")
+        try:
+            signing.add(kernel, signing.Signature(**row))
+        except InvalidValueError as error:
+            raise BundleError(f"A signature in the bundle does not fit: {error}") from error

@@ -1,0 +1,56 @@
+"""What MLflow imports to load an exported folder: `_load_pyfunc` is the name that it looks for.
+
+Writes nothing. MLflow runs the code that a folder names: whoever loads one with it has decided to trust it. What is read
+here are the bytes that were exported, or nothing: every file is held against the manifest beside the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from modelmgmt.errors import CorruptDataError
+from modelmgmt.models import formats
+from modelmgmt.models.enforce import enforce
+from modelmgmt.models.files import FolderFiles
+from modelmgmt.models.formats import Format
+from modelmgmt.models.package import DESCRIPTION, WEIGHTS, decode_description
+from modelmgmt.models.signature import Signature
+from modelmgmt.store.trees import Tree
+
+MANIFEST = "tree.json"
+
+
+class ExportedModel:
+    """A model as MLflow asks it: `predict(data)`."""
+
+    def __init__(self, model: Any, found: Format, signature: Signature | None) -> None:
+        self.model, self._format, self._signature = model, found, signature
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
+        """What the model says of `data`, held to the signature; `params={"method": ...}` asks another method."""
+        if self._signature is not None:
+            data = enforce(self._signature, data)
+        return self._format.predict(self.model, data, (params or {}).get("method", "predict"))
+
+
+def _verify(folder: Path) -> None:
+    tree = Tree.decode((folder.parent / MANIFEST).read_bytes())
+    for path, entry in tree.items():
+        with (folder / path).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != entry.digest:
+                raise CorruptDataError(
+                    f"The file {path} of the exported model is not what was exported: export it again."
+                )
+
+
+def _load_pyfunc(path: str) -> ExportedModel:
+    folder = Path(path)
+    _verify(folder)
+    content = decode_description((folder / DESCRIPTION).read_bytes())
+    found = formats.get(content["format"])
+    kept = content.get("signature")
+    signature = None if kept is None else Signature.from_dict(kept)
+    model = found.load(FolderFiles(folder / WEIGHTS), content.get("options") or {}, None)
+    return ExportedModel(model, found, signature)

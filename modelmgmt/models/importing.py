@@ -1,0 +1,27 @@
+"""A bundle becomes a version of a registered model, without the run that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import NotFoundError
+from modelmgmt.models.exports.bundle import read_bundle
+from modelmgmt.models.naming import check_model_name
+from modelmgmt.models.registry import register
+
+if TYPE_CHECKING:
+    from modelmgmt.models.versions import ModelVersion
+    from modelmgmt.store.kernel import Kernel
+
+
+def import_model(kernel: Kernel, path: Path, register_as: str | None = None) -> ModelVersion:
+    """See `Store.import_model`."""
+    if register_as is not None:
+        check_model_name(register_as)
+    if not path.is_file():
+        raise NotFoundError(f"There is no file {path}: nothing was imported.")
+    kernel.require_writable()
+    package = read_bundle(kernel, path)
+    name = check_model_name(package.name if register_as is None else register_as)
+    return register(kernel, name, None, None, package.digest, package.format, description=package.description)

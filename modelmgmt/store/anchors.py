@@ -1,0 +1,124 @@
+"""Anchors: the head of the log of events, kept where the store's owner does not reach. They make truncation visible.
+
+An anchor is one line of JSON, in a file or in a git note. Reads and writes nothing in the store.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelmgmt.errors import InvalidValueError, NotFoundError
+from modelmgmt.store.events import FIRST, Event
+from modelmgmt.store.names import shown
+from modelmgmt.store.times import now_iso
+
+FORMAT = "modelmgmt.anchor/1"
+NOTES = "modelmgmt"
+"""The git notes are under refs/notes/ and this."""
+_GIT_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The newest event at some time: its number and hash. `log` is the hash of the first event, which tells logs apart."""
+
+    event: int
+    hash: str
+    log: str
+    time: str
+
+    @property
+    def line(self) -> str:
+        """One line of JSON."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+
+
+def head_anchor(log: Sequence[Event]) -> Anchor:
+    """The anchor of the newest event."""
+    last = log[-1] if log else None
+    return Anchor(last.id if last else 0, last.hash if last else FIRST, log[0].hash if log else FIRST, now_iso())
+
+
+def parse_anchors(text: str) -> list[Anchor]:
+    """Anchors, one a line; lines that are none are refused. Raises InvalidValueError."""
+    return [_parse(line) for line in text.splitlines() if line.strip()]
+
+
+def anchor_fault(log: Sequence[Event], anchors: Iterable[Anchor]) -> str | None:
+    """None when every anchor is in the log, else a sentence about the first that is not. Pure."""
+    for anchor in sorted(anchors, key=lambda anchor: anchor.event):
+        if anchor.event > len(log):
+            return (
+                f"The log ends with event {len(log)}, and event {anchor.event} was anchored at {anchor.time}: the newest "
+                "events were dropped."
+            )
+        found = log[anchor.event - 1].hash if anchor.event else FIRST
+        if found != anchor.hash:
+            return (
+                f"Event {anchor.event} is not the one that was anchored at {anchor.time}: the log up to there was "
+                "written anew."
+            )
+    return None
+
+
+def read_file(path: Path) -> list[Anchor]:
+    """The anchors in a file. Raises NotFoundError, InvalidValueError."""
+    try:
+        anchors = parse_anchors(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no file {path}: write one with 'modelmgmt audit anchor {path}'.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(f"{path} holds no anchors: it is not text.") from error
+    if not anchors:
+        raise InvalidValueError(f"{path} holds no anchor.")
+    return anchors
+
+
+def add_to_file(path: Path, anchor: Anchor) -> None:
+    """Append an anchor to a file, made where it is not there; earlier ones stay."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(anchor.line + "\n")
+
+
+def add_git_note(folder: Path, anchor: Anchor) -> str:
+    """Append an anchor to the git note of the commit that is checked out; returns the commit. Raises InvalidValueError.
+
+    Notes are pushed by their own name: `git push origin refs/notes/modelmgmt`.
+    """
+    _git(folder, "notes", f"--ref={NOTES}", "append", "-m", anchor.line, "HEAD")
+    return _git(folder, "rev-parse", "HEAD").strip()
+
+
+def read_git_notes(folder: Path) -> list[Anchor]:
+    """Every anchor in the notes of a repository, of whichever log. Raises InvalidValueError."""
+    listed = _git(folder, "notes", f"--ref={NOTES}", "list").split()
+    texts = (_git(folder, "cat-file", "-p", note) for note in listed[::2])  # note, commit, note, commit, ...
+    return [anchor for text in texts for anchor in parse_anchors(text)]
+
+
+def _parse(line: str) -> Anchor:
+    try:
+        content = json.loads(line)
+        anchor = Anchor(content["event"], str(content["hash"]), str(content["log"]), str(content["time"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidValueError(f"{shown(line)} is no anchor as {FORMAT} writes it.") from error
+    if content.get("format") != FORMAT or type(anchor.event) is not int or anchor.event < 0:
+        raise InvalidValueError(f"{shown(line)} is no anchor as {FORMAT} writes it.")
+    return anchor
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - words of our own, no shell
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the git that the user has
+            capture_output=True, text=True, check=False, timeout=_GIT_TIMEOUT_S,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InvalidValueError(f"git could not be asked: {error}.") from error
+    if done.returncode:
+        raise InvalidValueError(f"git {arguments[0]} did not work in {folder}: {done.stderr.strip()[:300]}.")
+    return done.stdout
