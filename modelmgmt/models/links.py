@@ -21,7 +21,12 @@ def links_of(kernel: Kernel, run: str) -> dict[str, Any]:
     links: dict[str, Any] = {}
     if codes:
         last = codes[-1]
-        links["code"] = {"number": last.number, "tree": last.tree_digest, "commit": last.git_commit, "dirty": last.is_dirty}
+        links["code"] = {
+            "number": last.number,
+            "tree": last.tree_digest,
+            "commit": last.git_commit,
+            "dirty": last.is_dirty,
+        }
     if digest is not None:
         links["environment"] = digest
     return links

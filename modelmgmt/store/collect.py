@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
@@ -53,7 +54,7 @@ def collect(
         return Collected(tuple(garbage), sum(sizes.values()), len(temporary))
     removed = _remove(kernel, garbage, cutoff)
     for path in temporary:
-        path.unlink(missing_ok=True)
+        _remove_temporary(path)
     return Collected(tuple(removed), sum(sizes[digest] for digest in removed), len(temporary))
 
 
@@ -164,12 +165,28 @@ def _put_back(aside: Path, path: Path) -> None:
     aside.unlink(missing_ok=True)
 
 
+def _remove_temporary(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_left_behind(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder that is filled before it is kept, `pack-PID-TOKEN`, has lost its process."""
+    name, _, rest = entry.name.partition("-")
+    pid = rest.partition("-")[0]
+    return name == "pack" and pid.isdecimal() and entry.is_dir(follow_symlinks=False) and not is_alive(int(pid))
+
+
 def _stale_files(folder: Path, cutoff: float) -> list[Path]:
+    """Files of writes, and folders of packers, that were killed."""
     if not folder.is_dir():
         return []
     found = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):
-            if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime <= cutoff:
+            is_left = entry.is_file(follow_symlinks=False) or _is_left_behind(entry)
+            if is_left and entry.stat().st_mtime <= cutoff:
                 found.append(Path(entry.path))
     return found

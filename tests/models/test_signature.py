@@ -135,7 +135,10 @@ def test_what_fits_is_handed_on_untouched(mode):
         (changed(age=[1.5, 2.0]), r"The column 'age' is float64, and the model takes int64: 1.5 would not stay"),
         (changed(plan=[1, 2]), r"The column 'plan' is int64, and the model takes str"),
         (changed(income=[None, 1.0]), r"The column 'income' has 1 missing cells"),
-        (changed(tier=["a", "z"]), r"The column 'tier' has the value 'z', which is none of the categories 'a', 'b', 'c'"),
+        (
+            changed(tier=["a", "z"]),
+            r"The column 'tier' has the value 'z', which is none of the categories 'a', 'b', 'c'",
+        ),
         (changed(active=[3, 1]), r"The column 'active' is int64, and the model takes bool: 3 would not stay"),
         (np.zeros((2, 3)), r"an array of float64.*takes a table of 6 columns"),
         (pd.concat([EXAMPLE, EXAMPLE[["age"]]], axis=1), r"two columns named 'age'"),
@@ -255,7 +258,9 @@ class Sum:
 def test_signature_that_does_not_match_the_example_is_refused_when_logged(store):
     with store.start_run("doc") as run:
         with pytest.raises(SignatureError, match="The signature does not match the input example: .*no column 'a'"):
-            run.log_model(Sum(), "sum", input_example=pd.DataFrame({"b": [1]}), signature=infer(pd.DataFrame({"a": [1]})))
+            run.log_model(
+                Sum(), "sum", input_example=pd.DataFrame({"b": [1]}), signature=infer(pd.DataFrame({"a": [1]}))
+            )
         with pytest.raises(InvalidTypeError, match="infer_signature"):
             run.log_model(Sum(), "sum", signature="a: int")
     assert store.run(run.id).artifacts == {}
