@@ -209,7 +209,7 @@ def test_hostile_bundle_is_refused_and_nothing_is_left(store, logged, other, tmp
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name_are_refused(store, logged, other, tmp_path):
     sound = store.export_model("net:1", tmp_path / "sound.zip")
-    with pytest.raises(BundleError, match="two members 'files/model.json'"):
+    with pytest.raises(BundleError, match=r"two members 'files/model\.json'"):
         other.import_model(rebuilt(sound, tmp_path / "twice.zip", extra("files/model.json")))
 
 

@@ -257,7 +257,7 @@ class Sum:
 
 def test_signature_that_does_not_match_the_example_is_refused_when_logged(store):
     with store.start_run("doc") as run:
-        with pytest.raises(SignatureError, match="The signature does not match the input example: .*no column 'a'"):
+        with pytest.raises(SignatureError, match=r"The signature does not match the input example: .*no column 'a'"):
             run.log_model(
                 Sum(), "sum", input_example=pd.DataFrame({"b": [1]}), signature=infer(pd.DataFrame({"a": [1]}))
             )
