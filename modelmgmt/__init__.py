@@ -16,14 +16,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelmgmt import errors
-    from modelmgmt.front import Comparison, Run, Runs, Store, active_run, disable, load_model, log, start_run
+    from modelmgmt.front import (
+        CommitHistory,
+        Comparison,
+        GroupComparison,
+        Reference,
+        Run,
+        Runs,
+        SqlQuery,
+        Store,
+        active_run,
+        disable,
+        load_model,
+        log,
+        start_run,
+        step,
+    )
     from modelmgmt.models.signature import infer as infer_signature
     from modelmgmt.view import plots, report
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Comparison", "Run", "Runs", "Store", "active_run", "disable", "errors", "infer_signature", "load_model", "log", "plots", "report", "start_run",
+    "CommitHistory", "Comparison", "GroupComparison", "Reference", "Run", "Runs", "SqlQuery", "Store",
+    "active_run", "disable", "errors", "infer_signature", "load_model", "log", "plots", "report", "start_run",
+    "step",
 ]  # fmt: skip
 
 _MODULES = {"errors": "modelmgmt.errors", "plots": "modelmgmt.view.plots", "report": "modelmgmt.view.report"}

@@ -16,6 +16,7 @@
     |-- GateError             PermissionError    a promotion that does not meet the model's policy
     |-- MissingExtraError     ImportError        an optional package is not installed; says which
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
+    |-- ReproductionError     RuntimeError       a run that could not be done again
     |-- NotFoundError         KeyError           no such run, series, artifact or object
     |-- AmbiguousError        NotFoundError      several things answer to the reference
     `-- StoreError            OSError
@@ -108,6 +109,10 @@ class QuerySyntaxError(ModelmgmtError, ValueError):
         super().__init__(f"{message} at column {column}\n  {line}\n  {' ' * (column - 1)}^")
         self.text = text
         self.column = column
+
+
+class ReproductionError(ModelmgmtError, RuntimeError):
+    """A run could not be done again: its command failed, or started no run in its place."""
 
 
 class NotFoundError(ModelmgmtError, KeyError):

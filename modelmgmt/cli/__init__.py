@@ -18,7 +18,12 @@ _COMMANDS = {
     "runs": "List runs: filter, sort, limit.",
     "run": "Show one run, or one of its metrics or artifacts.",
     "compare": "Show what differs between runs.",
+    "data": "Versions of data: list, show, compare, write out.",
+    "by-commit": "Show a metric by git commit: which change moved it.",
+    "steps": "Show the pipeline steps of a run.",
     "models": "Registered models: versions, stages, aliases, decisions.",
+    "env": "Show the environment of a run, or what differs between two.",
+    "reproduce": "Do a run again, and say whether it came out the same.",
     "lineage": "Show what a model, run, data or commit came from, and where it went.",
     "audit": "The log of decisions: list, verify, export, anchor.",
     "report": "Write an HTML report of runs.",
@@ -41,7 +46,7 @@ class _Group(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"modelmgmt.cli.{cmd_name}").command
+        command: click.Command = import_module(f"modelmgmt.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.front.data import Dataset
 from modelmgmt.models.lineage import Lineage as FoundLineage
 from modelmgmt.models.run_models import LoggedModel, ModelsOfRun
-from modelmgmt.tracking import comparison
+from modelmgmt.tracking import by_commit, comparison, groups
 from modelmgmt.tracking.disabled import DisabledRun
 from modelmgmt.tracking.run import Run as TrackedRun
 from modelmgmt.tracking.runs import Runs as FoundRuns
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 class Run(ModelsOfRun, TrackedRun):
     __doc__ = TrackedRun.__doc__
+
+    _dataset_type = Dataset
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.details import run_table
@@ -49,16 +52,65 @@ class Comparison(comparison.Comparison):
     """
 
     def __repr__(self) -> str:
-        from modelmgmt.view.details import differences_table
+        from modelmgmt.view.comparisons import comparison_tables
         from modelmgmt.view.tables import as_text
 
-        return as_text(differences_table(self))
+        return "\n\n".join(as_text(table) for table in comparison_tables(self))
 
     def _repr_html_(self) -> str:
-        from modelmgmt.view.details import differences_table
+        from modelmgmt.view.comparisons import comparison_tables
         from modelmgmt.view.tables import as_html
 
-        return as_html(differences_table(self))
+        return "".join(as_html(table) for table in comparison_tables(self))
+
+
+class CommitHistory(by_commit.CommitHistory):
+    """A metric by commit, the oldest first; see `Store.by_commit`.
+
+    >>> for acc in (0.8, 0.9):
+    ...     with start_run("doc"):
+    ...         log(acc=acc)
+    >>> [(row.runs, row.value) for row in Store().by_commit("acc").rows]
+    [(2, 0.9)]
+    """
+
+    def __repr__(self) -> str:
+        from modelmgmt.view.comparisons import commits_table
+        from modelmgmt.view.tables import as_text
+
+        return as_text(commits_table(self))
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.comparisons import commits_table
+        from modelmgmt.view.tables import as_html
+
+        return as_html(commits_table(self))
+
+
+class GroupComparison(groups.GroupComparison):
+    """Groups of runs, such as the seeds of one setting, metric by metric; see `Store.compare_groups`.
+
+    >>> for lr in (0.1, 0.2):
+    ...     for seed in range(3):
+    ...         with start_run("doc", params={"lr": lr, "seed": seed}):
+    ...             log(acc=lr + seed / 100)
+    >>> store = Store()
+    >>> found = store.compare_groups(store.runs("params.seed >= 0").groupby("params.lr"), ["acc"])
+    >>> found.paired_by, [round(s.summary.mean, 2) for s in found.summaries], round(found.differences[0].difference.mean, 2)
+    ('params.seed', [0.11, 0.21], 0.1)
+    """
+
+    def __repr__(self) -> str:
+        from modelmgmt.view.comparisons import group_tables
+        from modelmgmt.view.tables import as_text
+
+        return "\n\n".join(as_text(table) for table in group_tables(self))
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.comparisons import group_tables
+        from modelmgmt.view.tables import as_html
+
+        return "".join(as_html(table) for table in group_tables(self))
 
 
 class Runs(FoundRuns[Run]):

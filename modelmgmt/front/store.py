@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
-from modelmgmt.front.found import Comparison, Lineage, Run, Runs, UnkeptRun
+from modelmgmt.front.data import Dataset
+from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, Runs, UnkeptRun
 from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
+from modelmgmt.tracking.datasets import Datasets
 from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
+from modelmgmt.tracking.runs import Runs as TrackedRuns
 
 if TYPE_CHECKING:
+    import numpy as np
     import sqlite_utils
 
     from modelmgmt.models.audit import Audit
@@ -29,9 +33,12 @@ if TYPE_CHECKING:
     from modelmgmt.models.versions import ModelVersion
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
+    from modelmgmt.tracking.by_commit import Best
     from modelmgmt.tracking.deletion import Deletion
+    from modelmgmt.tracking.groups import Statistic
     from modelmgmt.tracking.merging import Merged
     from modelmgmt.tracking.repair import Repaired
+    from modelmgmt.tracking.statistics import Correction, TestName
 
 
 class Store:
@@ -115,10 +122,78 @@ class Store:
         with self.kernel.database.reading() as connection:
             return [name for (name,) in connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY 1")]
 
+    @property
+    def datasets(self) -> Datasets[Dataset]:
+        """The data sets by name, each with its versions: `store.datasets["train"].latest`."""
+        return Datasets(self.kernel, Dataset)
+
+    def dataset(self, reference: str) -> Dataset:
+        """One version of a data set: `train:3`, or `train` for the latest. Raises NotFoundError."""
+        return self.datasets.find(reference)
+
     def compare(self, *runs: TrackedRun | str) -> Comparison:
-        """What differs between two or more runs. Raises NotFoundError, InvalidValueError for fewer than two."""
-        found = comparison.compare([run if isinstance(run, TrackedRun) else self.run(run) for run in runs])
-        return Comparison(found.ids, found.names, found.rows)
+        """What differs between two or more runs: params, metrics, tags, artifacts, code, data, environment.
+
+        What is damaged or missing does not stop it; `unread` says what that is. Groups of runs, such as seeds, are for
+        `compare_groups`. Raises NotFoundError for an unknown run, InvalidValueError for fewer than two.
+        """
+        given: Any = [run if not isinstance(run, str) else self.run(run) for run in runs]
+        found = comparison.compare(given)
+        return Comparison(found.ids, found.names, found.rows, found.unread, found.runs)
+
+    def compare_groups(
+        self,
+        groups: Mapping[str, TrackedRuns[Any]],
+        metrics: Sequence[str] | str | None = None,
+        *,
+        value: Statistic = "last",
+        pair_by: str | None = "auto",
+        baseline: str | None = None,
+        test: TestName | None = "t",
+        correction: Correction | None = "holm",
+        confidence: float = 0.95,
+        resamples: int = 9999,
+        rng: np.random.Generator | None = None,
+    ) -> GroupComparison:
+        """Means, spreads and intervals of groups of runs, and which groups differ by more than chance.
+
+        `groups` maps names to runs: `runs.groupby("params.lr")`, or `{"new": store.runs(...), "old": store.runs(...)}`.
+        `metrics` are those that all groups have, unless named. `value` says which value of a run counts: its last, min,
+        max, mean or first. Intervals are bias-corrected bootstraps of the mean; `rng` makes them, with a seed of 0.
+
+        Runs are paired by the column `pair_by`, such as `"params.seed"`, or `"order"`, or not at all with None. `"auto"`
+        pairs by seed, random_state or fold where every group has the same ones, each once. Pairs get the paired t test, or
+        with `test="wilcoxon"` the signed-rank test; groups without pairs Welch's t or Mann-Whitney's U. `test=None` leaves
+        tests, and scipy, out. `baseline` compares each group with that one instead of each with each. P-values are
+        corrected over all metrics and pairs of groups: `"holm"`, `"bh"` (false discovery rate) or None.
+
+        Raises NotFoundError, InvalidTypeError, InvalidValueError, MissingExtraError.
+        """
+        from modelmgmt.tracking.groups import compare_groups
+
+        found = compare_groups(
+            groups, metrics, value=value, pair_by=pair_by, baseline=baseline, test=test, correction=correction,
+            confidence=confidence, resamples=resamples, rng=rng,
+        )  # fmt: skip
+        return GroupComparison(**vars(found))
+
+    def by_commit(
+        self,
+        metric: str,
+        *,
+        best: Best = "max",
+        value: Statistic = "last",
+        filter: str = "",  # noqa: A002 - the word people type
+    ) -> CommitHistory:
+        """The best value of a metric at each git commit, to see which change moved it.
+
+        One row for each commit, and one more where it had uncommitted changes, in the order of their first runs; runs
+        without git are one row. `best="min"` is for a loss. `value` is which value of a run counts: its last, min, max,
+        mean or first. `filter` chooses among the runs. Raises NotFoundError when none has the metric, QuerySyntaxError.
+        """
+        from modelmgmt.tracking.by_commit import by_commit
+
+        return CommitHistory(**vars(by_commit(self.runs(filter), metric, best=best, value=value)))
 
     def pin(self, run: TrackedRun | str, reason: str) -> None:
         """Keep a run from being deleted, and say why. Survives a power cut on return."""

@@ -19,7 +19,8 @@ from modelmgmt.errors import RefusedPickleError
 
 _FILLED_HERE = frozenset(
     {"numpy.dtype", "numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct"}
-    | {"joblib.numpy_pickle.NumpyArrayWrapper", "copyreg._reconstructor", "copyreg.__newobj__"}
+    | {"numpy.ma.core._mareconstruct", "joblib.numpy_pickle.NumpyArrayWrapper"}
+    | {"copyreg._reconstructor", "copyreg.__newobj__"}
 )
 _FILE = Path(__file__).with_name("allowed.txt")
 _VERBS = ("value", "type", "call", "fill", "made")
@@ -31,7 +32,7 @@ class Rules:
 
     `values` may be named. `types` are classes of which an empty instance may be made and given its state. `calls` are
     called with arguments of one of the given shapes; what those in `filled` give takes a state. `made` are never looked up: the reader has its own maker for each.
-    `extra` are the caller's: classes, called as the pickle says.
+    `extra` are the caller's: classes are called as the pickle says, functions may only stand as values.
     """
 
     values: frozenset[str]
@@ -60,8 +61,8 @@ class Rules:
             package = module.partition(".")[0]
             message = f"The pickle needs {name}, which is not here ({error}): install the {package} that it was made with."
             raise RefusedPickleError(message) from error
-        if not isinstance(found, type) and (name in self.extra or name not in self.calls):
-            raise RefusedPickleError(f"{name} is no class: only classes can be allowed by name. {_WAY_OUT}")
+        if not isinstance(found, type) and not callable(found):
+            raise RefusedPickleError(f"{name} is no class and no function: others share it. {_WAY_OUT}")
         real = own_name(found)
         if real != name and not (real and self.knows(real)):
             raise RefusedPickleError(f"{name} is {real or 'a thing without a name'} under another name. {_WAY_OUT}")
@@ -90,6 +91,8 @@ def listed_names() -> frozenset[str]:
 
 def own_name(thing: Any) -> str | None:
     """`module.name` as a thing says it of itself, or None."""
+    if type(thing).__name__ == "ufunc" and type(thing).__module__ == "numpy":
+        return f"numpy.{thing.__name__}"
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None
 

@@ -12,6 +12,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -213,9 +214,18 @@ def compression_of(data: bytes | memoryview) -> str | None:
     return None
 
 
-def unpacked(data: bytes | memoryview, kind: str, budget: Budget, *, partial: bool = False) -> bytes:
-    """What a compressed stream holds. Raises TooMuchError, CorruptDataError; with `partial`, gives what comes before it
-    is damaged: whoever reads as it unpacks would have read that much.
+def unpacked(data: bytes | memoryview, kind: str, budget: Budget) -> bytes:
+    """What a compressed stream holds. Raises TooMuchError, CorruptDataError."""
+    found, problem = unpacked_partly(data, kind, budget)
+    if problem is not None:
+        raise CorruptDataError(problem)
+    return found
+
+
+def unpacked_partly(data: bytes | memoryview, kind: str, budget: Budget) -> tuple[bytes, str | None]:
+    """What a compressed stream holds up to where it is damaged, and what the damage is, or None.
+
+    Whoever reads as it unpacks has read that much before it is noticed. Raises TooMuchError.
     """
     pieces: list[bytes] = []
     try:
@@ -223,23 +233,35 @@ def unpacked(data: bytes | memoryview, kind: str, budget: Budget, *, partial: bo
             for piece in _pieces(memoryview(data), kind):
                 budget.take(len(piece))
                 pieces.append(piece)
-    except CorruptDataError:
-        if not partial:
-            raise
-    return b"".join(pieces)
+    except CorruptDataError as error:
+        whole = b"".join(pieces)
+        return whole + _last_bytes(memoryview(data), kind, len(whole)), str(error)
+    return b"".join(pieces), None
 
 
-def _pieces(data: memoryview, kind: str) -> Iterator[bytes]:
+def _last_bytes(data: memoryview, kind: str, known: int) -> bytes:
+    """What lies between the last whole piece and the damage: read again, a few bytes at a time."""
+    tail, seen = bytearray(), 0
+    with suppress(CorruptDataError), _ours(kind):
+        for piece in _pieces(data, kind, size=64, fed=256):
+            tail += piece[max(0, known - seen) :]
+            seen += len(piece)
+            if seen > known + _PIECE or seen > FREE_BYTES:
+                break
+    return bytes(tail)
+
+
+def _pieces(data: memoryview, kind: str, *, size: int = _PIECE, fed: int = _FED) -> Iterator[bytes]:
     """Stream after stream: files of gzip, xz and bz2 may be joined. What follows that is none of them is left out."""
     position = 0
     while position < len(data) and (not position or compression_of(data[position:]) == kind):
-        engine = _Zlib() if kind in ("zlib", "gzip") else _Engine(kind)
+        engine = _Zlib(size) if kind in ("zlib", "gzip") else _Engine(kind, size)
         while not engine.eof:
             if position >= len(data):
                 raise EOFError("it ends early")
-            fed = data[position : position + _FED]
-            position += len(fed)
-            yield from engine.feed(fed)
+            some = data[position : position + fed]
+            position += len(some)
+            yield from engine.feed(some)
         position -= engine.unused
         if kind == "zlib":
             return
@@ -248,7 +270,8 @@ def _pieces(data: memoryview, kind: str) -> Iterator[bytes]:
 class _Engine:
     """bz2 and lzma, in pieces of bounded size."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, size: int) -> None:
+        self._size = size
         limited = lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=_LZMA_BYTES) if kind != "bz2" else None
         self._engine: Any = limited or bz2.BZ2Decompressor()
 
@@ -261,15 +284,16 @@ class _Engine:
         return len(self._engine.unused_data)
 
     def feed(self, data: memoryview) -> Iterator[bytes]:
-        yield self._engine.decompress(data, _PIECE)
+        yield self._engine.decompress(data, self._size)
         while not self._engine.eof and not self._engine.needs_input:
-            yield self._engine.decompress(b"", _PIECE)
+            yield self._engine.decompress(b"", self._size)
 
 
 class _Zlib:
     """zlib, and gzip with its header and checksum, in pieces of bounded size."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._engine = zlib.decompressobj(15 + 32)
 
     @property
@@ -283,8 +307,8 @@ class _Zlib:
     def feed(self, data: memoryview) -> Iterator[bytes]:
         rest: bytes | memoryview = data
         while True:
-            piece = self._engine.decompress(rest, _PIECE)
+            piece = self._engine.decompress(rest, self._size)
             yield piece
             rest = self._engine.unconsumed_tail
-            if self._engine.eof or (not rest and len(piece) < _PIECE):
+            if self._engine.eof or (not rest and len(piece) < self._size):
                 return

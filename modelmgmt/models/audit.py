@@ -44,17 +44,21 @@ class Audit:
             found = events.read(connection) if model is None else of_model(connection, model)
             return [event for event in found if kind is None or f"{event.kind}.".startswith(f"{kind}.")]
 
-    def verify(self, *, anchored: Iterable[Anchor] = (), git_notes: Path | None = None) -> list[str]:
+    def verify(
+        self, *, anchored: str | Path | Iterable[Anchor] = (), git_notes: str | Path | None = None
+    ) -> list[str]:
         """What is wrong, a sentence each; an empty list for a sound log whose registry says the same.
 
         Named are the first event that is changed, missing or out of order; the first anchor that is not in the log, of
         those given and of the notes of the git repository at `git_notes`; every row of the registry that the events
-        contradict. A log that was written anew as a whole, with all its hashes, only an anchor can tell.
+        contradict. A log that was written anew as a whole, with all its hashes, only an anchor can tell. `anchored` is a
+        file that `anchor` wrote, or anchors. Raises NotFoundError, InvalidValueError.
         """
-        log, known = self.events(), list(anchored)
+        log = self.events()
+        known = anchors.read_file(Path(anchored)) if isinstance(anchored, (str, Path)) else list(anchored)
         faults = [events.first_fault(log)]
         if git_notes is not None:
-            kept = anchors.read_git_notes(git_notes)
+            kept = anchors.read_git_notes(Path(git_notes))
             own = [anchor for anchor in kept if log and anchor.log == log[0].hash]
             if not own:
                 faults.append(f"None of the {len(kept)} anchors in the git notes of {git_notes} is of this log.")

@@ -19,8 +19,10 @@ _WIDER = {
     ("uint16", "uint64"), ("uint32", "uint64"), ("float16", "float32"), ("float16", "float64"), ("float32", "float64"),
     ("int8", "float32"), ("int8", "float64"), ("int16", "float32"), ("int16", "float64"), ("int32", "float64"),
     ("uint8", "float32"), ("uint8", "float64"), ("uint16", "float32"), ("uint16", "float64"), ("uint32", "float64"),
+    ("int64", "float64"), ("uint64", "float64"),
 }  # fmt: skip
-"""What holds every value of the other: an input may become wider, an output may not."""
+"""What holds the values of the other (of large integers a float does not hold all): an input may become wider, an output
+may not."""
 
 
 def breaks(before: Signature | None, after: Signature | None) -> list[str]:
@@ -40,10 +42,14 @@ def breaks(before: Signature | None, after: Signature | None) -> list[str]:
         if was.get("kind") is None:
             continue
         if was.get("kind") != now.get("kind"):
-            found.append(f"the {word} was a {was['kind']} and is {now.get('kind') or 'unknown'}")
+            found.append(f"the {word} was a {was['kind']} and is {_kind(now)}")
         else:
             found += compare(_columns(was), _columns(now))
     return found
+
+
+def _kind(spec: Mapping[str, Any]) -> str:
+    return f"a {spec['kind']}" if spec.get("kind") else "unknown"
 
 
 def _spec(signature: Signature, side: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.archive import Budget, TooMuchError, compression_of, open_zip, unpacked
+from modelmgmt.models.archive import Budget, TooMuchError, compression_of, open_zip, unpacked_partly
 from modelmgmt.models.simulation import Limits
 from modelmgmt.store.names import shown
 
@@ -64,8 +64,10 @@ def parts_of(part: Part, kind: str, budget: Budget, limits: Limits, problems: li
 
 
 def _compressed(part: Part, kind: str, budget: Budget, limits: Limits, problems: list[str]) -> Iterator[Part]:
-    del limits, problems
-    yield Part(_inside(part, kind), unpacked(part.data, kind, budget, partial=True))
+    del limits
+    data, problem = unpacked_partly(part.data, kind, budget)
+    problems += [] if problem is None else [f"{part.where or 'the file'}: {problem}"]
+    yield Part(_inside(part, kind), data)
 
 
 def _unread(part: Part, kind: str, budget: Budget, limits: Limits, problems: list[str]) -> Iterator[Part]:

@@ -150,7 +150,7 @@ def _no_worse(name: str, margin: float, confidence: float, evidence: Evidence) -
         return Condition(what, is_met=False, found="one row tells nothing")
     change = paired_improvement(theirs.values, mine.values, confidence)
     found = (
-        f"better by {change.mean:.4g} on average over {len(mine.values):,} rows, {confidence:.0%} interval "
+        f"the mean loss fell by {change.mean:.4g} over {len(mine.values):,} rows, {confidence:.0%} interval "
         f"{change.low:.4g} to {change.high:.4g}, against version {evidence.in_place}"
     )
     return Condition(what, change.low >= -margin, found)

@@ -15,12 +15,13 @@ from modelmgmt.models.makers import MAKERS, RECONSTRUCTORS
 from modelmgmt.models.simulation import Limits, Node, Reading, described
 
 _SHOWN = 8
+_MAX_REASONS = 1000
 _HASHING = frozenset({"builtins.set", "builtins.frozenset", "collections.OrderedDict", "collections.Counter"})
 
 
 def judge(reading: Reading, rules: Rules, limits: Limits, data: bytes) -> None:
     """Raises RefusedPickleError with every reason, the first few of them in words."""
-    reasons = list(dict.fromkeys(islice(_reasons(reading, rules, limits), 1000)))
+    reasons = reasons_against(reading, rules, limits)
     if reading.problem is None and reading.end != len(data):
         reasons.append(f"{len(data) - reading.end:,} bytes follow its end")
     if not reasons:
@@ -33,6 +34,11 @@ def judge(reading: Reading, rules: Rules, limits: Limits, data: bytes) -> None:
         "know who wrote it, trust=True reads it as it is."
     )
     raise RefusedPickleError(message)
+
+
+def reasons_against(reading: Reading, rules: Rules, limits: Limits) -> list[str]:
+    """Why the restricted reader would not build it, in the order of the stream, each said once."""
+    return list(dict.fromkeys(islice(_reasons(reading, rules, limits), _MAX_REASONS)))
 
 
 def _imports(reading: Reading) -> Iterator[Any]:
@@ -58,6 +64,8 @@ def _reasons(reading: Reading, rules: Rules, limits: Limits) -> Iterator[str]:
     for call in reading.calls:
         if call.instruction in ("INST", "OBJ"):
             yield f"{call.callee} is called by {call.instruction}"
+        elif call.instruction == "BUILD" and call.position not in reading.nodes:
+            yield f"it has {call.callee}"
     for inner in reading.inner:
         yield from _reasons(inner, rules, limits)
 
@@ -74,6 +82,8 @@ def _of_node(node: Node, rules: Rules, limits: Limits) -> Iterator[str]:
     name = callee.name if isinstance(callee, Node) else None
     if name is None:
         yield f"it calls {described(callee)}"
+    elif not rules.knows(name):
+        return  # said of the name already
     elif len(node.state) > 1:
         yield f"it sets the state of one {name} more than once"
     elif node.state and not rules.may_fill(name):

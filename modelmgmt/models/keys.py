@@ -288,6 +288,8 @@ def _read(path: Path, *, private: bool) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except KeyFileError:
+        raise
     except OSError as error:
         raise _refused("read", path, error) from error
     with open(descriptor, "rb") as file:

@@ -71,6 +71,24 @@ def check_array_state(state: Any) -> None:
     require(type(content) in (bytes, bytearray) and len(content) == count * dtype.itemsize, "the bytes of an array")
 
 
+def _empty_masked(node: Node, args: Sequence[Any]) -> Any:
+    """numpy's `_mareconstruct`: an empty masked array that is then given its state."""
+    import numpy as np
+
+    del node
+    is_plain = len(args) == 4 and args[0] is np.ma.MaskedArray and args[1] is np.ndarray and args[2] == (0,)
+    require(is_plain, "a masked array that is no plain one")
+    return np.ma.MaskedArray.__new__(np.ma.MaskedArray, np.empty((0,), np.int8), mask=np.empty((0,), bool), dtype=np.int8)
+
+
+def check_masked_state(state: Any) -> None:
+    """Of `MaskedArray.__setstate__`: that of an array, the bytes of its mask, the value that fills it."""
+    require(type(state) is tuple and len(state) == 7, "the state of a masked array")
+    check_array_state(state[:5])
+    require(state[2].names is None and state[2].subdtype is None, "a masked array of records")
+    require(type(state[5]) in (bytes, bytearray) and len(state[5]) == _count(state[1]), "the mask of a masked array")
+
+
 def _count(shape: Any) -> int:
     require(type(shape) is tuple and all(type(side) is int and side >= 0 for side in shape), "a shape")
     return count_of(shape)
@@ -210,6 +228,7 @@ MAKERS: dict[str, Maker] = {
     **dict.fromkeys(("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct"), _empty_array),
     **dict.fromkeys(("numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer"), _from_buffer),
     **dict.fromkeys(("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar"), _scalar),
+    "numpy.ma.core._mareconstruct": _empty_masked,
     "_codecs.encode": _encode,
     "builtins.bytes": _bytes_of(bytes),
     "builtins.bytearray": _bytes_of(bytearray),

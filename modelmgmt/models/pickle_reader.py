@@ -21,7 +21,7 @@ from modelmgmt.models.allowed import Rules, rules_for
 from modelmgmt.models.archive import Budget, compression_of, unpacked
 from modelmgmt.models.instructions import Decoder, MalformedError
 from modelmgmt.models.judge import judge
-from modelmgmt.models.makers import MAKERS, RECONSTRUCTORS, ShapeError, check_array_state, require
+from modelmgmt.models.makers import MAKERS, RECONSTRUCTORS, ShapeError, check_array_state, check_masked_state, require
 from modelmgmt.models.shapes import fits
 from modelmgmt.models.simulation import DEFAULT_LIMITS, Limits, Machine, Node, Reading
 
@@ -210,6 +210,7 @@ class _Builder:
             return rules.resolve(name)(*args)
         require(name in rules.extra, f"a call of {name}")
         found = rules.resolve(name)
+        require(isinstance(found, type), f"a call of the function {name}, which was allowed as a value")
         return found.__new__(found, *args, **kwargs) if is_new else found(*args)
 
     def _empty(self, name: str, args: tuple[Any, ...]) -> Any:
@@ -256,6 +257,8 @@ def _give_state(target: Any, state: Any) -> None:
 
     if type(target) is np.ndarray:
         check_array_state(state)
+    elif isinstance(target, np.ndarray):
+        check_masked_state(state)
     soundness.check_state(target, state)
     _refuse_special(state)
     setter = getattr(type(target), "__setstate__", None)

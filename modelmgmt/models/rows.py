@@ -113,6 +113,7 @@ class ApprovalRow(Row):
 
 KINDS: tuple[type[Row], ...] = (ModelRow, VersionRow, AliasRow, TagRow, ResultRow, ApprovalRow)
 R = TypeVar("R", bound=Row)
+_TOO_LARGE = 2**63  # for an integer of SQLite
 
 
 class Rows(Protocol):
@@ -136,6 +137,8 @@ class Tables:
 
     def find(self, kind: type[R], *key: Any) -> R | None:
         """The row with that key, or None."""
+        if any(isinstance(value, int) and abs(value) >= _TOO_LARGE for value in key):
+            return None
         return next(self.select(kind, **dict(zip(kind.KEY, key, strict=True))), None)
 
     def select(self, kind: type[R], order: str = "", **where: Any) -> Iterator[R]:

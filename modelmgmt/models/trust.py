@@ -86,7 +86,7 @@ def check_type_name(name: Any) -> str:
 
 _HOW = (
     "If you know who wrote it: 'modelmgmt models trust add FINGERPRINT'. If you know these bytes: "
-    "trust=\"sha256:{digest}\". To make plain objects without running code: trust=\"restricted\". "
+    'trust="sha256:{digest}". To make plain objects without running code: trust="restricted". '
     "'modelmgmt models inspect' shows what is in it."
 )
 

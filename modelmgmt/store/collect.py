@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError
+from modelmgmt.store.disk import our_disk
 from modelmgmt.store.process import is_alive
 from modelmgmt.store.rows import column_names
 from modelmgmt.store.trees import FORMAT, Tree
@@ -40,11 +41,15 @@ def collect(
     """Remove objects that no row names, directly or through a tree, and that nobody has put for `grace_s` seconds.
 
     Safe beside writers: an object that is put again meanwhile is kept. `among` looks at these digests only. Also removes
-    temporary files of writes that were killed, when they are older than `grace_s`.
+    temporary files of writes that were killed, when they are older than `grace_s`. Raises StoreWriteError.
     """
     kernel.require_writable()
+    with our_disk("collect what nothing names in", kernel.path):
+        return _collect(kernel, time.time() - grace_s, dry_run=dry_run, among=among)
+
+
+def _collect(kernel: Kernel, cutoff: float, *, dry_run: bool, among: Collection[str] | None) -> Collected:
     restore_interrupted(kernel)
-    cutoff = time.time() - grace_s
     live = _live(kernel)
     candidates = kernel.objects.digests() if among is None else (d for d in among if kernel.objects.has(d))
     garbage = [digest for digest in candidates if digest not in live and _modified(kernel, digest) <= cutoff]

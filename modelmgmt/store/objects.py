@@ -131,14 +131,16 @@ class Objects:
         """Return the size of an object in bytes after setting its modification time to now, or None when absent.
 
         A collector of garbage that spares recent objects will spare this one. An object of another user, whose time
-        can't be set, counts as absent: putting it again replaces it with the same bytes, and a new time.
+        can't be set, counts as absent: putting it again replaces it with the same bytes, and a new time. Raises
+        `StoreWriteError` when the disk refuses.
         """
         path = self.path(digest)
-        try:
-            os.utime(path)  # before asking the size: once it has succeeded, a collector has seen a recent object
-            return path.stat().st_size
-        except (FileNotFoundError, PermissionError):
-            return None
+        with our_disk("look for", path):
+            try:
+                os.utime(path)  # before asking the size: once it has succeeded, a collector has seen a recent object
+                return path.stat().st_size
+            except (FileNotFoundError, PermissionError):
+                return None
 
     # -- reading
 
@@ -231,9 +233,7 @@ class Objects:
 
     def _put_whole(self, data: bytes | memoryview, pending: set[Path] | None) -> Stored:
         stored = Stored(hashlib.sha256(data).hexdigest(), len(data))
-        with our_disk("look for", self.path(stored.digest)):
-            present = self.freshen(stored.digest) == stored.size
-        if present:
+        if self.freshen(stored.digest) == stored.size:
             self._settle(stored, pending)
             return stored
         with self._temporary() as (file, temporary):

@@ -22,6 +22,7 @@ from modelmgmt.errors import CorruptDataError, StoreError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
+from modelmgmt.store.disk import our_disk
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.summary import COLUMNS, SUMMARY_ROW, Summary, from_row, summarise, to_row
 from modelmgmt.store.times import now_iso
@@ -144,7 +145,7 @@ class Series:
             set_aside(path)
             self._left_out.discard(path)
         else:
-            path.unlink(missing_ok=True)
+            _remove(path)
         return fold
 
     def remove_folded(self, path: Path) -> None:
@@ -157,7 +158,7 @@ class Series:
         if records.end > records.start or path in self._left_out:
             self.fold_and_remove(path)
         else:
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def fold_in_background(self, path: Path) -> None:
         """As `fold_and_remove`, off the caller's thread. What fails stays on disk, and is folded at the next `settle`."""
@@ -263,18 +264,23 @@ def identity(run: str, key: str) -> bytes:
 
 def set_aside(path: Path) -> Path:
     """Move a damaged file out of the way, beside its folder, so that it can be looked at."""
-    folder = path.parent.parent / "set-aside"
-    folder.mkdir(exist_ok=True)
-    target = folder / path.name
-    with suppress(FileNotFoundError):  # another process was faster
-        path.rename(target)
+    target = path.parent.parent / "set-aside" / path.name
+    with our_disk("set aside", path):
+        target.parent.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # another process was faster
+            path.rename(target)
     return target
+
+
+def _remove(path: Path) -> None:
+    with our_disk("remove", path):
+        path.unlink(missing_ok=True)
 
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
     for path in folder.glob(f"*{segment.UNFINISHED}"):
-        with suppress(FileNotFoundError):
+        with our_disk("remove", path), suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _UNFINISHED_S:
                 path.unlink()
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreError
+from modelmgmt.tracking import provenance
 from modelmgmt.tracking.run import Run
+from modelmgmt.tracking.runs import Runs
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from modelmgmt.tracking.curve_pairs import CurvePair
+
+Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,7 @@ class Row:
     """One thing that the runs have, or some of them."""
 
     section: str
-    """run, params, metrics, tags or artifacts."""
+    """run, params, metrics, tags, artifacts, code, data or environment."""
     key: str
     values: tuple[Any, ...]
     """One a run, in their order; None where the run has none."""
@@ -30,6 +36,19 @@ class Row:
         return any(other != first for other in others)
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A section of one run that is damaged or missing in the store, so that the section was not compared."""
+
+    section: str
+    run: str
+    name: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.section} of {self.name} ({self.run}) can not be read: {self.error}"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two or more runs side by side. `rows` has everything, `differences` only what is not the same in all."""
@@ -37,10 +56,48 @@ class Comparison:
     ids: tuple[str, ...]
     names: tuple[str, ...]
     rows: tuple[Row, ...]
+    unread: tuple[Unread, ...] = ()
+    """What is damaged or missing in the store; a section that one run can not show is not compared."""
+    runs: tuple[Run, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def differences(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.differs)
+
+    def curves(self, key: str | None = None) -> list[CurvePair]:
+        """The curves of a metric, each other run against the first; of every metric with two points or more, by default.
+
+        A curve that can not be read is left out. Raises NotFoundError for a metric that the first run and no other has.
+        """
+        from modelmgmt.tracking.curve_pairs import compare_curves
+
+        keys = self._curve_keys() if key is None else [key]
+        found = [
+            compare_curves(name, (self.runs[0].id, first), (other.id, second))
+            for name in keys
+            for first in self._points(self.runs[0], name)
+            for other in self.runs[1:]
+            for second in self._points(other, name)
+        ]
+        if key is not None and not found:
+            raise NotFoundError(
+                f"There are no two runs here with a readable metric {key!r}: they share {self._curve_keys()}."
+            )
+        return found
+
+    def history(self, key: str) -> pd.DataFrame:
+        """Every point of one metric of these runs, as `Runs.history` gives them; what can not be read is left out."""
+        from modelmgmt.tracking.frames import history_frame
+
+        parts = [(run.id, run.name, points) for run in self.runs for points in self._points(run, key)]
+        return history_frame(parts)
+
+    def code_diff(self, other: int = 1, *, context: int = 3) -> str:
+        """How the code of another run differs from that of the first, as a unified diff; empty when it does not.
+
+        `other` is the place of the run in `runs`. Raises NotFoundError when no code was captured, CorruptDataError.
+        """
+        return self.runs[0].code.diff(self.runs[other].code, context=context)
 
     def to_frame(self) -> pd.DataFrame:
         """The differences, one row each: section and key as the index, a column a run."""
@@ -52,29 +109,56 @@ class Comparison:
         return pd.DataFrame([row.values for row in self.differences], index=index, columns=list(self.ids), dtype=object)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: the runs, and the differences by section."""
+        """For JSON: the runs, the differences by section, the curves, and what could not be read."""
         sections: dict[str, dict[str, list[Any]]] = {}
         for row in self.differences:
             sections.setdefault(row.section, {})[row.key] = list(row.values)
         runs = [{"id": run_id, "name": name} for run_id, name in zip(self.ids, self.names, strict=True)]
-        return {"runs": runs, "differences": sections}
+        curves = [pair.to_dict() for pair in self.curves()]
+        return {"runs": runs, "differences": sections, "curves": curves, "unread": [str(note) for note in self.unread]}
+
+    def _curve_keys(self) -> list[str]:
+        """The metrics with two points or more in the first run and in another."""
+        if any(note.section == "metrics" for note in self.unread) or not self.runs:
+            return []
+        counts = [{key: summary.count for key, summary in run.summaries.items()} for run in self.runs]
+        others = {key for found in counts[1:] for key, count in found.items() if count > 1}
+        return [key for key, count in counts[0].items() if count > 1 and key in others]
+
+    @staticmethod
+    def _points(run: Run, key: str) -> Iterator[Any]:
+        try:
+            yield run.series(key).points
+        except (StoreError, NotFoundError):
+            return
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
+def compare(runs: Sequence[Any]) -> Comparison:
     """Compare at least two different runs. Raises InvalidValueError, InvalidTypeError."""
     for run in runs:
         if not isinstance(run, Run):
-            raise InvalidTypeError(f"compare takes runs, and {type(run).__name__} was given.")
+            hint = ": compare_groups compares collections of them" if isinstance(run, Runs) else ""
+            raise InvalidTypeError(f"compare takes single runs, and {type(run).__name__} was given{hint}.")
     if len({run.id for run in runs}) < 2:
         raise InvalidValueError(f"compare takes at least two different runs, and {len(runs)} was given: add another.")
-    rows = (
-        *_rows("run", [_about(run) for run in runs]),
-        *_rows("params", [run.params for run in runs]),
-        *_rows("metrics", [run.metrics for run in runs]),
-        *_rows("tags", [run.tags for run in runs]),
-        *_rows("artifacts", [{name: kept.digest[:12] for name, kept in run.artifacts.items()} for run in runs]),
-    )
-    return Comparison(tuple(run.id for run in runs), tuple(run.name for run in runs), rows)
+    rows: list[Row] = []
+    unread: list[Unread] = []
+    for section, read in _SECTIONS.items():
+        missing: list[Unread] = []
+        columns = [_facts(section, read, run, missing) for run in runs]
+        rows += [] if missing else _rows(section, columns)
+        unread += missing
+    ids, names = tuple(run.id for run in runs), tuple(run.name for run in runs)
+    return Comparison(ids, names, tuple(rows), tuple(unread), tuple(runs))
+
+
+def _facts(section: str, read: Callable[[Run], Facts], run: Run, unread: list[Unread]) -> Facts:
+    """One section of one run; a part of the store that is damaged or gone hides only what it held."""
+    try:
+        return read(run)
+    except (StoreError, NotFoundError) as error:
+        unread.append(Unread(section, run.id, run.name, str(error)))
+        return {}
 
 
 def _about(run: Run) -> dict[str, Any]:
@@ -85,6 +169,17 @@ def _about(run: Run) -> dict[str, Any]:
         "group": run.group,
         "parent": run.parent,
     }
+
+
+_SECTIONS: dict[str, Callable[[Run], Facts]] = {
+    "run": _about,
+    "params": lambda run: run.params,
+    "metrics": lambda run: run.metrics,
+    "tags": lambda run: run.tags,
+    "artifacts": lambda run: {name: kept.digest[:12] for name, kept in run.artifacts.items()},
+    "code": provenance.code_facts,
+    "environment": provenance.environment_facts,
+}
 
 
 def _rows(section: str, columns: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

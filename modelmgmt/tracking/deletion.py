@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
 from modelmgmt.store.collect import collect, expanded, named
+from modelmgmt.store.disk import unreadable
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
+from modelmgmt.versions.data import record as data
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -43,9 +45,10 @@ def delete(
 ) -> Deletion:
     """Delete a run; with `children`, the runs below it as well. On return nothing of it is in the store's files.
 
-    Objects that other runs share stay. Raises PinnedError, RunInUseError for a run that is still written or has
-    children, NotFoundError, StoreWriteError when the disk refuses or another process keeps reading: the rows are gone
-    then, and calling it again for any run cleans what is left.
+    Objects that other runs share stay, and so do versions of data that other runs used. Raises PinnedError,
+    RunInUseError for a run that is still written or has children, NotFoundError, StoreWriteError when the disk
+    refuses or another process keeps reading: the rows are gone then, and calling it again for any run cleans what
+    is left.
     """
     kernel.retire()
     kernel.series.recover()
@@ -57,9 +60,11 @@ def delete(
             for refuse in refusals:
                 refuse(connection, record.id)
         digests = {digest for record in runs for digest in named(connection, record.id)}
+        used = {version for record in runs for _, version in data.read(connection, record.id)}
         for record in reversed(runs):
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
+        digests |= data.forget_unused(connection, used)
     freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
     kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone
     scrub(kernel)
@@ -100,6 +105,8 @@ def _runs_of(journal: Path) -> set[str]:
         descriptor = os.open(journal, os.O_RDONLY)
     except FileNotFoundError:
         return set()
+    except OSError as error:
+        raise unreadable(journal, error) from error
     try:
         header = segment.read_header(descriptor, journal.name)
         return {run for run, _ in segment.read_names(descriptor, header.salt).values()}

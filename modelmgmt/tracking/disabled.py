@@ -74,6 +74,17 @@ class DisabledRun(Run):
     summaries = property(lambda _: {})
     artifacts = property(lambda _: {})
     notes = property(lambda _: [])
+    steps = property(lambda _: ())
+
+    datasets = property(lambda _: {})
+
+    def datasets_by_role(self) -> dict[str, list[Any]]:
+        return {}
+
+    def log_dataset(self, *arguments: Any, **options: Any) -> Any:
+        """Take it, keep nothing."""
+        name = arguments[1] if len(arguments) > 1 else options.get("name", "disabled")
+        return self._dataset_type.lost(str(name))
 
     @property
     def record(self) -> RunRecord:

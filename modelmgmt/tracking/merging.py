@@ -13,6 +13,7 @@ from modelmgmt.store.collect import expanded, named
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, verified
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.deletion import deleted_runs
+from modelmgmt.versions.data import record as data
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # The tables with rows of a run, and the column that says which of two rows for one thing is the later one.
 _TABLES = {
     "params": None, "tags": None, "notes": None, "artifacts": "logged_at", "code_versions": None,
-    "run_environments": None, "run_datasets": None, "steps": None,
+    "run_environments": None, "run_datasets": None, "steps": "updated_at",
 }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def merge(into: Kernel, other: Kernel) -> Merged:
 
 
 def _bring_objects(into: Kernel, other: Kernel, source: sqlite3.Connection, runs: Sequence[str]) -> int:
-    digests = {digest for run in runs for digest in named(source, run)}
+    digests = {digest for run in runs for digest in named(source, run) | data.digests_of(source, run)}
     count, pending = 0, set[Path]()
     for digest in sorted(expanded(other, digests)):
         if into.objects.freshen(digest) is None:
@@ -95,6 +96,7 @@ def _bring_run(
     elif _later(record, records.from_row(here)) is record:
         records.overwrite(target, record)
         changes += record != records.from_row(here)
+    changes += data.bring(source, target, record.id)
     for table, later in _TABLES.items():
         changes += _bring_rows(source, target, table, record.id, later)
     return here is None, changes, into.series.bring(source, target, record.id)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreError
 from modelmgmt.store import segment
+from modelmgmt.store.disk import our_disk
 from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.artifacts import TREES
+from modelmgmt.versions.data import integrity as data
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Repaired:
     """Runs that had lost their own row, and got a new one for what else is left of them."""
     artifacts: tuple[str, ...]
     """Artifacts whose content is damaged or missing: they are named no more."""
+    data: tuple[str, ...] = ()
+    """Versions of data whose content or profile is damaged or missing: what is left of them stays."""
 
 
 def repair(kernel: Kernel) -> Repaired:
@@ -41,7 +45,8 @@ def repair(kernel: Kernel) -> Repaired:
     kernel.series.recover()
     _set_damaged_objects_aside(kernel)
     lost = _forget_lost_artifacts(kernel)
-    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost))
+    lost_data = data.forget_lost(kernel)
+    return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost), tuple(lost_data))
 
 
 def rescue(path: Path) -> Repaired:
@@ -58,7 +63,7 @@ def rescue(path: Path) -> Repaired:
         rebuilt = rebuild(path, records.adopt)
         kernel = Kernel(path)
         rest = repair(kernel)
-        repaired = Repaired((found, *rest.problems), (*rebuilt.adopted, *rest.adopted), rest.artifacts)
+        repaired = Repaired((found, *rest.problems), (*rebuilt.adopted, *rest.adopted), rest.artifacts, rest.data)
     else:
         repaired = repair(kernel)  # a row that is read at once was damaged, the rest is sound enough
     kernel.close()
@@ -89,8 +94,9 @@ def _set_damaged_objects_aside(kernel: Kernel) -> None:
         try:
             kernel.objects.verify(digest)
         except CorruptDataError:
-            aside.mkdir(parents=True, exist_ok=True)
-            kernel.objects.path(digest).rename(aside / digest)
+            with our_disk("set aside", kernel.objects.path(digest)):
+                aside.mkdir(parents=True, exist_ok=True)
+                kernel.objects.path(digest).rename(aside / digest)
 
 
 def _forget_lost_artifacts(kernel: Kernel) -> list[str]:

@@ -22,6 +22,7 @@ from modelmgmt.tracking.decorator import decorate
 from modelmgmt.tracking.guard import Guard, OnError
 from modelmgmt.tracking.run_code import CodeOfRun
 from modelmgmt.tracking.run_data import DataOfRun
+from modelmgmt.tracking.run_steps import StepsOfRun
 from modelmgmt.tracking.scalars import STEP_MAX, STEP_MIN, to_float, to_step
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ BULK_POINTS = (
 )
 
 
-class Run(CodeOfRun, DataOfRun):
+class Run(CodeOfRun, DataOfRun, StepsOfRun):
     """A run of an experiment. `start_run` gives one to write to, `store.run(...)` and `store.runs(...)` ones to read.
 
     Every value that is read comes from the store as it is now, also while another process is writing.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.names import check_name
 from modelmgmt.store.rows import verified
-from modelmgmt.store.summary import LAST, SUMMARY_ROW
+from modelmgmt.store.summary import LAST, SUMMARY_ROW, Summary, from_row
 from modelmgmt.tracking import lifecycle, params
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.query import compile_filter, compile_order
@@ -56,6 +56,16 @@ class Runs(Sequence[R], Generic[R]):
         return cls(kernel, run_type, found)
 
     @property
+    def kernel(self) -> Kernel:
+        """The store that they are in."""
+        return self._kernel
+
+    @property
+    def records(self) -> Sequence[RunRecord]:
+        """Their rows, as they were when the query was made."""
+        return self._found
+
+    @property
     def ids(self) -> list[str]:
         return [record.id for record in self._found]
 
@@ -77,6 +87,29 @@ class Runs(Sequence[R], Generic[R]):
         with self._kernel.series.snapshot() as snapshot:
             parts = [(record.id, record.name, snapshot.read(record.id, key)) for record in self._found]
         return history_frame(parts)
+
+    def summaries(self, key: str) -> list[Summary | None]:
+        """Count, first, last, min, max, mean of one metric, one a run in order; None for a run that does not have it."""
+        check_name(key, "metric")
+        with self._kernel.series.snapshot() as snapshot:
+            found = read_summaries(snapshot.connection, self.ids, key)
+        return [found.get(record.id) for record in self._found]
+
+    def groupby(self, *columns: str) -> dict[str, Self]:
+        """The runs of each value of a column of `to_frame`, such as `"params.lr"`, or of each combination of several.
+
+        Labels read `lr=0.1`. Numbers come in order of size, then text, then runs without a value (`lr=-`). Raises
+        NotFoundError for a column that no run has.
+        """
+        from modelmgmt.tracking.groups import split
+
+        if not columns:
+            raise InvalidValueError("groupby takes a column, such as 'params.lr', or several.")
+        return split(self, columns)
+
+    def pick(self, places: Sequence[int]) -> Self:
+        """The runs at these places, in this order."""
+        return type(self)(self._kernel, self._run_type, [self._found[place] for place in places])
 
     def metric_keys(self) -> list[str]:
         """The names of all metrics of these runs."""
@@ -116,6 +149,16 @@ def read_last(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tu
         for row in connection.execute(f"SELECT {SUMMARY_ROW} FROM metrics WHERE run IN ({_marks(batch)})", batch):
             run, key, *_ = verified("metrics", row)
             yield run, key, row[LAST]
+
+
+def read_summaries(connection: sqlite3.Connection, ids: Sequence[str], key: str) -> dict[str, Summary]:
+    """The summary of one metric, by run."""
+    found = {}
+    for batch in _batches(ids):
+        sql = f"SELECT {SUMMARY_ROW} FROM metrics WHERE key = ? AND run IN ({_marks(batch)})"
+        for row in connection.execute(sql, (key, *batch)):
+            found[row[0]] = from_row(tuple(verified("metrics", row)[2:]))
+    return found
 
 
 def read_tags(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, str, str]]:

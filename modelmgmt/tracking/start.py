@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.names import check_name
-from modelmgmt.tracking import labels, lifecycle, params
+from modelmgmt.tracking import again, labels, lifecycle, params
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run
@@ -49,10 +49,14 @@ def start(
     checked_tags = labels.checked_tags(tags) if tags is not None else {}
     _check_on_error(on_error)
     chosen = _chosen(code)
+    if again.is_reproduction():
+        again.restore_seeds(kernel)
     captures = capture.of(kernel)
     prepared = captures.prepare(chosen)
     with kernel.database.writing() as connection:
         parent_id = above.id if above else None
+        if again.is_reproduction():
+            checked_tags |= again.claim(connection, experiment, rows)
         record = records.insert(connection, experiment=experiment, name=name, parent=parent_id, group=group)
         params.write(connection, record.id, rows, overwrite=True)
         labels.write_tags(connection, record.id, checked_tags)

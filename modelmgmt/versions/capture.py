@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import StoreError
 from modelmgmt.store.trees import Tree, Trees
@@ -26,7 +26,7 @@ from modelmgmt.versions.code import CodeVersion
 from modelmgmt.versions.git import GitState, look
 from modelmgmt.versions.installation import Installation
 from modelmgmt.versions.left_out import Note
-from modelmgmt.versions.project import find_project
+from modelmgmt.versions.project import find_project, import_path
 from modelmgmt.versions.snapshot import Snapshot, Sources, recall, remember
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ GIT_FRESH_S = 2.0
 """Within one process git is asked again only after so long: a search that does hundreds of runs a second asks it once."""
 PENDING: Note = ("the code", "not all of it was captured yet when this was written")
 _EMPTY = Tree({}).encode()
-_EMPTY_DIGEST = hashlib.sha256(_EMPTY).hexdigest()
+EMPTY_DIGEST = hashlib.sha256(_EMPTY).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Prepared:
     """What is executed and where, as of one moment; nothing is kept yet."""
 
     snapshot: Snapshot | None
-    seeds: bytes | None
+    seeds: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,9 @@ class Captures:
         with _process.lock:
             sources = _process.sources_of(kernel)
             snapshot = sources.snapshot(chosen) if sources else None
-        return Prepared(snapshot, seeds.encode(states) if states is not None and snapshot else None)
+        if states is None or snapshot is None:
+            return Prepared(snapshot, None)
+        return Prepared(snapshot, {**states, "path": import_path(snapshot.root)})
 
     def insert(self, connection: sqlite3.Connection, run: str, prepared: Prepared) -> Job | None:
         """Write, in the caller's transaction, what is known; returns what is left to do for `submit`."""
@@ -163,7 +165,7 @@ class Captures:
         if snapshot is not None and version is not None:
             seeds_digest = None
             if job.prepared.seeds is not None:
-                seeds_digest = kernel.objects.put_bytes(job.prepared.seeds).digest
+                seeds_digest = kernel.objects.put_bytes(seeds.encode(job.prepared.seeds)).digest
             version = replace(self._put(version, snapshot), seeds_digest=seeds_digest)
         with kernel.database.writing() as connection:
             if version is not None:
@@ -198,7 +200,7 @@ class Captures:
         """The version as far as it is known: of a tree that is not in the store the digest can't be named yet."""
         tree_digest = version.tree_digest
         if not code.is_named(connection, tree_digest):
-            tree_digest = _EMPTY_DIGEST
+            tree_digest = EMPTY_DIGEST
             if not self._has_empty:
                 self._here().objects.put_bytes(_EMPTY, pending=set())
                 self._has_empty = True

@@ -60,6 +60,13 @@ def read(connection: sqlite3.Connection, run: str) -> list[CodeVersion]:
     return [_decoded(verified("code_versions", row)) for row in connection.execute(_SELECT, (run,)).fetchall()]
 
 
+def read_starts(connection: sqlite3.Connection) -> dict[str, CodeVersion]:
+    """What each run of the store was started with, by run; runs without code are not in it. Raises CorruptDataError."""
+    rows = connection.execute(f"SELECT {', '.join(COLUMNS)}, crc FROM code_versions WHERE number = 0").fetchall()
+    versions = (_decoded(verified("code_versions", row)) for row in rows)
+    return {version.run: version for version in versions}
+
+
 def insert(connection: sqlite3.Connection, version: CodeVersion) -> None:
     """A version that is not there yet."""
     connection.execute(_INSERT, _row(version))

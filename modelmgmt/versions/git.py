@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -34,7 +34,7 @@ class GitState:
     left_out: tuple[Note, ...] = ()
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """git could not answer."""
 
 
@@ -57,7 +57,7 @@ def look(repository: Path) -> GitState:
             repository, MAX_STATUS_BYTES, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no",
             "--ignore-submodules=untracked",
         )  # fmt: skip
-    except _RefusedError as error:
+    except RefusedError as error:
         return GitState(left_out=(("git", str(error)),))
     headers, changed = _parsed(status)
     commit, branch = headers.get("branch.oid"), headers.get("branch.head")
@@ -65,11 +65,16 @@ def look(repository: Path) -> GitState:
     diff, left_out = _diff(repository, commit, list(changed)) if changed else (None, [])
     try:
         remotes = _remotes(repository)
-    except _RefusedError as error:
+    except RefusedError as error:
         remotes, left_out = {}, [*left_out, ("git remotes", str(error))]
     return GitState(
         commit, None if branch == "(detached)" else branch, remotes, bool(changed), diff, tuple(left_out)
     )  # fmt: skip
+
+
+def ask(repository: Path, *arguments: str, **variables: str) -> bytes:
+    """The answer of git to a question that changes nothing in the repository. Raises RefusedError with a sentence."""
+    return _ask(repository, MAX_STATUS_BYTES, *arguments, variables=variables)
 
 
 def without_credentials(url: str) -> str:
@@ -123,7 +128,7 @@ def _diff(repository: Path, commit: str | None, changed: list[str]) -> tuple[byt
             repository, MAX_DIFF_BYTES, "--literal-pathspecs", "diff", "--no-color", "--no-ext-diff", "--no-textconv",
             "--src-prefix=a/", "--dst-prefix=b/", commit, "--", *kept,
         )  # fmt: skip
-    except _RefusedError as error:
+    except RefusedError as error:
         return None, [*left_out, ("uncommitted changes", str(error))]
     return diff or None, left_out
 
@@ -144,19 +149,25 @@ def _size(path: Path) -> int:
         return 0  # removed: the diff says so
 
 
-def _ask(repository: Path, max_bytes: int, *arguments: str, allowed: Iterable[int] = (0,)) -> bytes:
-    """The answer of git. Raises _RefusedError, with a sentence."""
+def _ask(
+    repository: Path,
+    max_bytes: int,
+    *arguments: str,
+    allowed: Iterable[int] = (0,),
+    variables: Mapping[str, str] | None = None,
+) -> bytes:
+    """The answer of git. Raises RefusedError, with a sentence."""
     # No hook and no helper of the repository's own configuration is to run: it may be anybody's.
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments]
     try:
         process = subprocess.Popen(  # noqa: S603 - fixed words, and paths after "--"
-            command, cwd=repository, env=dict(_environment()), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            command, cwd=repository, env=dict(_environment()) | dict(variables or {}), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
     except FileNotFoundError:
-        raise _RefusedError("git is not installed, so the commit is not known") from None
+        raise RefusedError("git is not installed, so the commit is not known") from None
     except (OSError, ValueError) as error:
-        raise _RefusedError(f"git could not be started ({error})") from error
+        raise RefusedError(f"git could not be started ({error})") from error
     overdue = threading.Event()
 
     def stop() -> None:
@@ -171,12 +182,12 @@ def _ask(repository: Path, max_bytes: int, *arguments: str, allowed: Iterable[in
     finally:
         timer.cancel()
     if overdue.is_set():
-        raise _RefusedError(f"git did not answer within {TIMEOUT_S:.0f} s")
+        raise RefusedError(f"git did not answer within {TIMEOUT_S:.0f} s")
     if is_long:
-        raise _RefusedError(f"the answer of git has more than {max_bytes:,} bytes")
+        raise RefusedError(f"the answer of git has more than {max_bytes:,} bytes")
     if process.returncode not in allowed:
         why = errors.decode("utf-8", "replace").strip().splitlines()
-        raise _RefusedError(f"git could not say ({why[0] if why else f'exit code {process.returncode}'})")
+        raise RefusedError(f"git could not say ({why[0] if why else f'exit code {process.returncode}'})")
     return answer
 
 
@@ -184,7 +195,7 @@ def _read(process: subprocess.Popen[bytes], max_bytes: int) -> tuple[bytes, bool
     """(the answer, whether there was more, what went to standard error)"""
     with process:
         if process.stdout is None or process.stderr is None:  # for the type checker: both were asked for
-            raise _RefusedError("git gave no answer")
+            raise RefusedError("git gave no answer")
         answer = process.stdout.read(max_bytes + 1)
         if len(answer) > max_bytes:
             process.kill()

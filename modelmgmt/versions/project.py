@@ -88,6 +88,18 @@ def relative(path: str, root: str) -> str | None:
     return None
 
 
+def import_path(root: str) -> list[str]:
+    """The folders below the root from which this process imports, relative to it, in order."""
+    found = []
+    for entry in sys.path:
+        place = os.path.realpath(entry or ".")
+        if place == root:
+            found.append(".")
+        elif not is_foreign(place + os.sep) and (name := relative(place, root)) is not None:
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
 def process_start() -> float:
     """When this process began, in seconds since 1970; where the system does not say, now."""
     now = time.time()
@@ -119,9 +131,8 @@ def _file(module: ModuleType | None) -> str | None:
         path = getattr(module, "__file__", None)
     except Exception:  # noqa: BLE001 - a module that makes its attributes itself may raise anything: it has no file
         return None
-    if not isinstance(path, str) or not path or path.startswith("<"):
-        return None
-    return os.path.abspath(path)  # noqa: PTH100
+    # Python itself gives absolute paths; others are made up, as those of modules without a file in torch.
+    return os.path.normpath(path) if isinstance(path, str) and os.path.isabs(path) else None  # noqa: PTH117
 
 
 def _spec(module: ModuleType | None) -> Any:

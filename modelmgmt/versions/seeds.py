@@ -1,6 +1,6 @@
 """The states of the random generators of this process, when its first run starts: kept, and put back to run it again.
 
-Only generators whose module is loaded are asked: `random`, `numpy.random`, `torch`.
+Only what is loaded by then is asked: `random`, numpy, torch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def decode(data: bytes) -> dict[str, Any]:
 
 
 def restore(states: dict[str, Any]) -> None:
-    """Put the generators whose modules are loaded into these states."""
+    """Put the generators into these states."""
     if states.get("random"):
         import random
 
@@ -60,9 +60,10 @@ def _states() -> dict[str, Any]:
     random: Any = sys.modules.get("random")
     if random is not None:
         found["random"] = random.getstate()
-    numpy_random: Any = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        name, keys, position, has_gauss, cached = numpy_random.get_state()
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None:
+        # numpy loads this part when it is first asked for: later would be to miss the state that it begins with.
+        name, keys, position, has_gauss, cached = numpy.random.get_state()
         found["numpy"] = [name, keys.tolist(), position, has_gauss, cached]
     torch: Any = sys.modules.get("torch")
     with suppress(AttributeError, RuntimeError):  # a module of that name may be anything, or half loaded
@@ -71,13 +72,14 @@ def _states() -> dict[str, Any]:
 
 
 def _restore_numpy(state: list[Any] | None) -> None:
-    numpy_random: Any = sys.modules.get("numpy.random")
-    if state is None or numpy_random is None:
+    if state is None:
         return
     import numpy as np
 
     name, keys, position, has_gauss, cached = state
-    numpy_random.set_state((name, np.array(keys, np.uint32), position, has_gauss, cached))
+    np.random.set_state(  # noqa: NPY002 - it is the one that scripts which seed nothing use
+        (name, np.array(keys, np.uint32), position, has_gauss, cached)
+    )
 
 
 def _restore_torch(state: str | None) -> None:

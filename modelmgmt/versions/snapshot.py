@@ -27,6 +27,7 @@ from modelmgmt.versions.left_out import MAX_FILES, MAX_TOTAL_BYTES, Note, why_no
 from modelmgmt.versions.project import Imported, Project, process_start, relative
 
 _RACY_S = 2.0  # a file that was written so shortly before it was read may be written again without a newer time
+_LOADING_S = 1.0  # what changed so shortly after the process began was hardly loaded before
 _SOURCES = (".py", ".pyw", ".pyx", ".ipy")
 
 Signature = tuple[int, int, int, int, int]
@@ -179,7 +180,7 @@ class Sources:
         why = why_not(name, about.st_size) or self._no_room(name, about.st_size)
         if why is not None:
             return why
-        if about.st_mtime > self._began and not is_chosen:
+        if about.st_mtime > self._began + _LOADING_S and not is_chosen:
             self._notes[name] = "kept, but it changed after the process began: what was executed may be older"
         digest = self._digest(path, about)
         return Entry(digest, about.st_size, "executable" if about.st_mode & 0o100 else "file")

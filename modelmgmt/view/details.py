@@ -10,6 +10,7 @@ from modelmgmt.view.text import clean, format_duration, format_value
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.comparison import Comparison
+    from modelmgmt.tracking.reproduce import Reproduction
     from modelmgmt.tracking.run import Run
 
 _COLUMNS = (Column("section"), Column("key"), Column("value"))
@@ -45,6 +46,7 @@ def _lines(run: Run) -> Iterator[tuple[str, str, str]]:
     yield "run", "command", clean(record.command, 200)
     if record.lost_points:
         yield "run", "lost points", str(record.lost_points)
+    yield from _code(run)
     for key, param in run.params.items():
         yield "params", key, format_value(param, 17)
     for key, summary in run.summaries.items():
@@ -55,6 +57,38 @@ def _lines(run: Run) -> Iterator[tuple[str, str, str]]:
         yield "notes", f"{note.written_at:%Y-%m-%d %H:%M}", clean(note.text, 200)
     for name, artifact in run.artifacts.items():
         yield "artifacts", name, f"{artifact.kind}, {artifact.size:,} bytes, {artifact.digest[:12]}"
+
+
+def _code(run: Run) -> Iterator[tuple[str, str, str]]:
+    versions = run.code.versions
+    if not versions:
+        return
+    last = versions[-1]
+    if last.git_commit is not None:
+        changes = ", with uncommitted changes" if last.is_dirty else ""
+        yield "code", "commit", clean(f"{last.git_commit[:12]} ({last.git_branch or 'no branch'}){changes}", 200)
+    if last.script is not None:
+        yield "code", "script", clean(last.script, 200)
+    if len(versions) > 1:
+        yield "code", "versions", str(len(versions))
+    for what, why in last.left_out:
+        yield "code", "note", clean(f"{what}: {why}", 200)
+
+
+def reproduction_table(found: Reproduction) -> Table:
+    """Each metric of a run, and of the run that repeats it."""
+    columns = (Column("metric"), Column("verdict"), Column("difference"), Column("then"), Column("now"))
+    rows = tuple(
+        (
+            clean(each.key),
+            each.verdict,
+            "" if each.difference is None else format_value(each.difference, 3),
+            format_value(each.before, 17),
+            "none" if each.after is None else format_value(each.after, 17),
+        )
+        for each in found.metrics
+    )
+    return Table(columns, rows, "" if rows else "The run has no metrics.")
 
 
 def _metric(last: float, low: float, high: float, count: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from modelmgmt.errors import InvalidValueError
@@ -50,6 +51,26 @@ def given_axes(ax: Any, count: int) -> list[Axes]:
     if len(given) != count:
         raise InvalidValueError(f"{count} metrics need {count} Axes, and ax holds {len(given)}: give one per metric.")
     return given
+
+
+def save(axes: Axes | Sequence[Axes] | NDArray[np.object_], path: str | Path, *, dpi: int = 160) -> Path:
+    """Write the figure that `axes` belong to, in the format of the suffix (.png, .svg, .pdf), and return its path.
+
+    The picture is complete before the file is opened, so a plot that cannot be drawn leaves no half a file. `dpi` is
+    in dots per inch. Raises InvalidValueError for a suffix that cannot be drawn; the folder must exist.
+    """
+    import io
+
+    target = Path(path)
+    figure = figure_of(axes)
+    suffix = target.suffix.lower().lstrip(".")
+    known = figure.canvas.get_supported_filetypes()
+    if suffix not in known:
+        raise InvalidValueError(f"{target.name!r} ends in no picture format: use one of .{', .'.join(sorted(known))}.")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix, dpi=dpi, bbox_inches="tight")
+    target.write_bytes(buffer.getvalue())
+    return target
 
 
 def as_array(axes: Sequence[Axes]) -> NDArray[np.object_]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.tracking import curves as data
 from modelmgmt.tracking.curves import RunCollection
-from modelmgmt.view import plots
+from modelmgmt.view.plots import lines as plots
 from modelmgmt.view.tables import Column, runs_table
 from modelmgmt.view.text import clean, format_age, format_duration, format_value
 

@@ -281,7 +281,8 @@ def test_delete_asks_first(filled):
 
 # -- wrong questions --------------------------------------------------------------------------------------------------
 
-ARGUMENTS = {"run": ["r0"], "compare": ["r0", "r1"], "delete": ["r0", "--yes"], "backup": ["copy"], "merge": ["other"]}
+ARGUMENTS = {"run": ["r0"], "compare": ["r0", "r1"], "delete": ["r0", "--yes"], "backup": ["copy"], "merge": ["other"],
+             "by-commit": ["acc"], "steps": ["r0"]}
 LOOKING = [command for command in COMMANDS if command != "demo"]
 
 

@@ -36,6 +36,7 @@ from modelmgmt.errors import StoreWriteError
 DISK_BYTES = 8 << 20
 HANG_S = 60
 PAGE = 4096
+OF_THE_STORE = ("gc", "delete", "merge", "backup")
 WHO = 0  # in the names of the runs
 
 _LOST = re.compile(r"lost (\d+) points and (\d+) other writes")
@@ -81,7 +82,7 @@ def sequence() -> list[Op]:
     return found
 
 
-def train(path: Path, on_error: str, out: int) -> None:
+def train(path: Path, on_error: str, out: int, writes: list[Op]) -> None:
     """Do the writes; say of each, as a line of JSON, whether it returned with nothing left to do."""
     signal.alarm(HANG_S)  # ends this process: a hang is a fault
     many_segments()
@@ -98,8 +99,9 @@ def train(path: Path, on_error: str, out: int) -> None:
         tell(end=True)
         return
     run: Any = None
-    for number, op in enumerate(sequence()):
-        if run is None and op[0] != "next":
+    started: list[str] = []
+    for number, op in enumerate(writes):
+        if (run is None and op[0] not in ("next", *OF_THE_STORE)) or (op[0] == "delete" and op[1] not in started):
             continue
         try:
             guard = run._guard if run else None
@@ -110,6 +112,8 @@ def train(path: Path, on_error: str, out: int) -> None:
             if op[0] == "next":
                 run = None
             continue
+        if op[0] == "next":
+            started.append(run.name)
         is_kept = guard is None or ((guard.lost_points, guard.lost_writes) == lost and not guard.is_waiting)
         tell(number=number, kind=op[0], kept=is_kept)
     store.close()
@@ -165,20 +169,12 @@ class Tally:
     lost_points: int = 0
 
 
-def missing(found: dict[str, Any] | None, name: str, ops: list[Op]) -> tuple[int, int]:
-    """How many points and other writes of a run are not there."""
-    here = found["runs"].get(name) if found else None
-    points = sum(1 for op in ops for _ in points_of(op))
-    if here is None:
-        return points, 0
-    return points - sum(len(steps) for steps, _ in here["points"].values()), 0
-
-
 def judge(
-    found: dict[str, Any] | None, told: list[dict[str, Any]], when: str, report: Report, *, warn: bool, seeded: bool
-) -> None:
+    found: dict[str, Any] | None, told: list[dict[str, Any]], when: str, report: Report, writes: list[Op], *, warn: bool,
+    seeded: bool, killed: bool = False,
+) -> None:  # fmt: skip
     """Hold the store against what the training was told."""
-    if not told or "end" not in told[-1]:
+    if not killed and (not told or "end" not in told[-1]):
         report.faults.append(f"{when}: the training did not come to its end")
     kept = {line["number"] for line in told if line.get("kept")}
     if found is None:
@@ -191,15 +187,14 @@ def judge(
     if seeded and found["runs"].get("seed", {}).get("points", {}).get("loss", [[]])[0] != [0, 1, 2]:
         report.faults.append(f"{when}: the run from before is damaged")
     before = len(report.faults)
-    compare(found, WHO, sequence(), lambda number, _: number in kept, report)
+    compare(found, WHO, writes, lambda number, _: number in kept, report)
     report.faults[before:] = [f"{when}: {fault}" for fault in report.faults[before:]]
-    if warn:
-        report.faults += [f"{when}: {fault}" for fault in miscounted(found, told)]
+    if warn and not killed:
+        report.faults += [f"{when}: {fault}" for fault in miscounted(found, told, writes)]
 
 
-def miscounted(found: dict[str, Any], told: list[dict[str, Any]]) -> Iterator[str]:
+def miscounted(found: dict[str, Any], told: list[dict[str, Any]], ops: list[Op]) -> Iterator[str]:
     """With "warn", every point that is not there has been counted, and no other."""
-    ops = sequence()
     starts = [number for number, op in enumerate(ops) if op[0] == "next"]
     for start, stop in zip(starts, [*starts[1:], len(ops)], strict=True):
         name = f"w{WHO}-{ops[start][1]}"
@@ -233,7 +228,7 @@ def one(disk: Path, free: int, report: Report, tally: Tally, *, on_error: str, s
         child(lambda _: seed(path))
     fill(disk, free)
     before = room(disk)
-    told, status = child(lambda out: train(path, on_error, out))
+    told, status = child(lambda out: train(path, on_error, out, sequence()))
     took = before - room(disk)
     when = f"{free} bytes free, {on_error}, {'in a store that was there' if seeded else 'in a new store'}"
     if status:
@@ -245,9 +240,9 @@ def one(disk: Path, free: int, report: Report, tally: Tally, *, on_error: str, s
     report.acknowledged += sum(bool(line.get("kept")) for line in told)
     if keep_full:
         fill(disk, 0)
-    judge(look(path), told, f"{when}, on the full disk", report, warn=on_error == "warn", seeded=seeded)
+    judge(look(path), told, f"{when}, on the full disk", report, sequence(), warn=on_error == "warn", seeded=seeded)
     (disk / "ballast").unlink(missing_ok=True)
-    judge(look(path), told, f"{when}, with room again", report, warn=on_error == "warn", seeded=seeded)
+    judge(look(path), told, f"{when}, with room again", report, sequence(), warn=on_error == "warn", seeded=seeded)
     shutil.rmtree(path, ignore_errors=True)
     return took
 

@@ -92,3 +92,60 @@ def test_what_can_not_be_compared(store, three):
         store.compare(three[0], "nobody")
     with pytest.raises(InvalidTypeError):
         store.compare(three[0], 3)
+
+
+def test_curves(store):
+    with store.start_run(name="a") as a:
+        a.log_series("loss", [3.0, 1.0, 2.0])
+    with store.start_run(name="b") as b:
+        b.log_series("loss", [2.0, 2.0, 2.0])
+        b.log(single=1)
+    comparison = store.compare(a, b)
+    [pair] = comparison.curves()
+    assert (pair.key, pair.a, pair.b, pair.crossings) == ("loss", a.id, b.id, (0.5,))
+    assert comparison.to_dict()["curves"][0]["crossing_count"] == 1
+    assert "cross at step" in repr(comparison)
+    with pytest.raises(NotFoundError, match="no two runs"):
+        comparison.curves("single")
+
+
+def test_code_and_environment(store, script):
+    for name, lr in (("one", 0.1), ("two", 0.2)):
+        done = script(f"rate = {lr}\nwith mm.start_run('code', name='{name}'):\n    mm.log(lr=rate)\n")
+        assert done.returncode == 0, done.stderr
+    comparison = store.compare("one", "two")
+    found = {(row.section, row.key) for row in comparison.differences}
+    assert ("code", "script.py") in found
+    assert not any(section == "environment" for section, _ in found)
+    assert any(row.section == "environment" and row.key == "numpy" for row in comparison.rows)
+    assert {"-rate = 0.1", "+rate = 0.2"} <= set(comparison.code_diff().splitlines())
+    assert comparison.unread == ()
+
+
+@pytest.mark.parametrize("table", ["params", "tags", "artifacts", "code_versions", "run_environments", "metrics"])
+def test_damage_hides_only_what_it_damaged(store, script, table):
+    code = "with mm.start_run('code', name=sys.argv[1], params={'p': sys.argv[1]}, tags={'t': sys.argv[1]}) as run:\n"
+    code += "    run.log_series('loss', [float(len(sys.argv[1])), 1.0])\n    run.log_text(sys.argv[1], 'x')\n"
+    for name in ("one", "three"):
+        assert script(code, name).returncode == 0
+    with store.kernel.database.writing() as connection:
+        connection.execute(f"UPDATE {table} SET crc = crc + 1 WHERE run = ?", (store.run("one").id,))
+    comparison = store.compare("one", "three")
+    section = {"code_versions": "code", "run_environments": "environment"}.get(table, table)
+    assert [(note.section, note.name) for note in comparison.unread] == [(section, "one")]
+    others = {"params", "tags", "metrics", "run"} - {section}
+    assert others <= {row.section for row in comparison.rows}
+    assert section not in {row.section for row in comparison.rows}
+    assert f"{section} of one" in repr(comparison)
+    assert comparison.to_dict()["unread"]
+    assert comparison.curves() == [] if section == "metrics" else comparison.curves()
+
+
+def test_a_missing_object_hides_only_what_it_held(store, script):
+    for name in ("one", "two"):
+        assert script("with mm.start_run('code', name=sys.argv[1]):\n    pass\n", name).returncode == 0
+    tree = store.run("one").code.version.tree_digest
+    store.kernel.objects.path(tree).unlink()
+    comparison = store.compare("one", "two")
+    assert {note.section for note in comparison.unread} == {"code"}
+    assert "code of one" in repr(comparison)

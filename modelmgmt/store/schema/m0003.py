@@ -70,19 +70,23 @@ STATEMENTS = (
         number INTEGER NOT NULL,          -- 1, 2, 3, ... within the run
         name TEXT NOT NULL,
         function TEXT NOT NULL,           -- module:qualified name
-        code_fingerprint TEXT NOT NULL,   -- SHA-256 of the function's code and of what it calls in the project
-        inputs TEXT NOT NULL,             -- JSON list of {name, fingerprint, step}
-        cache_key TEXT NOT NULL,          -- SHA-256 of code and inputs
-        status TEXT NOT NULL,             -- ran, cached, failed
+        parent INTEGER,                   -- the number of the step inside which it was called
+        code_fingerprint TEXT NOT NULL,   -- SHA-256 of the function's code and of what it uses in the project
+        inputs TEXT NOT NULL,             -- JSON list of {name, fingerprint, shown, steps}
+        cache_key TEXT,                   -- SHA-256 of code and inputs; NULL when an input has no fingerprint
+        status TEXT NOT NULL CHECK (status IN ('running', 'ran', 'cached', 'failed')),
         reason TEXT NOT NULL,             -- why it ran, or why not
+        output TEXT,                      -- what came out, in a few characters
         output_fingerprint TEXT,
-        output_digest TEXT,               -- the kept result, for a cached step
+        output_digest TEXT,               -- a tree: the result, where it is kept
         cached_run TEXT,                  -- whose result was taken
         started_at TEXT NOT NULL,
-        duration_s REAL NOT NULL,
+        updated_at TEXT NOT NULL,         -- when this row was written last
+        duration_s REAL,                  -- NULL while it runs
         crc INTEGER NOT NULL,
         PRIMARY KEY (run, number)
     ) STRICT, WITHOUT ROWID
     """,
-    "CREATE INDEX steps_by_key ON steps(cache_key)",
+    "CREATE INDEX steps_by_key ON steps(cache_key) WHERE output_digest IS NOT NULL",
+    "CREATE INDEX steps_by_function ON steps(function, started_at)",
 )

@@ -1,16 +1,16 @@
-"""Plots of runs. The data comes ready from `modelmgmt.tracking.curves`; here matplotlib only draws it."""
+"""Curves of metrics. The data comes ready from `modelmgmt.tracking.curves`; here matplotlib only draws it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.tracking import curves as data
 from modelmgmt.tracking.curves import Curve, RunCollection, XAxis
 from modelmgmt.view.figures import as_array, detached_figure, figure_of, given_axes, new_figure, plain, printable
+from modelmgmt.view.plots.look import COLOURMAP, DASHES, PALETTE, UNKNOWN, is_nothing, is_number, look_of, suggest
 from modelmgmt.view.text import format_value
 
 if TYPE_CHECKING:
@@ -21,14 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-# Okabe and Ito, "Color universal design" (2008): told apart with any colour vision. Their yellow is too pale for a
-# line on white, and their black would vanish on a dark figure: a grey stands in for both.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
-_UNKNOWN = "#9A9A9A"
-_COLOURMAP = "viridis"
 _DRAWN_POINTS = 4000
-_NAMED = len(PALETTE) * len(_DASHES)
+_NAMED = len(PALETTE) * len(DASHES)
 _FEW_VALUES = 8
 _UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (180, 60, "min"), (0, 1, "s"))
 
@@ -137,26 +131,6 @@ def figures(runs: RunCollection, panels: Sequence[Panel], *, smoothed: bool = Fa
     return drawn
 
 
-def save(axes: Axes | Sequence[Axes] | NDArray[np.object_], path: str | Path, *, dpi: int = 160) -> Path:
-    """Write the figure that `axes` belong to, in the format of the suffix (.png, .svg, .pdf), and return its path.
-
-    The picture is complete before the file is opened, so a plot that cannot be drawn leaves no half a file. `dpi` is
-    in dots per inch. Raises InvalidValueError for a suffix that cannot be drawn; the folder must exist.
-    """
-    import io
-
-    target = Path(path)
-    figure = figure_of(axes)
-    suffix = target.suffix.lower().lstrip(".")
-    known = figure.canvas.get_supported_filetypes()
-    if suffix not in known:
-        raise InvalidValueError(f"{target.name!r} ends in no picture format: use one of .{', .'.join(sorted(known))}.")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, dpi=dpi, bbox_inches="tight")
-    target.write_bytes(buffer.getvalue())
-    return target
-
-
 # ------------------------------------------------------------------------------------------- what to draw
 
 
@@ -165,19 +139,8 @@ def _history(runs: RunCollection, key: str) -> pd.DataFrame:
         raise NotFoundError(f"There are no runs to draw {key!r} of: the filter matched none. Loosen it, or log a run.")
     history = runs.history(key)
     if len(history) == 0:
-        raise NotFoundError(f"None of the {len(runs)} runs has a metric {key!r}. {_suggest(runs, 'metrics.', key)}")
+        raise NotFoundError(f"None of the {len(runs)} runs has a metric {key!r}. {suggest(runs, 'metrics.', key)}")
     return history
-
-
-def _suggest(runs: RunCollection, prefix: str, key: str) -> str:
-    import difflib
-
-    known = [str(name)[len(prefix) :] for name in runs.to_frame().columns if str(name).startswith(prefix)]
-    if not known:
-        return f"They have no {prefix[:-1]} at all."
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}They have: {', '.join(sorted(known)[:10])}{', ...' if len(known) > 10 else ''}."
 
 
 def _unit(panels: Sequence[Panel]) -> tuple[int, str]:
@@ -193,13 +156,13 @@ def _style(runs: RunCollection, panels: Sequence[Panel], label: str | None) -> _
     """The same look for a run in every panel."""
     first = {curve.run: curve for panel in panels for curve in panel.lines}
     if label is None or label == "name":
-        look = {run: _look(place) for place, run in enumerate(first)}
-        named = {curve.label: look[run] for run, curve in first.items()}
-        return _Style(look, named if len(first) <= _NAMED else {})
+        looks = {run: look_of(place) for place, run in enumerate(first)}
+        named = {curve.label: looks[run] for run, curve in first.items()}
+        return _Style(looks, named if len(first) <= _NAMED else {})
     frame = runs.to_frame()
     if label not in frame.columns:
         prefix = label.partition(".")[0] + "." if "." in label else "params."
-        hint = _suggest(runs, prefix, label.removeprefix(prefix))
+        hint = suggest(runs, prefix, label.removeprefix(prefix))
         raise NotFoundError(f"No run has {label!r} to label its line with. {hint}")
     column = frame[label]
     values = {run: column.get(run) for run in first}
@@ -210,14 +173,14 @@ def _by_value(values: dict[str, Any], title: str) -> _Style:
     """One look per value; numbers in order of size, and as a colour scale when they are many."""
     import numpy as np
 
-    numbers = {run: float(v) for run, v in values.items() if _is_number(v) and np.isfinite(v)}
-    known = {run: value for run, value in values.items() if not _is_nothing(value)}
+    numbers = {run: float(v) for run, v in values.items() if is_number(v) and np.isfinite(v)}
+    known = {run: value for run, value in values.items() if not is_nothing(value)}
     if numbers and len(numbers) == len(known) and len(set(numbers.values())) > _FEW_VALUES:
         return _by_scale(values, numbers, title)
     distinct = sorted(set(numbers.values())) if numbers and len(numbers) == len(known) else []
     texts = [format_value(value, 6) for value in distinct] or list(dict.fromkeys(map(format_value, known.values())))
-    looks = {text: _look(place) for place, text in enumerate(texts)}
-    unknown = {"color": _UNKNOWN, "linestyle": ":"}
+    looks = {text: look_of(place) for place, text in enumerate(texts)}
+    unknown = {"color": UNKNOWN, "linestyle": ":"}
     named = {run: format_value(numbers.get(run, value) if distinct else value, 6) for run, value in known.items()}
     look = {run: looks.get(named[run], unknown) if run in named else unknown for run in values}
     entries = {**looks, **({"not set": unknown} if len(known) < len(values) else {})}
@@ -230,26 +193,9 @@ def _by_scale(values: dict[str, Any], numbers: dict[str, float], title: str) -> 
 
     low, high = min(numbers.values()), max(numbers.values())
     scale = LogNorm(low, high) if low > 0 and high / low >= 30 else Normalize(low, high)
-    colours = mpl.colormaps[_COLOURMAP]
-    look = {run: {"color": colours(scale(numbers[run])) if run in numbers else _UNKNOWN} for run in values}
+    colours = mpl.colormaps[COLOURMAP]
+    look = {run: {"color": colours(scale(numbers[run])) if run in numbers else UNKNOWN} for run in values}
     return _Style(look, {}, title, scale)
-
-
-def _look(place: int) -> dict[str, Any]:
-    """Seven colours, then the same with dashes: 28 lines that can be told apart."""
-    return {"color": PALETTE[place % len(PALETTE)], "linestyle": _DASHES[place // len(PALETTE) % len(_DASHES)]}
-
-
-def _is_number(value: object) -> bool:
-    from numbers import Real
-
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_nothing(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 # ------------------------------------------------------------------------------------------- drawing
@@ -355,7 +301,7 @@ def _explain(axes: Sequence[Axes], style: _Style, *, own: bool) -> None:
             axes[0]
             .get_figure(root=True)
             .colorbar(  # type: ignore[union-attr]  # an Axes that draws has a figure
-                ScalarMappable(style.scale, _COLOURMAP), ax=list(axes), pad=0.015, aspect=30
+                ScalarMappable(style.scale, COLOURMAP), ax=list(axes), pad=0.015, aspect=30
             )
         )
         bar.set_label(title, parse_math=False)

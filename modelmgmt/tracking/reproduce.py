@@ -1,0 +1,184 @@
+"""Doing a run again: its files in a new folder, its command, its seeds; and saying what came out.
+
+The new run is an ordinary run of the same store, with the tag `reproduces`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from modelmgmt.errors import InvalidValueError, NotFoundError, ReproductionError
+from modelmgmt.tracking import again
+from modelmgmt.tracking import record as records
+from modelmgmt.tracking.causes import Cause, MetricOutcome, causes, outcomes
+from modelmgmt.tracking.command import rewritten
+from modelmgmt.tracking.restore import restore
+from modelmgmt.versions import seeds
+
+if TYPE_CHECKING:
+    from modelmgmt.tracking.run import Run
+    from modelmgmt.versions.code import CodeVersion
+
+DEFAULT_HASH_SEED = "0"
+_NOT_PASSED_ON = ("MODELMGMT_RUN_ID", "MODELMGMT_DISABLED", "MODELMGMT_CODE", "PYTHONHASHSEED")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of doing a run again."""
+
+    run: str
+    new_run: str
+    folder: Path
+    command: tuple[str, ...]
+    metrics: tuple[MetricOutcome, ...]
+    causes: tuple[Cause, ...]
+    """What differs between what made the two runs; only nondeterminism is there to name when nothing does. Empty when
+    every metric is equal and nothing differs."""
+    notes: tuple[str, ...]
+
+    @property
+    def is_reproduced(self) -> bool:
+        """Whether every metric is equal or within the tolerance."""
+        return all(metric.verdict in ("equal", "within tolerance") for metric in self.metrics)
+
+
+def reproduce(
+    run: Run,
+    *,
+    into: Path | None = None,
+    from_folder: Path | None = None,
+    install: bool = False,
+    tolerance: float = 0.0,
+    keys: Sequence[str] = (),
+    output: IO[Any] | int | None = None,
+) -> Reproduction:
+    """Do the run again and compare. `output` takes what the command prints.
+
+    Its code and data are put into `into`, a new folder (by default a temporary one, which stays); or it runs as the
+    files in `from_folder`, a copy of the project, are now. `install` builds an environment with the recorded
+    distributions there. `tolerance` is relative.
+
+    Raises InvalidValueError, NotFoundError, and ReproductionError when the command fails or starts no such run.
+    """
+    if not tolerance >= 0:
+        raise InvalidValueError(f"The tolerance is relative and not negative, and {tolerance!r} was given.")
+    if unknown := [key for key in keys if key not in run.metrics]:
+        raise NotFoundError(
+            f"The run {run.id} has no metric {unknown[0]!r}; it has: {', '.join(run.metrics) or 'none'}."
+        )
+    version = _version(run)
+    folder, notes = _files(run, into, from_folder)
+    python = _python(run, folder, install=install, notes=notes)
+    cwd, command = _command(run, version, folder, python)
+    environment = _variables(run, folder, notes)
+    started = _run(command, cwd, environment, output)
+    new = _new_run(run, started, command)
+    metrics = outcomes(run, new, tolerance=tolerance, keys=keys)
+    is_equal = all(metric.verdict == "equal" for metric in metrics)
+    found = [cause for cause in causes(run, new) if not (is_equal and cause.kind == "nondeterminism")]
+    return Reproduction(run.id, new.id, folder, tuple(command), tuple(metrics), tuple(found), tuple(notes))
+
+
+def _version(run: Run) -> CodeVersion:
+    version = run.code.version
+    if version.root is None or version.cwd is None:
+        raise NotFoundError(f"Of the run {run.id} it was not recorded where its project was: run it by hand.")
+    return version
+
+
+def _files(run: Run, into: Path | None, from_folder: Path | None) -> tuple[Path, list[str]]:
+    if from_folder is not None:
+        if into is not None or not from_folder.is_dir():
+            raise InvalidValueError(
+                f"from_folder is a folder that is there, without into, and {from_folder} was given."
+            )
+        return from_folder.resolve(), [f"the files of {from_folder}, as they are now"]
+    if into is None:
+        into = Path(tempfile.mkdtemp(prefix=f"reproduce-{run.id}-"))
+    restored = restore(run, into)
+    return restored.folder, list(restored.notes)
+
+
+def _python(run: Run, folder: Path, *, install: bool, notes: list[str]) -> str:
+    recorded = run.environment
+    if not install:
+        return sys.executable
+    if recorded is None:
+        raise NotFoundError(f"The environment of the run {run.id} was not recorded: reproduce it without install.")
+    from modelmgmt.versions.venv import build
+
+    python, left_out = build(recorded, folder / ".venv")
+    notes += [f"not installed: {what}" for what in left_out]
+    return python
+
+
+def _command(run: Run, version: CodeVersion, folder: Path, python: str) -> tuple[Path, list[str]]:
+    root, relative = str(version.root), str(version.cwd)
+    then = os.path.normpath(os.path.join(root, relative))  # noqa: PTH118 - as it was recorded, on whatever machine
+    command = rewritten(
+        run.record.command, root=root, cwd=then, folder=str(folder), python=python, script=version.script
+    )
+    cwd = Path(relative) if os.path.isabs(relative) else folder / relative  # noqa: PTH117
+    cwd = cwd if cwd.is_dir() or not os.path.isabs(relative) else folder  # noqa: PTH117
+    cwd.mkdir(parents=True, exist_ok=True)
+    return cwd, command
+
+
+def _variables(run: Run, folder: Path, notes: list[str]) -> dict[str, str]:
+    """The variables of the command: ours, less what would lead it elsewhere."""
+    with run.kernel.database.reading() as connection:
+        states: Mapping[str, Any] = again.states_of(run.kernel, connection, run.id) or {}
+    variables = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+    hash_seed = states.get("hash_seed")
+    if hash_seed is None:
+        notes.append(f"{seeds.HASH_SEED} was not set then, and is {DEFAULT_HASH_SEED} now: sets may have another order")
+    paths = [str(folder / place) for place in states.get("path", ["."])]
+    paths += [variables["PYTHONPATH"]] if variables.get("PYTHONPATH") else []
+    return {
+        **variables,
+        seeds.HASH_SEED: hash_seed or DEFAULT_HASH_SEED,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "MODELMGMT_STORE": str(run.kernel.path),
+        again.VARIABLE: run.id,
+    }
+
+
+def _run(command: list[str], cwd: Path, environment: Mapping[str, str], output: IO[Any] | int | None) -> str:
+    """Run the command; returns the id of the newest run before it."""
+    from modelmgmt.store.ids import new_id
+    from modelmgmt.store.times import now_us
+
+    before = new_id(now_us())
+    try:
+        done = subprocess.run(  # noqa: S603 - it is the user's own command
+            command, cwd=cwd, env=environment, stdout=output, check=False
+        )
+    except OSError as error:
+        raise ReproductionError(f"The command could not be started ({error}): {' '.join(command)[:500]}") from error
+    if done.returncode != 0:
+        raise ReproductionError(
+            f"The command ended with exit code {done.returncode} in {cwd}: {' '.join(command)[:500]}. Its output says why."
+        )
+    return before
+
+
+def _new_run(run: Run, started: str, command: list[str]) -> Run:
+    with run.kernel.database.reading() as connection:
+        row = connection.execute(
+            "SELECT tags.run FROM tags WHERE key = ? AND value = ? AND run >= ? ORDER BY run DESC LIMIT 1",
+            (again.TAG, run.id, started[:9]),
+        ).fetchone()
+        if row is None:
+            raise ReproductionError(
+                f"The command ended well, but no run of it stands for {run.id}: none had its experiment "
+                f"({run.experiment!r}) and its params. {' '.join(command)[:500]}"
+            )
+        return type(run)(run.kernel, records.read(connection, row[0]))

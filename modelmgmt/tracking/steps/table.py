@@ -1,0 +1,120 @@
+"""The rows of steps. Alone writes the table `steps`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.times import from_iso, now_iso
+
+COLUMNS = (
+    "run", "number", "name", "function", "parent", "code_fingerprint", "inputs", "cache_key", "status", "reason",
+    "output", "output_fingerprint", "output_digest", "cached_run", "started_at", "updated_at", "duration_s",
+)  # fmt: skip
+_SELECT = f"SELECT {', '.join(COLUMNS)}, crc FROM steps"
+_PUT = f"INSERT OR REPLACE INTO steps ({', '.join(COLUMNS)}, crc) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInput:
+    """One argument of a call."""
+
+    name: str
+    fingerprint: str | None
+    """SHA-256 of the value; None for one that has none, such as a connection."""
+    shown: str
+    """The value in a few characters, or what it is."""
+    steps: tuple[int, ...] = ()
+    """The numbers of the steps, in the same run, that it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a step: what went in, what came out, and whether the work was done."""
+
+    run: str
+    number: int
+    """1, 2, 3, ... within the run, in the order in which the calls began."""
+    name: str
+    function: str
+    """module:qualified name"""
+    parent: int | None
+    """The number of the step inside which this one was called."""
+    code_fingerprint: str
+    inputs: tuple[StepInput, ...]
+    cache_key: str | None
+    """SHA-256 of code and inputs; None when an input has no fingerprint."""
+    status: str
+    """running, ran, cached or failed."""
+    reason: str
+    """Why it ran, or why it did not have to."""
+    output: str | None
+    """What came out, in a few characters."""
+    output_fingerprint: str | None
+    output_digest: str | None
+    """The kept result: a tree."""
+    cached_run: str | None
+    """The id of the run whose result was taken."""
+    started_at: datetime
+    """Aware, in UTC."""
+    updated_at: datetime
+    """When the row was written last: at the end of a call that has ended."""
+    duration_s: float | None
+
+    def __str__(self) -> str:
+        return f"{self.number}. {self.name}: {self.status}: {self.reason}"
+
+
+def insert(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
+    """A new row, with the next number of its run, which is returned."""
+    (number,) = connection.execute(
+        "SELECT coalesce(max(number), 0) + 1 FROM steps WHERE run = ?", (values["run"],)
+    ).fetchone()
+    put(connection, {**values, "number": number})
+    return int(number)
+
+
+def put(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
+    """A row whole, in the place of the one with its number."""
+    row = tuple({**values, "updated_at": now_iso()}[name] for name in COLUMNS)
+    connection.execute(_PUT, (*row, row_crc("steps", row)))
+
+
+def encode_inputs(inputs: Sequence[StepInput]) -> str:
+    """Inputs as JSON, as the column has them."""
+    return json.dumps([asdict(given) for given in inputs], ensure_ascii=True)
+
+
+def read(connection: sqlite3.Connection, run: str) -> tuple[Step, ...]:
+    """The steps of a run, by number. Raises CorruptDataError."""
+    rows = connection.execute(f"{_SELECT} WHERE run = ? ORDER BY number", (run,)).fetchall()
+    return tuple(from_row(row) for row in rows)
+
+
+def with_result(connection: sqlite3.Connection, cache_key: str) -> list[Step]:
+    """Steps of that code and those inputs whose result is kept, the newest first."""
+    rows = connection.execute(
+        f"{_SELECT} WHERE cache_key = ? AND output_digest IS NOT NULL ORDER BY started_at DESC LIMIT 8", (cache_key,)
+    )
+    return [from_row(row) for row in rows.fetchall()]
+
+
+def latest(connection: sqlite3.Connection, function: str) -> Step | None:
+    """The last call of a function that came to an end well, in any run."""
+    row = connection.execute(
+        f"{_SELECT} WHERE function = ? AND status IN ('ran', 'cached') ORDER BY started_at DESC LIMIT 1", (function,)
+    ).fetchone()
+    return from_row(row) if row else None
+
+
+def from_row(row: Sequence[Any]) -> Step:
+    """The step of a row. Raises CorruptDataError."""
+    values = dict(zip(COLUMNS, verified("steps", row), strict=True))
+    inputs = tuple(StepInput(**{**given, "steps": tuple(given["steps"])}) for given in json.loads(values["inputs"]))
+    times = {name: from_iso(values[name]) for name in ("started_at", "updated_at")}
+    return Step(**{**values, **times, "inputs": inputs})

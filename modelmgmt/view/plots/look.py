@@ -1,0 +1,83 @@
+"""How things look in every plot: colours, dashes, axes, what an unknown value looks like, hints for wrong names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelmgmt.tracking.scales import is_nothing
+from modelmgmt.view.figures import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from modelmgmt.tracking.curves import RunCollection
+    from modelmgmt.tracking.scales import Scale
+
+# Okabe and Ito, "Color universal design" (2008): told apart with any colour vision. Their yellow is too pale for a
+# line on white, and their black would vanish on a dark figure: a grey stands in for both.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+UNKNOWN = "#9A9A9A"
+COLOURMAP = "viridis"
+
+__all__ = [
+    "COLOURMAP",
+    "DASHES",
+    "PALETTE",
+    "UNKNOWN",
+    "dress",
+    "dress_axis",
+    "is_nothing",
+    "is_number",
+    "look_of",
+    "suggest",
+]
+
+
+def suggest(runs: RunCollection, prefix: str, key: str) -> str:
+    """What to try instead of a name that no run has."""
+    import difflib
+
+    known = [str(name)[len(prefix) :] for name in runs.to_frame().columns if str(name).startswith(prefix)]
+    if not known:
+        return f"They have no {prefix[:-1]} at all."
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}They have: {', '.join(sorted(known)[:10])}{', ...' if len(known) > 10 else ''}."
+
+
+def look_of(place: int) -> dict[str, Any]:
+    """Seven colours, then the same with dashes: 28 lines that can be told apart."""
+    return {"color": PALETTE[place % len(PALETTE)], "linestyle": DASHES[place // len(PALETTE) % len(DASHES)]}
+
+
+def is_number(value: object) -> bool:
+    from numbers import Real
+
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def dress(axis: Axes, *, grid: Literal["x", "y", "both"] | None = "y") -> None:
+    """The plain look of a figure of our own; Axes that were given keep theirs."""
+    axis.spines[["top", "right"]].set_visible(False)
+    if grid:
+        axis.grid(visible=True, axis=grid, alpha=0.25, linewidth=0.7)
+    axis.set_axisbelow(True)
+
+
+def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -> None:
+    """Name an axis and its ticks: words at their places, powers of ten for logarithms."""
+    from matplotlib import ticker
+
+    line = axis.xaxis if which == "x" else axis.yaxis
+    (axis.set_xlabel if which == "x" else axis.set_ylabel)(printable(label, 60), parse_math=False)
+    if scale.kind == "words":
+        rotation = 30 if which == "x" and sum(map(len, scale.words)) > 60 else 0
+        line.set_ticks(range(len(scale.words)), [printable(word, 24) for word in scale.words])
+        for text in line.get_ticklabels():
+            text.set(
+                parse_math=False, rotation=rotation, ha="right" if rotation else "center" if which == "x" else "right"
+            )
+    elif scale.kind == "log":
+        (axis.set_xscale if which == "x" else axis.set_yscale)("log")
+        line.set_major_formatter(ticker.LogFormatterSciNotation(minor_thresholds=(1.5, 0.4)))

@@ -1,0 +1,138 @@
+/* Counts the calls that this process makes to write below a folder, and lets one of them, or all from one on, fail.
+ *
+ * Loaded with LD_PRELOAD, it catches the calls of every library in the process: Python's, SQLite's, numpy's. `arm` sets
+ * the folder, the number of the call (from 1; 0 for none), the errno (0 to end the process with SIGKILL at that call), and
+ * whether all later calls fail, too. `calls` gives how many there were; the names go to `log`, a descriptor, or -1.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static char root[4096];
+static volatile long count, fail_at;
+static volatile int error, is_lasting, log_to = -1;
+
+void arm(const char *folder, long at, int number, int lasting, int log) {
+    snprintf(root, sizeof root, "%s", folder);
+    count = 0;
+    fail_at = at;
+    error = number;
+    is_lasting = lasting;
+    log_to = log;
+}
+
+void disarm(void) { root[0] = 0; }
+
+long calls(void) { return count; }
+
+static int is_below(const char *path) { return root[0] && path && strncmp(path, root, strlen(root)) == 0; }
+
+static int is_of(int descriptor) {
+    char link[64], path[4096];
+    if (!root[0]) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    return is_below(path);
+}
+
+static int fails(const char *name) {
+    long number = __sync_add_and_fetch(&count, 1);
+    if (log_to >= 0) dprintf(log_to, "%s\n", name);
+    if (!fail_at || number < fail_at || (number > fail_at && !is_lasting)) return 0;
+    if (!error) kill(getpid(), SIGKILL);
+    errno = error;
+    return 1;
+}
+
+#define NEXT(name) \
+    static __typeof__(name) *next; \
+    if (!next) next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
+
+#define ON_PATH(type, name, label, parameters, path, ...) \
+    type name parameters { NEXT(name); if (is_below(path) && fails(label)) return -1; return next(__VA_ARGS__); }
+
+#define ON_FILE(type, name, label, parameters, file, ...) \
+    type name parameters { NEXT(name); if (is_of(file) && fails(label)) return -1; return next(__VA_ARGS__); }
+
+#define WRITES (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC)
+
+#define OPEN(name) \
+    int name(const char *path, int flags, ...) { \
+        NEXT(name); \
+        va_list more; va_start(more, flags); mode_t mode = va_arg(more, mode_t); va_end(more); \
+        if ((flags & WRITES) && is_below(path) && fails("open")) return -1; \
+        return next(path, flags, mode); \
+    }
+OPEN(open)
+OPEN(open64)
+
+#define OPEN_AT(name) \
+    int name(int folder, const char *path, int flags, ...) { \
+        NEXT(name); \
+        va_list more; va_start(more, flags); mode_t mode = va_arg(more, mode_t); va_end(more); \
+        if ((flags & WRITES) && is_below(path) && fails("open")) return -1; \
+        return next(folder, path, flags, mode); \
+    }
+OPEN_AT(openat)
+OPEN_AT(openat64)
+
+ON_FILE(ssize_t, write, "write", (int file, const void *data, size_t size), file, file, data, size)
+ON_FILE(ssize_t, writev, "writev", (int file, const struct iovec *parts, int parts_count), file, file, parts, parts_count)
+ON_FILE(ssize_t, pwrite, "pwrite", (int file, const void *data, size_t size, off_t at), file, file, data, size, at)
+ON_FILE(ssize_t, pwrite64, "pwrite", (int file, const void *data, size_t size, off64_t at), file, file, data, size, at)
+ON_FILE(int, fsync, "fsync", (int file), file, file)
+ON_FILE(int, fdatasync, "fdatasync", (int file), file, file)
+ON_FILE(int, ftruncate, "ftruncate", (int file, off_t size), file, file, size)
+ON_FILE(int, ftruncate64, "ftruncate", (int file, off64_t size), file, file, size)
+ON_FILE(int, fallocate, "fallocate", (int file, int mode, off_t at, off_t size), file, file, mode, at, size)
+ON_FILE(int, fallocate64, "fallocate", (int file, int mode, off64_t at, off64_t size), file, file, mode, at, size)
+ON_PATH(int, rename, "rename", (const char *from, const char *to), from, from, to)
+ON_PATH(int, link, "link", (const char *from, const char *to), from, from, to)
+ON_PATH(int, linkat, "link", (int a, const char *from, int b, const char *to, int flags), from, a, from, b, to, flags)
+ON_PATH(int, unlink, "unlink", (const char *path), path, path)
+ON_PATH(int, mkdir, "mkdir", (const char *path, mode_t mode), path, path, mode)
+ON_PATH(int, rmdir, "rmdir", (const char *path), path, path)
+ON_PATH(int, utimensat, "utimensat", (int folder, const char *path, const struct timespec *times, int flags), path, folder, path, times, flags)
+
+/* These return the error. */
+int posix_fallocate(int file, off_t at, off_t size) {
+    NEXT(posix_fallocate);
+    return is_of(file) && fails("posix_fallocate") ? errno : next(file, at, size);
+}
+
+int posix_fallocate64(int file, off64_t at, off64_t size) {
+    NEXT(posix_fallocate64);
+    return is_of(file) && fails("posix_fallocate") ? errno : next(file, at, size);
+}
+
+void *mmap(void *place, size_t size, int protection, int flags, int file, off_t at) {
+    NEXT(mmap);
+    if (file >= 0 && (flags & MAP_SHARED) && is_of(file) && fails("mmap")) return MAP_FAILED;
+    return next(place, size, protection, flags, file, at);
+}
+
+void *mmap64(void *place, size_t size, int protection, int flags, int file, off64_t at) {
+    NEXT(mmap64);
+    if (file >= 0 && (flags & MAP_SHARED) && is_of(file) && fails("mmap")) return MAP_FAILED;
+    return next(place, size, protection, flags, file, at);
+}
+
+/* A map has no descriptor: every msync is counted. */
+int msync(void *place, size_t size, int flags) {
+    NEXT(msync);
+    if (root[0] && fails("msync")) return -1;
+    return next(place, size, flags);
+}
