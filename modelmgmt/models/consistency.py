@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import StoreError
+from modelmgmt.errors import CorruptDataError, StoreError
 from modelmgmt.models.projection import PREFIX, replay
 from modelmgmt.models.rows import KINDS, Row, Tables, VersionRow
 from modelmgmt.store import events
@@ -23,10 +23,10 @@ def check_registry(kernel: Kernel) -> list[Problem]:
     try:
         with kernel.database.reading() as connection:
             return list(contradictions(connection))
+    except CorruptDataError as error:
+        return [Problem("table events", str(error))]
     except (StoreError, sqlite3.DatabaseError) as error:
         return [Problem("store.db", str(error))]
-    except (KeyError, TypeError, ValueError) as error:  # an event whose detail is not what was written
-        return [Problem("table events", f"The events of the registry can not be followed: {error!r}.")]
 
 
 def restore_registry(kernel: Kernel) -> int:

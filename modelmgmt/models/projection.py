@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from modelmgmt.errors import CorruptDataError
 from modelmgmt.models.rows import (
     AliasRow,
     ApprovalRow,
@@ -34,7 +35,29 @@ def apply(rows: Rows, event: Event) -> None:
     """Do to the rows what the event says. Kinds that change nothing, and kinds of later versions, are passed over."""
     change = _CHANGES.get(event.kind)
     if change is not None:
-        change(rows, event, json.loads(event.detail))
+        detail = detail_of(event)
+        try:
+            change(rows, event, detail)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise _unreadable(event) from error
+
+
+def detail_of(event: Event) -> dict[str, Any]:
+    """The detail, as it was given. Raises CorruptDataError."""
+    try:
+        detail = json.loads(event.detail)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(event) from error
+    if not isinstance(detail, dict):
+        raise _unreadable(event)
+    return detail
+
+
+def _unreadable(event: Event) -> CorruptDataError:
+    return CorruptDataError(
+        f"Event {event.id} ({event.kind} {event.subject}) can not be followed, its detail is not what was written: run "
+        "'modelmgmt audit verify', then restore a backup."
+    )
 
 
 def replay(events: Iterable[Event]) -> Memory:

@@ -5,7 +5,6 @@ Every decision is compare-and-set: it says what it was based on, and is refused 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +15,7 @@ from modelmgmt.models.decisions import decide, of_model
 from modelmgmt.models.evidence import gather
 from modelmgmt.models.gates import Condition, conditions
 from modelmgmt.models.policy import Rule
-from modelmgmt.models.projection import MOVES, moved
+from modelmgmt.models.projection import MOVES, detail_of, moved
 from modelmgmt.models.reference import in_place
 from modelmgmt.models.rows import ModelRow, Tables, VersionRow
 from modelmgmt.models.stages import Stages
@@ -148,7 +147,7 @@ def _refuse_conflict(
 ) -> None:
     """Raises ConflictError when the version was moved after the caller looked, or the stage is not as expected."""
     for event in of_model(connection, row.model, after=seen):
-        if event.kind in MOVES and row.number in moved(json.loads(event.detail)):
+        if event.kind in MOVES and row.number in moved(detail_of(event)):
             raise _told(row.model, event)
     _refuse_occupied(connection, stages, row.model, to, seen, expected)
 
@@ -167,7 +166,7 @@ def _refuse_occupied(
     if stage not in stages.single:
         return
     for event in of_model(connection, model, after=seen):
-        detail = json.loads(event.detail)
+        detail = detail_of(event)
         if event.kind in MOVES and stage in {end for move in moved(detail).values() for end in move}:
             raise _told(model, event)
         if event.kind == "model.version_deleted" and detail["stage"] == stage:
@@ -175,7 +174,7 @@ def _refuse_occupied(
 
 
 def _told(model: str, event: Event) -> ConflictError:
-    detail = json.loads(event.detail)
+    detail = detail_of(event)
     to = f" to {detail['to']}" if "to" in detail else ""
     why = f" ({detail['reason']})" if detail.get("reason") else ""
     what = event.kind.removeprefix("model.").replace("_", " ")
@@ -191,7 +190,7 @@ def _before(history: Sequence[Event], stage: str, now: int | None) -> list[int]:
     for event in history:
         if event.kind not in MOVES:
             continue
-        detail = json.loads(event.detail)
+        detail = detail_of(event)
         if detail["to"] != stage:
             continue
         number = detail["version"]

@@ -309,11 +309,17 @@ def test_rows_that_are_missing_or_nobody_made(store, audit):
     ]
 
 
-def test_events_that_can_not_be_followed(store, audit):
-    execute(store, ("UPDATE events SET detail = 'x' WHERE kind = 'model.promoted'",))
-    faults = audit.verify()
-    assert any("can not be followed" in fault for fault in faults)
+@pytest.mark.parametrize("detail", ["x", "7", "null", "[]", "{}", '"a"', '{"version": 1, "displaced": 3}', "[" * 9000])
+def test_events_that_can_not_be_followed(store, audit, detail):
+    execute(store, ("UPDATE events SET detail = ? WHERE kind = 'model.promoted'", detail))
+    assert any("can not be followed" in fault for fault in audit.verify())
     assert store.check()
+    churn = store.models["churn"]
+    with pytest.raises(mm.errors.CorruptDataError, match="audit verify"):
+        churn.at()
+    assert churn["production"].number == 3, "the rows can still be read"
+    store.repair()
+    assert churn["production"].number == 3
 
 
 def test_kinds_of_a_later_version_are_passed_over(store, audit):

@@ -32,7 +32,8 @@ class Histories(RuleBasedStateMachine):
         self.model = self.store.models.create(self.name)
         self.versions, self.aliases, self.stack, self.last = {}, {}, [], 0
         self.asked = []
-        self.remember()
+        for _ in range(3):
+            self.register()
 
     def remember(self):
         """What is so now, and a time that is certainly after it and before what follows."""
@@ -41,6 +42,7 @@ class Histories(RuleBasedStateMachine):
     def move(self, number, to):
         if to == "production":
             for other in [n for n, stage in self.versions.items() if stage == "production" and n != number]:
+                del self.versions[other]
                 self.versions[other] = "archived"
         self.versions.pop(number, None)
         self.versions[number] = to  # at the end: who entered last
@@ -142,6 +144,8 @@ def run(store, examples):
     )
     run_state_machine_as_test(Histories, settings=options)
     assert len(store.models) >= examples
+    decisions = len(store.audit.events(kind="model"))
+    assert decisions > 8 * examples, "histories of some length"
     assert store.audit.verify() == []
 
 
