@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
@@ -68,12 +68,27 @@ def replay(events: Iterable[Event]) -> Memory:
     return rows
 
 
-def moved(detail: Detail) -> dict[int, tuple[str, str]]:
-    """What an event of MOVES changed: version -> (stage before, stage after)."""
-    changes = {detail["version"]: (detail["from"], detail["to"])}
-    for number in detail["displaced"]:
-        changes[number] = (detail["to"], detail["displaced_to"])
-    return changes
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What an event of MOVES did: which version it was about, where that went, and every change of stage."""
+
+    version: int
+    to: str
+    changes: Mapping[int, tuple[str, str]]
+    """Version -> (stage before, stage after), with those that were displaced."""
+
+
+def move_of(event: Event) -> Move | None:
+    """What an event moved; None for other kinds. Raises CorruptDataError."""
+    if event.kind not in MOVES:
+        return None
+    detail = detail_of(event)
+    try:
+        changes = {detail["version"]: (detail["from"], detail["to"])}
+        changes |= dict.fromkeys(detail["displaced"], (detail["to"], detail["displaced_to"]))
+        return Move(detail["version"], detail["to"], changes)
+    except (KeyError, TypeError) as error:
+        raise _unreadable(event) from error
 
 
 def _create(rows: Rows, event: Event, detail: Detail) -> None:
@@ -96,7 +111,9 @@ def _register(rows: Rows, event: Event, detail: Detail) -> None:
 
 
 def _move(rows: Rows, event: Event, detail: Detail) -> None:
-    for number, (_, stage) in moved(detail).items():
+    del detail
+    move = move_of(event)
+    for number, (_, stage) in move.changes.items() if move is not None else ():
         _change_version(rows, event, number, stage=stage, entered=event.id)
 
 
