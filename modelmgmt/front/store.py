@@ -224,7 +224,10 @@ class Store:
     def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> Collected:
         """Remove objects that nothing names and nobody has written for `grace_s` seconds. Safe beside writers."""
         from modelmgmt.store.collect import collect
+        from modelmgmt.versions import capture
 
+        if not self.kernel.read_only:
+            capture.of(self.kernel).settle()  # what is on its way in this process has no name yet
         return collect(self.kernel, grace_s=grace_s, dry_run=dry_run)
 
     def backup(self, path: str | Path) -> Path:
