@@ -61,10 +61,10 @@ def _copy_tables(kernel: Kernel, target: Path) -> None:
 
 
 def _copy_objects(kernel: Kernel, target: Path) -> None:
-    from modelmgmt.store.database import Database
     from modelmgmt.store.objects import Objects
+    from modelmgmt.store.shared import open_database
 
-    copied = Database(target / "store.db")
+    copied = open_database(target / "store.db")
     try:
         with copied.reading() as connection:
             digests = expanded(kernel, named(connection))

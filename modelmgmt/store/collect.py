@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GRACE_S = 3600.0
 _TREE_PROBE_BYTES = 1 << 12
 _ASIDE = "gc-"
-_BEGUN = re.compile(r"(?:put|rebuild)-(\d+)")
+_BEGUN = re.compile(r"(?:put|rebuild|pack)-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _collect(kernel: Kernel, cutoff: float, *, dry_run: bool, among: Collection[
         return Collected(tuple(garbage), sum(sizes.values()), len(temporary))
     removed = _remove(kernel, garbage, cutoff)
     for path in temporary:
-        path.unlink(missing_ok=True)
+        _remove_temporary(path)
     return Collected(tuple(removed), sum(sizes[digest] for digest in removed), len(temporary))
 
 
@@ -185,19 +185,27 @@ def _put_back(aside: Path, path: Path) -> None:
     aside.unlink(missing_ok=True)
 
 
+def _remove_temporary(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _stale_files(folder: Path, cutoff: float) -> list[Path]:
+    """Files of writes, and folders of packers, that were killed."""
     if not folder.is_dir():
         return []
     found = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):
-            is_old = entry.is_file(follow_symlinks=False) and entry.stat().st_mtime <= cutoff
-            if is_old and not _is_under_way(entry.name):
+            is_ours = entry.is_file(follow_symlinks=False) or _BEGUN.match(entry.name) is not None
+            if is_ours and entry.stat().st_mtime <= cutoff and not _is_under_way(entry.name):
                 found.append(Path(entry.path))
     return found
 
 
 def _is_under_way(name: str) -> bool:
-    """Whether a live process is writing this file of `tmp`, however long ago it began."""
+    """Whether a live process is writing this file or folder of `tmp`, however long ago it began."""
     begun = _BEGUN.match(name)
     return begun is not None and is_alive(int(begun[1]))
