@@ -26,6 +26,11 @@ PROMISED = {
     "read: read a series logged by single calls / SQLite rows": 1 / 15,
     "size: bytes per point, one long series / 10 bytes": 1,
     "runs: a run with 10 params and 5 metrics / 5 ms": 1,
+    "log_call: one scalar, worst while folding / 50 ms": 1,
+    "many: 16 processes to one store / one alone x cores": 0.5,
+    "many: 16 processes to one store, points lost": 0,
+    "many: 16 processes to one store, errors": 0,
+    "objects: a new file as artifact / cp + sha256sum": 1.5,
     "objects: the same file again, extra bytes / its size": 0,
     "query: filter and to_frame / plain sqlite3": None,
 }
