@@ -13,7 +13,7 @@ from benchmarks.measure import Figure, Scale, folder
 
 BASELINE = (
     "What one process reaches alone, times the number of cores (or of processes, if those are fewer): points per second from "
-    "the common start to the last call. Each process has a store of its own for the baseline, one after another in the same run."
+    "the common start to the last call. The one alone is measured before and after, in stores of its own."
 )
 PROCESSES = 16
 
