@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
+from benchmarks import bulk, imports, log_call, many, objects, query, read, runs, size
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "imports": (imports.run, imports.BASELINE),
     "log_call": (log_call.run, log_call.BASELINE),
+    "many": (many.run, many.BASELINE),
     "bulk": (bulk.run, bulk.BASELINE),
     "read": (read.run, read.BASELINE),
     "size": (size.run, size.BASELINE),
