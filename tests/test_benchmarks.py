@@ -26,6 +26,9 @@ PROMISED = {
     "read: read a series logged by single calls / SQLite rows": 1 / 15,
     "size: bytes per point, one long series / 10 bytes": 1,
     "runs: a run with 10 params and 5 metrics / 5 ms": 1,
+    "code: start_run, the first of a process / 30 ms": 1,
+    "code: start_run, a later one / 30 ms": 1,
+    "code: start_run, the first of a process / git status": None,
     "objects: the same file again, extra bytes / its size": 0,
     "query: filter and to_frame / plain sqlite3": None,
 }
