@@ -140,7 +140,7 @@ class Sources:
 
     def _take_cells(self) -> bool:
         cells = notebook.executed_cells()
-        if cells is None:
+        if cells is None or self.project.script is not None:  # a script that IPython runs is a script
             return False
         data = notebook.as_script(cells)
         entry = Entry(hashlib.sha256(data).hexdigest(), len(data))
