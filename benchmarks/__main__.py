@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import bulk, code, imports, log_call, objects, query, read, runs, size
 from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
 from benchmarks import bulk, imports, log_call, many, objects, query, read, runs, size
 from benchmarks.measure import FULL, QUICK, Figure, Scale
@@ -29,6 +30,7 @@ SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "read": (read.run, read.BASELINE),
     "size": (size.run, size.BASELINE),
     "runs": (runs.run, runs.BASELINE),
+    "code": (code.run, code.BASELINE),
     "objects": (objects.run, objects.BASELINE),
     "query": (query.run, query.BASELINE),
     "data": (data.run, data.BASELINE),
