@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bulk, imports, log_call, objects, query, read, runs, size
+from benchmarks import bulk, compare, imports, log_call, objects, query, read, runs, size, steps
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
@@ -29,6 +29,8 @@ SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "runs": (runs.run, runs.BASELINE),
     "objects": (objects.run, objects.BASELINE),
     "query": (query.run, query.BASELINE),
+    "compare": (compare.run, compare.BASELINE),
+    "steps": (steps.run, steps.BASELINE),
 }
 WIDTH = 200  # columns, where the output is no terminal
 
