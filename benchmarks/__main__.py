@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import bulk, compare, imports, log_call, objects, query, read, runs, size, steps
+from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
@@ -31,6 +32,9 @@ SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "query": (query.run, query.BASELINE),
     "compare": (compare.run, compare.BASELINE),
     "steps": (steps.run, steps.BASELINE),
+    "data": (data.run, data.BASELINE),
+    "models": (models.run, models.BASELINE),
+    "registry": (registry.run, registry.BASELINE),
 }
 WIDTH = 200  # columns, where the output is no terminal
 

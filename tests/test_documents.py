@@ -29,7 +29,7 @@ SOURCES = sorted((ROOT / "modelmgmt").rglob("*.py"))
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # What start_run, and the fork and atexit hooks, call on a run; nobody else has a use for them.
-INSIDE = {"open", "disown", "restart_with"}
+INSIDE = {"open", "disown", "restart_with", "captured", "resumed_code"}
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -180,22 +180,37 @@ def test_errors_are_named():
 
 
 def commands() -> dict[str, click.Command]:
+    """Every command by its words; those of a group after the group."""
     from modelmgmt.cli import cli
 
-    context = click.Context(cli)
-    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
-    return {name: command for name, command in found.items() if command is not None}
+    found: dict[str, click.Command] = {}
+    todo: list[tuple[str, click.Command]] = [("", cli)]
+    while todo:
+        words, command = todo.pop(0)
+        if words:
+            found[words] = command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            below = [
+                (f"{words} {name}".strip(), command.get_command(context, name))
+                for name in command.list_commands(context)
+            ]
+            todo += [(name, each) for name, each in below if each is not None]
+    return found
 
 
 @pytest.mark.parametrize("name", commands())
 def test_commands_and_options_are_named(name):
+    """A command of a group has a section below that of the group, or is named in it."""
     text = read(ROOT / "docs/guides/cli.md")
-    head, _, tail = text.partition(f"\n## `modelmgmt {name}`\n")
-    assert tail, f"docs/guides/cli.md has no section on {name}"
-    shared = head.partition("\n## ")[0]
-    section = tail.partition("\n## ")[0]
+    shared = text.partition("\n## ")[0]
+    group, _, below = name.partition(" ")
+    section = text.partition(f"\n## `modelmgmt {group}`\n")[2].partition("\n## ")[0]
+    assert section, f"docs/guides/cli.md has no section on {group}"
+    own = section.partition(f"\n### `modelmgmt {name}`\n")[2].partition("\n### ")[0]
+    assert own or not below or f"`{below}" in section, f"docs/guides/cli.md does not name {name}"
     options = [option for parameter in commands()[name].params for option in parameter.opts if option.startswith("-")]
-    assert [option for option in options if f"`{option}" not in section + shared] == []
+    assert [option for option in options if f"`{option}" not in (own or section) + shared] == []
 
 
 def test_variables_are_named():

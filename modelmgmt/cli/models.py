@@ -22,6 +22,8 @@ COMMANDS = {
     "tag": "Set tags and descriptions.",
     "export": "Write a model for others: a bundle, an MLflow folder, an ONNX graph.",
     "import": "Take in a bundle of another store.",
+    "inspect": "Look into a model or a file: what it would import and call.",
+    "trust": "Show and change whose executable models are loaded.",
     "delete": "Delete a version, or a model, for real.",
 }
 

@@ -31,7 +31,8 @@ class Rules:
     """What may be done with which name.
 
     `values` may be named. `types` are classes of which an empty instance may be made and given its state. `calls` are
-    called with arguments of one of the given shapes; what those in `filled` give takes a state. `made` are never looked up: the reader has its own maker for each.
+    called with arguments of one of the given shapes; what those in `filled` give takes a state. `made` are never looked
+    up: the reader has its own maker for each.
     `extra` are the caller's: classes are called as the pickle says, functions may only stand as values.
     """
 
@@ -59,7 +60,9 @@ class Rules:
             found = getattr(_module(module), last)
         except (ImportError, AttributeError) as error:
             package = module.partition(".")[0]
-            message = f"The pickle needs {name}, which is not here ({error}): install the {package} that it was made with."
+            message = (
+                f"The pickle needs {name}, which is not here ({error}): install the {package} that it was made with."
+            )
             raise RefusedPickleError(message) from error
         if not isinstance(found, type) and not callable(found):
             raise RefusedPickleError(f"{name} is no class and no function: others share it. {_WAY_OUT}")

@@ -44,7 +44,9 @@ class Budget:
         """Use so many bytes. Raises TooMuchError when there are fewer."""
         self._left -= count
         if self._left < 0:
-            raise TooMuchError(f"It unpacks to more than {self.allowed:,} bytes: that is no model, or set the limits higher.")
+            raise TooMuchError(
+                f"It unpacks to more than {self.allowed:,} bytes: that is no model, or set the limits higher."
+            )
 
 
 class Archive:
@@ -103,7 +105,9 @@ class Archive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._zip.close()
 
 
@@ -147,7 +151,9 @@ class _ours:  # noqa: N801 - used as a function
         known = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, OSError, KeyError,
                  IndexError, lzma.LZMAError)  # fmt: skip
         if isinstance(error, known):
-            raise CorruptDataError(f"{shown(self._name)} can not be read from its archive: {str(error)[:120]}.") from error
+            raise CorruptDataError(
+                f"{shown(self._name)} can not be read from its archive: {str(error)[:120]}."
+            ) from error
 
 
 def open_zip(source: str | Path | IO[bytes]) -> zipfile.ZipFile:
@@ -178,7 +184,9 @@ def _check_member(info: zipfile.ZipInfo, name: str) -> None:
     if info.flag_bits & _ENCRYPTED:
         raise InvalidValueError(f"{shown(name)} is encrypted in the archive: unpack it yourself.")
     if info.compress_type not in _METHODS:
-        raise InvalidValueError(f"{shown(name)} is packed by method {info.compress_type}: stored and deflated are read.")
+        raise InvalidValueError(
+            f"{shown(name)} is packed by method {info.compress_type}: stored and deflated are read."
+        )
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise InvalidValueError(f"{shown(name)} is a link or a device in the archive: only files are read.")

@@ -44,9 +44,7 @@ class Audit:
             found = events.read(connection) if model is None else of_model(connection, model)
             return [event for event in found if kind is None or f"{event.kind}.".startswith(f"{kind}.")]
 
-    def verify(
-        self, *, anchored: str | Path | Iterable[Anchor] = (), git_notes: str | Path | None = None
-    ) -> list[str]:
+    def verify(self, *, anchored: str | Path | Iterable[Anchor] = (), git_notes: str | Path | None = None) -> list[str]:
         """What is wrong, a sentence each; an empty list for a sound log whose registry says the same.
 
         Named are the first event that is changed, missing or out of order; the first anchor that is not in the log, of

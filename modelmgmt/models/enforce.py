@@ -139,6 +139,10 @@ def _converted(series: Any, found: str, spec: Column) -> Any:
     """The column with the dtype that the model takes, when every value stays what it is."""
     import pandas as pd
 
+    if spec.nullable and spec.dtype.lower().startswith(("int", "uint", "bool")) and series.hasnans:
+        # numpy has no missing whole number: the cells that are there must be whole, and all stay as they are.
+        _converted(series.dropna(), found, spec)
+        return None
     what = f"The column {shown(str(spec.name))} is {found}, and the model takes {spec.dtype}"
     if spec.dtype == "object":
         return series.astype(object)

@@ -122,7 +122,7 @@ def _string_line(decoder: Decoder) -> str:
     line = decoder.line()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise ValueError("text without its quotes")
-    return _old_text(codecs.escape_decode(line[1:-1])[0])  # type: ignore[attr-defined]  # not in the stubs
+    return _old_text(codecs.escape_decode(line[1:-1])[0])
 
 
 def _name_pair(decoder: Decoder) -> tuple[str, str]:

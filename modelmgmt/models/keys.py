@@ -95,12 +95,15 @@ def fingerprint(algorithm: str, key: bytes) -> str:
 
 
 def config_folder() -> Path:
-    """`$MODELMGMT_CONFIG`, else `$XDG_CONFIG_HOME/modelmgmt`, else `~/.config/modelmgmt`. Raises KeyFileError without a home."""
+    """`$MODELMGMT_CONFIG`, else `$XDG_CONFIG_HOME/modelmgmt`, else `~/.config/modelmgmt`.
+
+    Raises KeyFileError when there is no home.
+    """
     named = os.environ.get("MODELMGMT_CONFIG")
     if named:
         return Path(named).expanduser()
     shared = os.environ.get("XDG_CONFIG_HOME", "")
-    if os.path.isabs(shared):  # what the specification asks for; a relative one would depend on where one stands
+    if Path(shared).is_absolute():  # what the specification asks for; a relative one would depend on where one stands
         return Path(shared) / "modelmgmt"
     try:
         return Path.home() / ".config" / "modelmgmt"
@@ -263,7 +266,7 @@ def _write(path: Path, data: bytes, *, replace: bool) -> None:
     except OSError as error:
         raise _refused("write", path, error) from error
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -278,7 +281,7 @@ def _write(path: Path, data: bytes, *, replace: bool) -> None:
         raise _refused("write", path, error) from error
     finally:
         with suppress(FileNotFoundError):
-            os.unlink(temporary)
+            Path(temporary).unlink()
 
 
 def _read(path: Path, *, private: bool) -> bytes | None:
@@ -292,7 +295,7 @@ def _read(path: Path, *, private: bool) -> bytes | None:
         raise
     except OSError as error:
         raise _refused("read", path, error) from error
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         _refuse_shared(path, os.fstat(descriptor), private=private)
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:

@@ -78,7 +78,9 @@ def _empty_masked(node: Node, args: Sequence[Any]) -> Any:
     del node
     is_plain = len(args) == 4 and args[0] is np.ma.MaskedArray and args[1] is np.ndarray and args[2] == (0,)
     require(is_plain, "a masked array that is no plain one")
-    return np.ma.MaskedArray.__new__(np.ma.MaskedArray, np.empty((0,), np.int8), mask=np.empty((0,), bool), dtype=np.int8)
+    return np.ma.MaskedArray.__new__(
+        np.ma.MaskedArray, np.empty((0,), np.int8), mask=np.empty((0,), bool), dtype=np.int8
+    )
 
 
 def check_masked_state(state: Any) -> None:
@@ -103,7 +105,7 @@ def _from_buffer(node: Node, args: Sequence[Any]) -> Any:
     data, dtype, shape, order = args[0], args[1], args[2], args[3] if len(args) == 4 else "C"
     require(type(data) in (bytes, bytearray) and order in ("C", "F"), "a buffer that is no bytes")
     require(len(data) == _count(shape) * dtype.itemsize and dtype.itemsize, "a buffer of another size")
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
 def _scalar(node: Node, args: Sequence[Any]) -> Any:
@@ -175,7 +177,7 @@ def _deque(node: Node, args: Sequence[Any]) -> Any:
     del node
     require(len(args) <= 2 and args[:1] in ((), ((),), ([],), [()], [[]], []), "a deque of something else")
     require(len(args) < 2 or args[1] is None or type(args[1]) is int, "the length of a deque")
-    return deque((), *args[1:])
+    return deque(maxlen=args[1] if len(args) == 2 else None)
 
 
 def _counter(node: Node, args: Sequence[Any]) -> Any:
@@ -196,7 +198,9 @@ def _arrow_type(node: Node, args: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     del node
-    require(len(args) == 1 and args[0] in ("string", "large_string", "string_view"), "a type of pyarrow that is no text")
+    require(
+        len(args) == 1 and args[0] in ("string", "large_string", "string_view"), "a type of pyarrow that is no text"
+    )
     return pa.type_for_alias(args[0])
 
 

@@ -23,8 +23,9 @@ _MAX_PICKLES = 10_000  # in one file
 class Pickle:
     """One pickle: where it is, from byte `start` to `end` there, and what it would do, in order.
 
-    `reasons` are why the restricted reader would refuse it, none for a harmless one. `problem` says why it could not be read to its end, else None. `is_data` when it is bytes inside another pickle,
-    which nobody reads unless code does. `following_bytes` come after it and are no pickle.
+    `reasons` are why the restricted reader would refuse it, none for a harmless one. `problem` says why it could not be
+    read to its end, else None. `is_data` when it is bytes inside another pickle, which nobody reads unless code does.
+    `following_bytes` come after it and are no pickle.
     """
 
     where: str

@@ -56,7 +56,9 @@ def load_restricted(data: bytes, allowed: Collection[str] = (), limits: Limits =
     except ModelmgmtError:
         raise
     except (ShapeError, MalformedError) as error:
-        raise RefusedPickleError(f"The pickle is not as honest ones are: it has {error}. Nothing more was built.") from error
+        raise RefusedPickleError(
+            f"The pickle is not as honest ones are: it has {error}. Nothing more was built."
+        ) from error
     except Exception as error:  # other people's __setstate__ and constructors, given anything
         message = f"A part of the pickle was refused by its own library ({type(error).__name__}: {str(error)[:200]})."
         raise RefusedPickleError(message) from error
@@ -157,7 +159,9 @@ class _Builder:
 
     def _set(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        require(type(target) in _DICTS or (isinstance(target, dict) and id(target) in self._made), "an item set on no dict")
+        require(
+            type(target) in _DICTS or (isinstance(target, dict) and id(target) in self._made), "an item set on no dict"
+        )
         put: Callable[..., None] = OrderedDict.__setitem__ if isinstance(target, OrderedDict) else dict.__setitem__
         for key, value in zip(items[::2], items[1::2], strict=True):
             put(target, key, value)
@@ -216,10 +220,12 @@ class _Builder:
     def _empty(self, name: str, args: tuple[Any, ...]) -> Any:
         """`copyreg._reconstructor(cls, object, None)`, `copyreg.__newobj__(cls)`: an instance without its state."""
         plain = args[1:] == (object, None) if name == "copyreg._reconstructor" else len(args) == 1
-        found = args[0] if args else None
+        found: Any = args[0] if args else None
         require(plain and isinstance(found, type), "an instance made in an unknown way")
         known = [each for each in (*self._rules.types, *self._rules.extra) if each.endswith(f".{found.__name__}")]
-        require(any(self._rules.resolve(each) is found for each in known), "an instance of a class that may only be named")
+        require(
+            any(self._rules.resolve(each) is found for each in known), "an instance of a class that may only be named"
+        )
         return _new(found)
 
     def _joblib_array(self, node: Node) -> Any:

@@ -139,7 +139,8 @@ def _find(connection: sqlite3.Connection, model: str, number: int) -> tuple[Mode
 def _displaced(connection: sqlite3.Connection, stages: Stages, model: str, stage: str) -> list[int]:
     if stage not in stages.single:
         return []
-    return [row.number for row in Tables(connection).select(VersionRow, model=model, stage=stage)]
+    # In the order of the index by stage: in that of the key, SQLite would look at every version.
+    return [row.number for row in Tables(connection).select(VersionRow, "entered, number", model=model, stage=stage)]
 
 
 def _refuse_conflict(

@@ -48,17 +48,22 @@ _WORDS: dict[str, Callable[[Any], bool]] = {
     "slice": lambda value: type(value) is slice,
     "type": lambda value: isinstance(value, type),
     "array": lambda value: _is_instance(value, "numpy", "ndarray") and not value.dtype.hasobject,
-    "block": lambda value: _is_instance(value, "numpy", "ndarray")
-    or _is_instance(value, "pandas.api.extensions", "ExtensionArray"),
+    "block": lambda value: (
+        _is_instance(value, "numpy", "ndarray") or _is_instance(value, "pandas.api.extensions", "ExtensionArray")
+    ),
     "index": lambda value: _is_subclass(value, "pandas", "Index"),
     "backed": lambda value: _is_subclass(value, "pandas.core.arrays._mixins", "NDArrayBackedExtensionArray"),
     "bits": lambda value: _is_subclass(value, "numpy.random.bit_generator", "BitGenerator"),
     "generator": lambda value: _is_instance(value, "numpy.random.bit_generator", "BitGenerator"),
     "loss": lambda value: _is_subclass(value, "sklearn._loss._loss", "CyHalfMultinomialLoss"),
-    "metric": lambda value: _is_subclass(value, "sklearn.metrics._dist_metrics", "DistanceMetric64")
-    or _is_subclass(value, "sklearn.metrics._dist_metrics", "DistanceMetric32"),
-    "search": lambda value: _is_subclass(value, "sklearn.neighbors._kd_tree", "BinaryTree64")
-    or _is_subclass(value, "sklearn.neighbors._ball_tree", "BinaryTree64"),
+    "metric": lambda value: (
+        _is_subclass(value, "sklearn.metrics._dist_metrics", "DistanceMetric64")
+        or _is_subclass(value, "sklearn.metrics._dist_metrics", "DistanceMetric32")
+    ),
+    "search": lambda value: (
+        _is_subclass(value, "sklearn.neighbors._kd_tree", "BinaryTree64")
+        or _is_subclass(value, "sklearn.neighbors._ball_tree", "BinaryTree64")
+    ),
     "seeds": lambda value: _is_subclass(value, "numpy.random.bit_generator", "SeedSequence"),
     "timezone": lambda value: _is_instance(value, "datetime", "tzinfo"),
     "delta": lambda value: _is_instance(value, "datetime", "timedelta"),

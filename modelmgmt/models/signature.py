@@ -5,7 +5,7 @@ A signature is learnt from an example, or written by hand; `modelmgmt/models/enf
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
@@ -131,17 +131,36 @@ class Signature:
         return "\n".join(self._repr_lines())
 
 
-def infer(inputs: Any, outputs: Any = None, *, mode: Mode = "coerce") -> Signature:
+def infer(inputs: Any, outputs: Any = None, *, leave_out: Collection[Any] = (), mode: Mode = "coerce") -> Signature:
     """The signature of this example. Columns without a missing cell in it are taken to have none.
 
     Takes a DataFrame (pandas, polars), columns by name, rows as a list of mappings, an array `(n_samples, ...)` (numpy,
-    torch, scipy sparse), arrays by name, or a list of texts or numbers. Raises InvalidTypeError for anything else.
+    torch, scipy sparse), arrays by name, a list of texts or numbers, or what `run.log_dataset` returned. `leave_out` names
+    columns that are no input: the target. Raises InvalidTypeError for anything else.
 
     >>> import numpy as np
     >>> print(infer(np.zeros((5, 4), np.float32)))
     coerce: an array of float32, (any, 4)
     """
-    return Signature(spec_of(inputs), None if outputs is None else spec_of(outputs), mode)
+    from modelmgmt.tracking.datasets import Dataset
+
+    outside = None if outputs is None else spec_of(outputs)
+    if isinstance(inputs, Dataset):
+        from modelmgmt.models.dataset_signature import spec_of_dataset
+
+        return Signature(spec_of_dataset(inputs, leave_out), outside, mode)
+    return Signature(spec_of(without(inputs, leave_out)), outside, mode)
+
+
+def without(data: Any, names: Collection[Any]) -> Any:
+    """A table without these columns. Raises InvalidValueError when it has no such column."""
+    if not names:
+        return data
+    table = normal(data)
+    unknown = [name for name in names if not hasattr(table, "columns") or name not in table.columns]
+    if unknown:
+        raise InvalidValueError(f"The data have no column {shown(str(unknown[0]))} to leave out.")
+    return table.drop(columns=list(names))
 
 
 def spec_of(data: Any) -> Spec:

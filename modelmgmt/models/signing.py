@@ -80,7 +80,9 @@ def add(kernel: Kernel, signature: Signature) -> None:
     """
     check_digest(signature.package)
     if signature.algorithm == "ed25519" and keys.has_ed25519() and not is_valid(signature):
-        raise InvalidValueError(f"The signature of {signature.package} by {signature.key} does not fit: ask for another.")
+        raise InvalidValueError(
+            f"The signature of {signature.package} by {signature.key} does not fit: ask for another."
+        )
     with kernel.database.writing(durable=True) as connection:
         if not any(other == signature for other in _sound_rows(connection, signature.package)):
             _write(connection, signature)

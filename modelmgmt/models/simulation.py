@@ -122,7 +122,13 @@ class Machine:
     """One reading. `after_build` is told of each BUILD and may move the decoder past bytes that are no instructions."""
 
     def __init__(
-        self, data: bytes | memoryview, start: int, limits: Limits, after_build: Hook | None = None, *, strict: bool = False
+        self,
+        data: bytes | memoryview,
+        start: int,
+        limits: Limits,
+        after_build: Hook | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
         self.reading = Reading(start)
         self._decoder = Decoder(data, start)
@@ -227,6 +233,9 @@ class Machine:
             self._marks.pop()
         else:
             self._pop()
+
+    def _drop_mark(self, _: Any) -> None:
+        self._pop_mark()
 
     def _dup(self, _: Any) -> None:
         self._push(self._top())
@@ -406,7 +415,7 @@ _HANDLERS: dict[str, Handler] = {
     "NONE": _fixed(None), "NEWTRUE": _fixed(True), "NEWFALSE": _fixed(False),
     "BYTEARRAY8": lambda machine, data: machine._push(Node("bytearray", [data], machine._position)),  # noqa: SLF001
     "PROTO": Machine._proto, "FRAME": Machine._frame, "MARK": Machine._mark, "POP": Machine._pop_one,  # noqa: SLF001
-    "POP_MARK": lambda machine, _: machine._pop_mark() and None, "DUP": Machine._dup,  # noqa: SLF001
+    "POP_MARK": Machine._drop_mark, "DUP": Machine._dup,  # noqa: SLF001
     "GET": Machine._get, "BINGET": Machine._get, "LONG_BINGET": Machine._get,  # noqa: SLF001
     "PUT": Machine._put, "BINPUT": Machine._put, "LONG_BINPUT": Machine._put, "MEMOIZE": Machine._memoize,  # noqa: SLF001
     "EMPTY_TUPLE": _tuple_of(0), "TUPLE1": _tuple_of(1), "TUPLE2": _tuple_of(2), "TUPLE3": _tuple_of(3),

@@ -41,7 +41,9 @@ def _places(state: Any) -> None:
         if isinstance(part, dict):
             limit = {"pos": _MT_WORDS, "buffer_pos": _PHILOX_WORDS}
             for key, value in part.items():
-                require(key not in limit or (type(value) is int and 0 <= value <= limit[key]), "a place outside its block")
+                require(
+                    key not in limit or (type(value) is int and 0 <= value <= limit[key]), "a place outside its block"
+                )
                 todo.append(value)
         elif isinstance(part, tuple):
             todo.extend(part)
@@ -68,7 +70,9 @@ def _tree(tree: Any) -> None:
     is_leaf = left == -1
     for child in (left, right):
         require(((child > places) & (child < len(left)))[~is_leaf].all(), "a tree whose branches lead elsewhere")
-    require(((feature >= 0) & (feature < tree.n_features))[~is_leaf].all(), "a tree that asks for features beyond its own")
+    require(
+        ((feature >= 0) & (feature < tree.n_features))[~is_leaf].all(), "a tree that asks for features beyond its own"
+    )
     require((right[is_leaf] == -1).all(), "a tree whose branches lead elsewhere")
 
 
@@ -79,7 +83,10 @@ def _boosted(predictor: Any) -> None:
     nodes = getattr(predictor, "nodes", None)
     require(isinstance(nodes, np.ndarray) and nodes.dtype.names is not None and nodes.ndim == 1, "a tree without nodes")
     assert nodes is not None  # noqa: S101 - just required
-    require({"left", "right", "is_leaf", "feature_idx", "is_categorical", "bitset_idx"} <= set(nodes.dtype.names or ()), "a tree without nodes")
+    require(
+        {"left", "right", "is_leaf", "feature_idx", "is_categorical", "bitset_idx"} <= set(nodes.dtype.names or ()),
+        "a tree without nodes",
+    )
     branches = nodes["is_leaf"] == 0
     places = np.arange(len(nodes))
     for side in ("left", "right"):
@@ -89,7 +96,9 @@ def _boosted(predictor: Any) -> None:
     for name in ("raw_left_cat_bitsets", "binned_left_cat_bitsets"):
         bits = getattr(predictor, name, None)
         by_category = branches & (nodes["is_categorical"] != 0)
-        require(isinstance(bits, np.ndarray) and bits.ndim == 2 and bits.dtype == np.uint32, "a tree without its categories")
+        require(
+            isinstance(bits, np.ndarray) and bits.ndim == 2 and bits.dtype == np.uint32, "a tree without its categories"
+        )
         assert bits is not None  # noqa: S101 - just required
         require((nodes["bitset_idx"][by_category] < len(bits)).all(), "a tree with categories beyond its own")
 
@@ -116,12 +125,16 @@ def _search_tree(state: Any) -> None:
     last_child = 2 * np.arange(known) + 2
     require((last_child < known)[nodes["is_leaf"] == 0].all(), "a search tree whose branches lead elsewhere")
     weights = state[12] if len(state) > 12 else None
-    require(weights is None or (isinstance(weights, np.ndarray) and weights.shape == (count,)), "weights of other points")
+    require(
+        weights is None or (isinstance(weights, np.ndarray) and weights.shape == (count,)), "weights of other points"
+    )
 
 
 def _booster_text(state: Any) -> None:
     """LightGBM frees what `_handle` says: it may only be the text of a model."""
-    require(type(state) is dict and type(state.get("_handle")) is str and "handle" not in state, "a booster without text")
+    require(
+        type(state) is dict and type(state.get("_handle")) is str and "handle" not in state, "a booster without text"
+    )
 
 
 def _booster_bytes(state: Any) -> None:

@@ -56,7 +56,7 @@ def is_trusted(kernel: Kernel, package: HasDigest | str) -> bool:
     return _refusal(kernel, check_digest(package if isinstance(package, str) else package.digest)) is None
 
 
-def restricted_names(trust: Trust) -> frozenset[str] | None:
+def restricted_names(trust: object) -> frozenset[str] | None:
     """The names of types that the caller allows beyond the list that comes with the library; None when it named none.
 
     Not None means: read it with the restricted reader. `"restricted"` and an empty list add no name. Raises
@@ -80,7 +80,9 @@ def check_type_name(name: Any) -> str:
         raise InvalidTypeError(f"The name of a type is text, found {type(name).__name__}.")
     parts = name.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise InvalidValueError(f"{name[:80]!r} is not the whole name of one type: write module.Type, without patterns.")
+        raise InvalidValueError(
+            f"{name[:80]!r} is not the whole name of one type: write module.Type, without patterns."
+        )
     return name
 
 
@@ -99,7 +101,9 @@ def _compare(digest: str, trust: str) -> None:
     try:
         given = check_digest(trust.removeprefix(_PREFIX))
     except InvalidValueError as error:
-        message = f'trust={trust[:80]!r} is neither "restricted" nor a digest "sha256:..." of 64 characters 0-9 and a-f.'
+        message = (
+            f'trust={trust[:80]!r} is neither "restricted" nor a digest "sha256:..." of 64 characters 0-9 and a-f.'
+        )
         raise InvalidValueError(message) from error
     if given != digest:
         raise UntrustedModelError(f"{_what(digest)}, and you allowed other bytes: {given}. These are sha256:{digest}.")

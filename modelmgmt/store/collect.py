@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 GRACE_S = 3600.0
 _TREE_PROBE_BYTES = 1 << 12
 _ASIDE = "gc-"
+_BEGUN = re.compile(r"(?:put|rebuild|pack)-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,21 @@ def _collect(kernel: Kernel, cutoff: float, *, dry_run: bool, among: Collection[
         return Collected(tuple(garbage), sum(sizes.values()), len(temporary))
     removed = _remove(kernel, garbage, cutoff)
     for path in temporary:
-        path.unlink(missing_ok=True)
+        _remove_temporary(path)
     return Collected(tuple(removed), sum(sizes[digest] for digest in removed), len(temporary))
+
+
+def remove_abandoned(kernel: Kernel) -> None:
+    """Remove what processes that are gone had begun to write in `tmp`: parts of objects, copies of the tables."""
+    folder = kernel.path / "tmp"
+    with our_disk("remove what was begun in", folder):
+        for name in os.listdir(folder) if folder.is_dir() else ():
+            if _BEGUN.match(name) is None or _is_under_way(name):
+                continue
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
 
 
 def restore_interrupted(kernel: Kernel) -> None:
@@ -169,12 +185,27 @@ def _put_back(aside: Path, path: Path) -> None:
     aside.unlink(missing_ok=True)
 
 
+def _remove_temporary(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _stale_files(folder: Path, cutoff: float) -> list[Path]:
+    """Files of writes, and folders of packers, that were killed."""
     if not folder.is_dir():
         return []
     found = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):
-            if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime <= cutoff:
+            is_ours = entry.is_file(follow_symlinks=False) or _BEGUN.match(entry.name) is not None
+            if is_ours and entry.stat().st_mtime <= cutoff and not _is_under_way(entry.name):
                 found.append(Path(entry.path))
     return found
+
+
+def _is_under_way(name: str) -> bool:
+    """Whether a live process is writing this file or folder of `tmp`, however long ago it began."""
+    begun = _BEGUN.match(name)
+    return begun is not None and is_alive(int(begun[1]))

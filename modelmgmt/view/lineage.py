@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from modelmgmt.models.lineage import collapsed, layers
+from modelmgmt.models.lineage_layout import layout
 from modelmgmt.view.figures import new_figure, printable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _COLOURS: dict[Kind, tuple[str, str]] = {
 }
 _NAMES: dict[Kind, str] = {"deployment": "stage or alias"}
 _LINE = 24  # characters in a box
+_HALF = 0.37  # of a box's width; columns are 1 apart
 
 
 def lineage(found: Lineage, *, ax: Axes | None = None, max_alike: int = 6) -> Axes:
@@ -31,36 +33,38 @@ def lineage(found: Lineage, *, ax: Axes | None = None, max_alike: int = 6) -> Ax
     Of things of one kind in a column at most `max_alike` are drawn, and how many more there are. `ax` is drawn on when it
     is given. Returns the Axes.
     """
-    shown = collapsed(found, max_alike)
-    columns = layers(shown)
-    tallest = max((len(column) for column in columns), default=1)
+    drawn = layout(found, max_alike)
     if ax is None:
-        ax = new_figure((max(4.0, 2.35 * len(columns)), max(2.2, 0.62 * tallest + 0.9))).subplots()
-    places = {
-        name: (float(x), tallest / 2 - len(column) / 2 + y + 0.5)
-        for x, column in enumerate(columns)
-        for y, name in enumerate(reversed(column))
-    }
-    for edge in shown.edges:
-        _arrow(ax, places[edge.start], places[edge.end])
-    for name, node in shown.nodes.items():
-        _box(ax, node, places[name], is_root=name in shown.roots)
-    ax.set_xlim(-0.55, len(columns) - 0.45)
-    ax.set_ylim(0, tallest)
+        ax = new_figure((max(4.0, 2.35 * drawn.columns), max(2.2, 0.62 * drawn.rows + 0.9))).subplots()
+    for path in drawn.paths.values():
+        _arrow(ax, path)
+    for name, node in drawn.lineage.nodes.items():
+        _box(ax, node, drawn.places[name], is_root=name in drawn.lineage.roots)
+    ax.set_xlim(-0.5, drawn.columns - 0.5)
+    ax.set_ylim(-0.5, drawn.rows - 0.5)
     ax.axis("off")
-    _explain(ax, shown)
+    _explain(ax, drawn.lineage)
     return ax
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _arrow(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """A curve through the points: level at each of them, straight past the boxes of a column in between."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
 
-    (x0, y0), (x1, y1) = (start[0] + 0.37, start[1]), (end[0] - 0.37, end[1])
-    bend = (x1 - x0) / 2
-    path = Path([(x0, y0), (x0 + bend, y0), (x1 - bend, y1), (x1, y1)], [1, 4, 4, 4])
+    vertices, codes = [(points[0][0] + _HALF, points[0][1])], [int(Path.MOVETO)]
+    for place, (x, y) in enumerate(points[1:], start=1):
+        begin, end = vertices[-1], (x - _HALF, y)
+        bend = (end[0] - begin[0]) / 2
+        vertices += [(begin[0] + bend, begin[1]), (end[0] - bend, y), end]
+        codes += [int(Path.CURVE4)] * 3
+        if place < len(points) - 1:
+            vertices.append((x + _HALF, y))
+            codes.append(int(Path.LINETO))
     ax.add_patch(
-        FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=9, linewidth=0.9, color="#8a8a8a", zorder=1)
+        FancyArrowPatch(
+            path=Path(vertices, codes), arrowstyle="-|>", mutation_scale=9, linewidth=0.9, color="#8a8a8a", zorder=1
+        )
     )
 
 

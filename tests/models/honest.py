@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import uuid
 import warnings
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sparse
+from scipy import sparse
 from sklearn import (
     calibration,
     cluster,
@@ -33,7 +33,6 @@ from sklearn import (
     mixture,
     model_selection,
     multiclass,
-
     naive_bayes,
     neighbors,
     neural_network,
@@ -71,7 +70,7 @@ def estimators():
         linear_model.LinearRegression(), linear_model.LogisticRegression(), linear_model.LogisticRegressionCV(cv=2, Cs=2),
         linear_model.Ridge(), linear_model.RidgeClassifier(), linear_model.Lasso(), linear_model.ElasticNet(),
         linear_model.SGDClassifier(), linear_model.SGDRegressor(), linear_model.Perceptron(),
-        linear_model.PassiveAggressiveRegressor(), linear_model.BayesianRidge(), linear_model.HuberRegressor(),
+        linear_model.BayesianRidge(), linear_model.HuberRegressor(),
         linear_model.TheilSenRegressor(max_subpopulation=10), linear_model.RANSACRegressor(random_state=0),
         linear_model.PoissonRegressor(), linear_model.QuantileRegressor(),
         linear_model.Lars(), linear_model.OrthogonalMatchingPursuit(), svm.SVC(probability=False), svm.SVR(), svm.LinearSVC(),
@@ -98,7 +97,8 @@ def estimators():
         manifold.Isomap(n_neighbors=30), feature_selection.SelectKBest(k=2), feature_selection.VarianceThreshold(),
         impute.SimpleImputer(), impute.KNNImputer(), preprocessing.StandardScaler(), preprocessing.MinMaxScaler(),
         preprocessing.QuantileTransformer(n_quantiles=10), preprocessing.PowerTransformer(),
-        preprocessing.PolynomialFeatures(), preprocessing.SplineTransformer(), preprocessing.KBinsDiscretizer(quantile_method="averaged_inverted_cdf"),
+        preprocessing.PolynomialFeatures(), preprocessing.SplineTransformer(),
+        preprocessing.KBinsDiscretizer(quantile_method="averaged_inverted_cdf"),
         preprocessing.FunctionTransformer(), preprocessing.FunctionTransformer(half), OwnScaler(),
         preprocessing.Normalizer(),
     )  # fmt: skip
@@ -117,7 +117,11 @@ def _others():
     )
     yield fitted(model_selection.GridSearchCV(tree.DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2))
     yield fitted(feature_extraction.text.TfidfVectorizer(), WORDS, None)
-    yield fitted(pipeline.make_pipeline(feature_extraction.text.CountVectorizer(), naive_bayes.MultinomialNB()), WORDS, [0, 1] * 24)
+    yield fitted(
+        pipeline.make_pipeline(feature_extraction.text.CountVectorizer(), naive_bayes.MultinomialNB()),
+        WORDS,
+        [0, 1] * 24,
+    )
     yield fitted(preprocessing.OrdinalEncoder(), FRAME[["kind"]])
     yield preprocessing.LabelEncoder().fit(["a", "b"])
     yield preprocessing.LabelBinarizer().fit(["a", "b", "c"])
@@ -132,7 +136,7 @@ def _others():
     yield sparse.csr_matrix(X)
     yield np.random.default_rng(0)
     yield np.random.RandomState(0)
-    yield {"weights": [X, Y], "when": datetime.datetime.now(datetime.UTC), "id": uuid.UUID(int=1)}
+    yield {"weights": [X, Y], "when": dt.datetime.now(dt.UTC), "id": uuid.UUID(int=1)}
     yield [decimal.Decimal("1.5"), collections.OrderedDict(a=1), collections.Counter("aab"), frozenset({1, 2}), 1 + 2j]
 
 

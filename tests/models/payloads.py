@@ -118,7 +118,10 @@ raw(
     "STACK_GLOBAL, names as BINSTRING and BINUNICODE8",
     lambda path: P4 + b"T\x05\0\0\0posix\x8d\x05\0\0\0\0\0\0\0mkdir\x93" + text(path) + b"\x85R.",
 )
-raw("STACK_GLOBAL out of order, by DUP and POP", lambda path: P4 + short("posix") + b"20" + short("mkdir") + b"\x93" + text(path) + b"\x85R.")
+raw(
+    "STACK_GLOBAL out of order, by DUP and POP",
+    lambda path: P4 + short("posix") + b"20" + short("mkdir") + b"\x93" + text(path) + b"\x85R.",
+)
 raw("INST", lambda path: b"(" + text(path) + b"iposix\nmkdir\n.")
 raw("INST of a class", lambda path: b"(" + text(path) + b"igadgets\nInit\n.")
 raw("OBJ", lambda path: b"(" + name("gadgets", "Init") + text(path) + b"o.")
@@ -127,39 +130,101 @@ raw("NEWOBJ", lambda path: P2 + name("gadgets", "New") + text(path) + b"\x85\x81
 raw("NEWOBJ_EX", lambda path: P4 + stack("gadgets", "New") + b")}" + short("keyword") + text(path) + b"s\x92.")
 raw("REDUCE of a class", lambda path: call(name("gadgets", "Init"), text(path)) + b".")
 raw("REDUCE of a class with a metaclass", lambda path: call(name("gadgets", "WithMeta"), text(path)) + b".")
-raw("REDUCE of an instance that can be called", lambda path: P2 + name("gadgets", "Called") + b")\x81" + text(path) + b"\x85R.")
+raw(
+    "REDUCE of an instance that can be called",
+    lambda path: P2 + name("gadgets", "Called") + b")\x81" + text(path) + b"\x85R.",
+)
 raw("BUILD by __setstate__", lambda path: P2 + name("gadgets", "State") + b")\x81" + text(path) + b"b.")
-raw("BUILD by an object's own __setstate__", lambda path: P2 + name("gadgets", "Plain") + b")\x81}" + text("__setstate__") + MKDIR + b"sb" + text(path) + b"b.")
-raw("BUILD by a property", lambda path: P2 + name("gadgets", "Setter") + b")\x81N}" + text("path") + text(path) + b"s\x86b.")
+raw(
+    "BUILD by an object's own __setstate__",
+    lambda path: P2 + name("gadgets", "Plain") + b")\x81}" + text("__setstate__") + MKDIR + b"sb" + text(path) + b"b.",
+)
+raw(
+    "BUILD by a property",
+    lambda path: P2 + name("gadgets", "Setter") + b")\x81N}" + text("path") + text(path) + b"s\x86b.",
+)
 raw("BUILD on a class", lambda path: name("gadgets", "WithMeta") + b"N}" + text("path") + text(path) + b"s\x86b.")
 raw("BUILD on an object of a module", lambda path: name("gadgets", "hook") + text(path) + b"b.")
-raw("BUILD that makes a list of another class", lambda path: P2 + name("gadgets", "Plain") + b")\x81N}" + text("__class__") + name("gadgets", "State") + b"s\x86b" + text(path) + b"b.")
+raw(
+    "BUILD that makes a list of another class",
+    lambda path: (
+        P2
+        + name("gadgets", "Plain")
+        + b")\x81N}"
+        + text("__class__")
+        + name("gadgets", "State")
+        + b"s\x86b"
+        + text(path)
+        + b"b."
+    ),
+)
 raw("SETITEM on an object of a module", lambda path: name("gadgets", "registry") + text("k") + text(path) + b"s.")
-raw("SETITEMS on an object of a module", lambda path: name("gadgets", "registry") + b"(" + text("k") + text(path) + b"u.")
+raw(
+    "SETITEMS on an object of a module",
+    lambda path: name("gadgets", "registry") + b"(" + text("k") + text(path) + b"u.",
+)
 raw("APPEND on an object of a module", lambda path: name("gadgets", "listener") + text(path) + b"a.")
 raw("APPENDS on an object of a module", lambda path: name("gadgets", "listener") + b"(" + text(path) + b"e.")
 raw("ADDITEMS on an object of a module", lambda path: P4 + name("gadgets", "heard") + b"(" + text(path) + b"\x90.")
-raw("SETITEM on a dict of another class", lambda path: P2 + name("gadgets", "Registry") + b")\x81" + text("k") + text(path) + b"s.")
-raw("APPEND through __getattr__", lambda path: P2 + name("gadgets", "Attributes") + b")\x81}" + text("path") + text(path) + b"sbNa.")
+raw(
+    "SETITEM on a dict of another class",
+    lambda path: P2 + name("gadgets", "Registry") + b")\x81" + text("k") + text(path) + b"s.",
+)
+raw(
+    "APPEND through __getattr__",
+    lambda path: P2 + name("gadgets", "Attributes") + b")\x81}" + text("path") + text(path) + b"sbNa.",
+)
 raw("EXT1", lambda path: P2 + b"\x82\xf0" + text(path) + b"\x85R.", "extension")
 raw("EXT2", lambda path: P2 + b"\x83\xf1\xf1" + text(path) + b"\x85R.", "extension")
 raw("EXT4", lambda path: P2 + b"\x84\xf2\xf2\xf2\x02" + text(path) + b"\x85R.", "extension")
 raw("PERSID", lambda path: b"P" + path.encode() + b"\n.", "persistent")
 raw("BINPERSID", lambda path: P2 + text(path) + b"Q.", "persistent")
 raw("a name with a dot", lambda path: P4 + call(stack("gadgets", "Outer.Inner.fire"), text(path)) + b".")
-raw("a name of Python 2", lambda path: P2 + call(name("__builtin__", "eval"), text(f"__import__('os').mkdir({path!r})")) + b".")
+raw(
+    "a name of Python 2",
+    lambda path: P2 + call(name("__builtin__", "eval"), text(f"__import__('os').mkdir({path!r})")) + b".",
+)
 raw("a module of Python 2", lambda path: call(name("commands", "getoutput"), text(f"mkdir {path}")) + b".")
 raw("copyreg.__newobj__", lambda path: call(name("copyreg", "__newobj__"), name("gadgets", "New"), text(path)) + b".")
-raw("copyreg.__newobj_ex__", lambda path: call(name("copyreg", "__newobj_ex__"), name("gadgets", "New"), b")", b"}" + text("keyword") + text(path) + b"s") + b".")
-raw("copyreg._reconstructor", lambda path: call(name("copyreg", "_reconstructor"), name("gadgets", "New"), name("gadgets", "New"), text(path)) + b".")
+raw(
+    "copyreg.__newobj_ex__",
+    lambda path: (
+        call(name("copyreg", "__newobj_ex__"), name("gadgets", "New"), b")", b"}" + text("keyword") + text(path) + b"s")
+        + b"."
+    ),
+)
+raw(
+    "copyreg._reconstructor",
+    lambda path: (
+        call(name("copyreg", "_reconstructor"), name("gadgets", "New"), name("gadgets", "New"), text(path)) + b"."
+    ),
+)
 raw("an object that ends", lambda path: P2 + name("gadgets", "Ends") + b")\x81}" + text("path") + text(path) + b"sb0N.")
-raw("the hash of a key", lambda path: P2 + b"}" + name("gadgets", "Hashes") + b")\x81}" + text("path") + text(path) + b"sbNs.")
-raw("two keys that are compared", lambda path: P2 + b"}" + (name("gadgets", "Equals") + b")\x81}" + text("path") + text(path) + b"sbNs") * 2 + b".")
-raw("the hash of a member of a set", lambda path: P4 + b"(" + stack("gadgets", "Hashes") + b")\x81}" + text("path") + text(path) + b"sb\x91.")
+raw(
+    "the hash of a key",
+    lambda path: P2 + b"}" + name("gadgets", "Hashes") + b")\x81}" + text("path") + text(path) + b"sbNs.",
+)
+raw(
+    "two keys that are compared",
+    lambda path: P2 + b"}" + (name("gadgets", "Equals") + b")\x81}" + text("path") + text(path) + b"sbNs") * 2 + b".",
+)
+raw(
+    "the hash of a member of a set",
+    lambda path: P4 + b"(" + stack("gadgets", "Hashes") + b")\x81}" + text("path") + text(path) + b"sb\x91.",
+)
 raw("a result that is thrown away", lambda path: P2 + shot(path) + b"0N.")
 raw("a result below a mark", lambda path: P2 + b"(" + shot(path) + b"1N.")
 raw("a callable from the memo", lambda path: P2 + MKDIR + b"q\x050h\x05" + text(path) + b"\x85R.")
-raw("a callable that is the result of a call", lambda path: call(method(name("gadgets", "Outer"), "Inner") + b"0" + method(call(name("gadgets", "Called")), "__call__"), text(path)) + b".")
+raw(
+    "a callable that is the result of a call",
+    lambda path: (
+        call(
+            method(name("gadgets", "Outer"), "Inner") + b"0" + method(call(name("gadgets", "Called")), "__call__"),
+            text(path),
+        )
+        + b"."
+    ),
+)
 raw("behind 5,000 other instructions", lambda path: P2 + b"N0" * 5000 + shot(path) + b".")
 raw("inside 200 lists", lambda path: P2 + b"]" * 200 + shot(path) + b"a" * 200 + b".")
 raw("as the value of a dict, by DICT", lambda path: b"(" + text("k") + shot(path) + b"d.")
@@ -216,8 +281,10 @@ for title, callee, *arguments in (
     ("gzip.GzipFile", ("gzip", "GzipFile"), said("{path}"), text("w")),
     ("functools.reduce", ("functools", "reduce"), name("posix", "mkdir"), lambda path: obj([path, 0o777])),
     ("deque over map", ("collections", "deque"), lambda path: call(name("builtins", "map"), MKDIR, obj([path]))),
-    ("list over itertools.starmap", ("builtins", "list"), lambda path: call(name("itertools", "starmap"), MKDIR, obj([(path,)]))),
-    ("pickle.loads", ("pickle", "loads"), lambda path: call(name("_codecs", "encode"), text((shot(path) + b".").decode("latin1")), text("latin1"))),
+    ("list over itertools.starmap", ("builtins", "list"),
+     lambda path: call(name("itertools", "starmap"), MKDIR, obj([(path,)]))),
+    ("pickle.loads", ("pickle", "loads"),
+     lambda path: call(name("_codecs", "encode"), text((shot(path) + b".").decode("latin1")), text("latin1"))),
 ):  # fmt: skip
     by_name(title, callee, *arguments)
 
@@ -228,46 +295,151 @@ def method(owner, attribute):
 
 raw("bdb.Bdb().run", lambda path: call(method(call(name("bdb", "Bdb")), "run"), text(CODE.format(path=path))) + b".")
 raw("pathlib.Path().mkdir", lambda path: call(method(call(name("pathlib", "PosixPath"), text(path)), "mkdir")) + b".")
-raw("operator.methodcaller()", lambda path: call(call(name("operator", "methodcaller"), text("mkdir"), text(path)), call(name("importlib", "import_module"), text("os"))) + b".")
+raw(
+    "operator.methodcaller()",
+    lambda path: (
+        call(
+            call(name("operator", "methodcaller"), text("mkdir"), text(path)),
+            call(name("importlib", "import_module"), text("os")),
+        )
+        + b"."
+    ),
+)
 raw("functools.partial()", lambda path: call(call(name("functools", "partial"), MKDIR, text(path))) + b".")
-raw("functools.partial by BUILD", lambda path: call(call(name("functools", "partial"), name("builtins", "print")) + b"(" + MKDIR + b"(" + text(path) + b"t}Ntb") + b".")
-raw("getattr of an import", lambda path: call(method(call(name("importlib", "import_module"), text("os")), "mkdir"), text(path)) + b".")
-raw("operator.attrgetter", lambda path: call(call(call(name("operator", "attrgetter"), text("path.os.mkdir")), call(name("builtins", "__import__"), text("os"))), text(path)) + b".")
-raw("code.InteractiveInterpreter().runcode", lambda path: call(method(call(name("code", "InteractiveInterpreter")), "runsource"), text(CODE.format(path=path))) + b".")
-raw("builtins.compile and exec", lambda path: call(name("builtins", "exec"), call(name("builtins", "compile"), text(CODE.format(path=path)), text("x"), text("exec"))) + b".")
-raw("a Thread that starts", lambda path: b"(" + call(name("threading", "Thread"), b"N", MKDIR, b"N", b"(" + text(path) + b"t") + b"q\x01" + call(method(b"h\x01", "start")) + call(method(b"h\x01", "join")) + b"t.")
+raw(
+    "functools.partial by BUILD",
+    lambda path: (
+        call(
+            call(name("functools", "partial"), name("builtins", "print")) + b"(" + MKDIR + b"(" + text(path) + b"t}Ntb"
+        )
+        + b"."
+    ),
+)
+raw(
+    "getattr of an import",
+    lambda path: call(method(call(name("importlib", "import_module"), text("os")), "mkdir"), text(path)) + b".",
+)
+raw(
+    "operator.attrgetter",
+    lambda path: (
+        call(
+            call(
+                call(name("operator", "attrgetter"), text("path.os.mkdir")),
+                call(name("builtins", "__import__"), text("os")),
+            ),
+            text(path),
+        )
+        + b"."
+    ),
+)
+raw(
+    "code.InteractiveInterpreter().runcode",
+    lambda path: (
+        call(method(call(name("code", "InteractiveInterpreter")), "runsource"), text(CODE.format(path=path))) + b"."
+    ),
+)
+raw(
+    "builtins.compile and exec",
+    lambda path: (
+        call(
+            name("builtins", "exec"),
+            call(name("builtins", "compile"), text(CODE.format(path=path)), text("x"), text("exec")),
+        )
+        + b"."
+    ),
+)
+raw(
+    "a Thread that starts",
+    lambda path: (
+        b"("
+        + call(name("threading", "Thread"), b"N", MKDIR, b"N", b"(" + text(path) + b"t")
+        + b"q\x01"
+        + call(method(b"h\x01", "start"))
+        + call(method(b"h\x01", "join"))
+        + b"t."
+    ),
+)
 
 
 # ------------------------------------------------------------------------------------------- gadgets of libraries
 
-raw("numpy: runstring", lambda path: call(name("numpy.testing._private.utils", "runstring"), text(CODE.format(path=path)), b"}") + b".")
-raw("numpy: crackfortran.myeval", lambda path: call(name("numpy.f2py.crackfortran", "myeval"), text(CODE.format(path=path)), b"}", b"}") + b".")
-raw("numpy: memmap", lambda path: call(name("numpy", "memmap"), text(path), text("u1"), text("w+"), b"K\x00", b"K\x04") + b".")
+raw(
+    "numpy: runstring",
+    lambda path: call(name("numpy.testing._private.utils", "runstring"), text(CODE.format(path=path)), b"}") + b".",
+)
+raw(
+    "numpy: crackfortran.myeval",
+    lambda path: call(name("numpy.f2py.crackfortran", "myeval"), text(CODE.format(path=path)), b"}", b"}") + b".",
+)
+raw(
+    "numpy: memmap",
+    lambda path: call(name("numpy", "memmap"), text(path), text("u1"), text("w+"), b"K\x00", b"K\x04") + b".",
+)
 raw("numpy: savetxt", lambda path: call(name("numpy", "savetxt"), text(path), obj([1.0])) + b".")
 raw("numpy: vectorize", lambda path: call(call(name("numpy", "vectorize"), MKDIR), text(path)) + b".")
-raw("numpy: frompyfunc", lambda path: call(call(name("numpy", "frompyfunc"), MKDIR, b"K\x01", b"K\x01"), text(path)) + b".")
-raw("numpy: __randomstate_ctor", lambda path: call(name("numpy.random._pickle", "__randomstate_ctor"), text(path), MKDIR) + b".")
+raw(
+    "numpy: frompyfunc",
+    lambda path: call(call(name("numpy", "frompyfunc"), MKDIR, b"K\x01", b"K\x01"), text(path)) + b".",
+)
+raw(
+    "numpy: __randomstate_ctor",
+    lambda path: call(name("numpy.random._pickle", "__randomstate_ctor"), text(path), MKDIR) + b".",
+)
 raw("numpy: save", lambda path: call(name("numpy", "save"), text(path + ".npy"), obj([1])) + b".")
-raw("numpy: load", lambda path: call(name("numpy", "load"), call(name("_io", "BytesIO"), obj(npy(path))), b"N", b"\x88") + b".")
-raw("numpy: scalar of an object", lambda path: P2 + call(name("numpy._core.multiarray", "scalar"), obj_dtype(), shot(path)) + b".")
-raw("pandas: read_pickle", lambda path: call(name("pandas", "read_pickle"), call(name("_io", "BytesIO"), obj(shot(path) + b"."))) + b".")
-raw("pandas: DataFrame.apply", lambda path: call(method(call(name("pandas", "Series"), obj([path])), "map"), MKDIR) + b".")
+raw(
+    "numpy: load",
+    lambda path: call(name("numpy", "load"), call(name("_io", "BytesIO"), obj(npy(path))), b"N", b"\x88") + b".",
+)
+raw(
+    "numpy: scalar of an object",
+    lambda path: P2 + call(name("numpy._core.multiarray", "scalar"), obj_dtype(), shot(path)) + b".",
+)
+raw(
+    "pandas: read_pickle",
+    lambda path: call(name("pandas", "read_pickle"), call(name("_io", "BytesIO"), obj(shot(path) + b"."))) + b".",
+)
+raw(
+    "pandas: DataFrame.apply",
+    lambda path: call(method(call(name("pandas", "Series"), obj([path])), "map"), MKDIR) + b".",
+)
 raw("pandas: to_csv", lambda path: call(method(call(name("pandas", "Series"), obj([1])), "to_csv"), text(path)) + b".")
 raw("pandas: pipe", lambda path: call(name("pandas.core.common", "pipe"), text(path), MKDIR) + b".")
-raw("pandas: apply_if_callable", lambda path: call(name("pandas.core.common", "apply_if_callable"), MKDIR, text(path)) + b".")
-raw("scikit-learn: FunctionTransformer", lambda path: call(method(call(name("sklearn.preprocessing", "FunctionTransformer"), MKDIR), "transform"), text(path)) + b".")
+raw(
+    "pandas: apply_if_callable",
+    lambda path: call(name("pandas.core.common", "apply_if_callable"), MKDIR, text(path)) + b".",
+)
+raw(
+    "scikit-learn: FunctionTransformer",
+    lambda path: (
+        call(method(call(name("sklearn.preprocessing", "FunctionTransformer"), MKDIR), "transform"), text(path)) + b"."
+    ),
+)
 raw("scikit-learn: get_data_home", lambda path: call(name("sklearn.datasets", "get_data_home"), text(path)) + b".")
-raw("scikit-learn: an estimator with a payload", lambda path: estimator(path))
-raw("scikit-learn: metric of a function", lambda path: call(method(call(name("sklearn.metrics", "make_scorer"), MKDIR), "_score_func"), text(path)) + b".")
-raw("joblib: load", lambda path: call(name("joblib", "load"), call(name("_io", "BytesIO"), obj(shot(path) + b"."))) + b".")
+raw("scikit-learn: an estimator with a payload", lambda path: estimator(path=path))
+raw(
+    "scikit-learn: metric of a function",
+    lambda path: call(method(call(name("sklearn.metrics", "make_scorer"), MKDIR), "_score_func"), text(path)) + b".",
+)
+raw(
+    "joblib: load",
+    lambda path: call(name("joblib", "load"), call(name("_io", "BytesIO"), obj(shot(path) + b"."))) + b".",
+)
 raw("joblib: BatchedCalls", lambda path: call(batched(path)) + b".")
 raw("joblib: mkdirp", lambda path: call(name("joblib.disk", "mkdirp"), text(path)) + b".")
 raw("cloudpickle: a function by value", lambda path: cloudpickled(lambda: os.mkdir(path)))
 raw("cloudpickle: loads", lambda path: call(name("cloudpickle", "loads"), obj(shot(path) + b".")) + b".")
-raw("cloudpickle: a class by value", lambda path: cloudpickled_class(path))
-raw("cloudpickle: subimport", lambda path: call(method(call(name("cloudpickle.cloudpickle", "subimport"), text("os")), "mkdir"), text(path)) + b".")
-raw("scipy: _FunctionWrapper", lambda path: call(call(name("scipy._lib._util", "_FunctionWrapper"), MKDIR, b")"), text(path)) + b".")
-raw("torch: load", lambda path: torch_call(path))
+raw("cloudpickle: a class by value", lambda path: cloudpickled_class(path=path))
+raw(
+    "cloudpickle: subimport",
+    lambda path: (
+        call(method(call(name("cloudpickle.cloudpickle", "subimport"), text("os")), "mkdir"), text(path)) + b"."
+    ),
+)
+raw(
+    "scipy: _FunctionWrapper",
+    lambda path: call(call(name("scipy._lib._util", "_FunctionWrapper"), MKDIR, b")"), text(path)) + b".",
+)
+raw("torch: load", lambda path: torch_call(path=path))
 
 
 def npy(path):
@@ -293,7 +465,11 @@ def estimator(path):
 
 
 def batched(path):
-    return call(name("joblib.parallel", "BatchedCalls"), b"]" + b"(" + MKDIR + b"(" + text(path) + b"t}ta", b"(" + call(name("joblib._parallel_backends", "SequentialBackend")) + b"K\x01t")
+    return call(
+        name("joblib.parallel", "BatchedCalls"),
+        b"]" + b"(" + MKDIR + b"(" + text(path) + b"t}ta",
+        b"(" + call(name("joblib._parallel_backends", "SequentialBackend")) + b"K\x01t",
+    )
 
 
 def cloudpickled(function):
@@ -318,7 +494,12 @@ def torch_call(path):
 
 
 def legacy(path):
-    return pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + pickle.dumps(bomb(path), 2)
+    return (
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+        + pickle.dumps(1001, 2)
+        + pickle.dumps({}, 2)
+        + pickle.dumps(bomb(path), 2)
+    )
 
 
 # ------------------------------------------------------------------------------------------- wrapped
@@ -385,18 +566,29 @@ def polyglot(path):
 
 
 raw("numpy: an array of objects", lambda path: pickle.dumps(array(path)))
-raw("numpy: a record with an object", lambda path: pickle.dumps(__import__("numpy").array([(1.0, bomb(path))], [("a", "f8"), ("b", "O")])))
+raw(
+    "numpy: a record with an object",
+    lambda path: pickle.dumps(__import__("numpy").array([(1.0, bomb(path))], [("a", "f8"), ("b", "O")])),
+)
 raw("pandas: a column of objects", frame)
 raw(".npy", npy, "numpy")
 raw(".npz", lambda path: zipped({"a.npy": npy(path)}), "npz")
 raw(".npz, deflated", lambda path: zipped({"a.npy": npy(path)}, zipfile.ZIP_DEFLATED), "npz")
 raw("joblib", lambda path: joblibbed({"model": bomb(path)}), "joblib")
-raw("joblib, in an array of objects", lambda path: joblibbed({"x": __import__("numpy").zeros(5), "y": array(path)}), "joblib")
+raw(
+    "joblib, in an array of objects",
+    lambda path: joblibbed({"x": __import__("numpy").zeros(5), "y": array(path)}),
+    "joblib",
+)
 for how in ("zlib", "gzip", "bz2", "lzma", "xz"):
     raw(f"joblib, {how}", lambda path, how=how: joblibbed([array(path)], compress=(how, 3)), "joblib")
 raw("joblib, read with pickle", hidden_in_array)
 raw("gzip", lambda path: gzip.compress(shot(path) + b"."), "gzip")
-raw("gzip, broken after the payload", lambda path: gzip.compress(shot(path) + b".")[:-6] + b"\0\0\0\0\0\0", "gzip stream")
+raw(
+    "gzip, broken after the payload",
+    lambda path: gzip.compress(shot(path) + b".")[:-6] + b"\0\0\0\0\0\0",
+    "gzip stream",
+)
 raw("gzip in gzip", lambda path: gzip.compress(gzip.compress(shot(path) + b".")), "gzip twice")
 raw("xz", lambda path: lzma.compress(shot(path) + b"."), "xz")
 raw("lzma alone", lambda path: lzma.compress(shot(path) + b".", lzma.FORMAT_ALONE), "xz")
@@ -418,8 +610,14 @@ raw("broken after the payload: no instruction", lambda path: P2 + shot(path) + b
 raw("broken after the payload: an empty stack", lambda path: P2 + shot(path) + b"000.")
 raw("broken after the payload: an unknown memo", lambda path: P2 + shot(path) + b"h\x77.")
 raw("broken after the payload: half an argument", lambda path: P2 + shot(path) + b"X\xff\xff\xff\x7fab")
-raw("broken after the payload: a name that is not there", lambda path: P2 + shot(path) + name("nowhere", "nothing") + b".")
-raw("broken before the payload would end: a frame too long", lambda path: P2 + shot(path) + b"\x95\xff\xff\xff\xff\0\0\0\0.")
+raw(
+    "broken after the payload: a name that is not there",
+    lambda path: P2 + shot(path) + name("nowhere", "nothing") + b".",
+)
+raw(
+    "broken before the payload would end: a frame too long",
+    lambda path: P2 + shot(path) + b"\x95\xff\xff\xff\xff\0\0\0\0.",
+)
 
 
 # ------------------------------------------------------------------------------------------- proof that they are live
@@ -497,8 +695,7 @@ def fire_all(folder):
     _register()
     import cloudpickle  # noqa: F401
     import joblib  # noqa: F401
-    import numpy.f2py.crackfortran
-    import pandas  # noqa: F401
+    import pandas as pd  # noqa: F401
     import sklearn.datasets  # noqa: F401
     import torch  # noqa: F401
 
@@ -513,7 +710,7 @@ def fire_all(folder):
                 with open(os.path.join(folder, title), "rb") as file:
                     loader, data = file.readline().decode().strip(), file.read()
                 LOADERS[loader](data)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - a payload may raise anything
                 with open(os.path.join(folder, title[:-4] + ".error"), "w") as file:
                     file.write(f"{type(error).__name__}: {error}")
             finally:

@@ -40,7 +40,8 @@ def test_members_are_read_by_name():
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "a/../../x", "/etc/passwd", "C:\\x", "a\\b", "a//b", "./a", "a\nb", "\u202eexe", "x" * 2000, "a/.."]
+    "name",
+    ["../x", "a/../../x", "/etc/passwd", "C:\\x", "a\\b", "a//b", "./a", "a\nb", "\u202eexe", "x" * 2000, "a/.."],
 )
 def test_names_that_leave_the_folder(name):
     with pytest.raises(InvalidNameError):

@@ -32,9 +32,9 @@ def back(store, logged, **options):
     return mm.load_model(logged.ref, store=store, cached=False, **options)
 
 
-def assert_round_trip(store, run, model, example=FRAME[:5], *, format):
+def assert_round_trip(store, run, model, example=FRAME[:5], *, kept_as):
     logged = run.log_model(model, "model", input_example=example)
-    assert logged.format == format
+    assert logged.format == kept_as
     assert logged.package.executes is False
     loaded = back(store, logged, trust=False)
     assert loaded.check_example() == ""
@@ -75,7 +75,7 @@ SKLEARN = ["pipeline", "columns", "forest", "boosting", "histogram", "neighbours
 def test_scikit_learn_round_trips_as_skops_without_any_trust(store, run, name):
     frame = FRAME.assign(k=np.arange(60) % 2) if name == "columns" else FRAME
     model = sklearn_models()[name].fit(frame, LABELS)
-    loaded = assert_round_trip(store, run, model, frame[:5], format="skops")
+    loaded = assert_round_trip(store, run, model, frame[:5], kept_as="skops")
     assert "scikit-learn" in {line.partition("==")[0] for line in loaded.package.requirements}
 
 
@@ -88,7 +88,7 @@ def test_skops_file_is_read_by_skops_itself(store, run):
 def test_skops_own_writer_serves_when_its_insides_are_other(store, run, monkeypatch):
     pytest.importorskip("skops.io")
     monkeypatch.setitem(sys.modules, "skops.io._persist", None)
-    assert_round_trip(store, run, sklearn_models()["pipeline"].fit(FRAME, LABELS), format="skops")
+    assert_round_trip(store, run, sklearn_models()["pipeline"].fit(FRAME, LABELS), kept_as="skops")
 
 
 def test_lambda_in_a_pipeline_falls_back_to_cloudpickle_and_says_so(store, run):
@@ -195,21 +195,21 @@ def test_tied_weights_are_kept_once_and_come_back_tied(store, run):
 def test_xgboost_round_trips_as_its_own_json(store, run, kind):
     xgboost = pytest.importorskip("xgboost")
     model = getattr(xgboost, kind)(n_estimators=3).fit(FRAME, LABELS)
-    loaded = assert_round_trip(store, run, model, format="xgboost")
+    loaded = assert_round_trip(store, run, model, kept_as="xgboost")
     assert json.loads(loaded.package.read("weights/xgboost.json"))["learner"]
 
 
 def test_xgboost_booster_round_trips(store, run):
     xgboost = pytest.importorskip("xgboost")
     booster = xgboost.train({}, xgboost.DMatrix(FRAME, LABELS), 3)
-    assert_round_trip(store, run, booster, format="xgboost")
+    assert_round_trip(store, run, booster, kept_as="xgboost")
 
 
 def test_lightgbm_round_trips_as_its_own_text(store, run):
     lightgbm = pytest.importorskip("lightgbm")
     words = LABELS.map({0: "no", 1: "yes"})
     model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(FRAME, words)
-    loaded = assert_round_trip(store, run, model, format="lightgbm")
+    loaded = assert_round_trip(store, run, model, kept_as="lightgbm")
     assert loaded.predict(FRAME).tolist() == model.predict(FRAME).tolist()
     assert np.allclose(loaded.predict_proba(FRAME), model.predict_proba(FRAME))
     assert loaded.model.get_params() == model.get_params()
@@ -221,13 +221,13 @@ def test_lightgbm_round_trips_as_its_own_text(store, run):
 def test_lightgbm_regressor_and_booster_round_trip(store, run, kind):
     lightgbm = pytest.importorskip("lightgbm")
     model = lightgbm.LGBMRegressor(n_estimators=3, verbose=-1).fit(FRAME, LABELS)
-    assert_round_trip(store, run, model if kind == "LGBMRegressor" else model.booster_, format="lightgbm")
+    assert_round_trip(store, run, model if kind == "LGBMRegressor" else model.booster_, kept_as="lightgbm")
 
 
 def test_catboost_round_trips_as_cbm(store, run):
     catboost = pytest.importorskip("catboost")
     model = catboost.CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False).fit(FRAME, LABELS)
-    assert_round_trip(store, run, model, format="catboost")
+    assert_round_trip(store, run, model, kept_as="catboost")
 
 
 # ------------------------------------------------------------------------------------------------------- neural nets
@@ -243,7 +243,7 @@ def keras(monkeypatch):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_keras_round_trips(store, run, keras):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu"), keras.layers.Dense(1)])
-    assert_round_trip(store, run, model, FRAME.to_numpy(np.float32)[:5], format="keras")
+    assert_round_trip(store, run, model, FRAME.to_numpy(np.float32)[:5], kept_as="keras")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -280,7 +280,7 @@ def test_onnx_round_trips(store, run):
 
     data = FRAME.to_numpy(np.float32)
     graph = to_onnx(LogisticRegression().fit(data, LABELS), data[:1], options={"zipmap": False})
-    loaded = assert_round_trip(store, run, graph, data[:5], format="onnx")
+    loaded = assert_round_trip(store, run, graph, data[:5], kept_as="onnx")
     assert loaded.predict(data, method="predict_proba").shape == (60, 2)
 
 
@@ -309,7 +309,7 @@ def test_hugging_face_models_and_folders_round_trip(store, run, tmp_path):
         hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=20
     )
     model = transformers.BertForSequenceClassification(config).eval()
-    loaded = assert_round_trip(store, run, model, {"input_ids": np.ones((2, 3), np.int64)}, format="huggingface")
+    loaded = assert_round_trip(store, run, model, {"input_ids": np.ones((2, 3), np.int64)}, kept_as="huggingface")
     loaded.model.save_pretrained(tmp_path / "bert")
     again = back(store, run.log_model(tmp_path / "bert", "folder"))
     ids = torch.ones((1, 3), dtype=torch.int64)

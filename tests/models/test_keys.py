@@ -182,7 +182,9 @@ def test_only_whole_fingerprints_are_trusted(folder, bad):
         keys.trust_key("a" * 64, "x\n")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": "modelmgmt.trusted/1"}', '{"format": "modelmgmt.trusted/1", "keys": {"x": {}}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": "modelmgmt.trusted/1"}', '{"format": "modelmgmt.trusted/1", "keys": {"x": {}}}']
+)
 def test_a_damaged_list_trusts_nobody(folder, content):
     folder.mkdir(mode=0o700)
     path = folder / "trusted.json"

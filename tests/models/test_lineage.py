@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import modelmgmt as mm
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, ModelmgmtError, NotFoundError
-from modelmgmt.models.lineage import Edge, Node, collapsed, layers, walk
+from modelmgmt.models.lineage import Edge, Node, walk
+from modelmgmt.models.lineage_layout import collapsed, layers, layout
 from modelmgmt.store.rows import column_names, row_crc
 
 NOW = "2026-01-01T00:00:00.000000Z"
@@ -59,6 +60,20 @@ def test_every_node_has_one_place_and_arrows_lead_right(edges, start):
     depth = {name: x for x, column in enumerate(columns) for name in column}
     if not any(b in reached(edges, a, up=True) for a, b in edges):  # no circle
         assert all(depth[e.start] < depth[e.end] for e in found.edges)
+
+
+@given(graphs, ids)
+def test_nothing_stands_on_something_else(edges, start):
+    found = walk([Node(start, "run", start)], Graph(edges))
+    drawn = layout(found, max_alike=100)
+    lanes = {point for path in drawn.paths.values() for point in path[1:-1]}
+    assert len(set(drawn.places.values())) == len(drawn.places) == len(found.nodes)
+    assert not lanes & set(drawn.places.values())
+    for edge, path in drawn.paths.items():
+        assert (path[0], path[-1]) == (drawn.places[edge.start], drawn.places[edge.end])
+    for x, y in [*drawn.places.values(), *lanes]:
+        assert 0 <= x < drawn.columns
+        assert 0 <= y < drawn.rows
 
 
 @given(graphs, ids)

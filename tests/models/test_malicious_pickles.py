@@ -53,14 +53,18 @@ def test_there_are_enough():
 def test_is_live_and_does_not_run(title, live, tmp_path, monkeypatch):
     place = live / f"{TITLES.index(title):03}"
     error = place.with_suffix(".error")
-    assert happened(place), f"the payload does nothing, so it proves nothing: {error.read_text() if error.exists() else ''}"
+    assert happened(place), (
+        f"the payload does nothing, so it proves nothing: {error.read_text() if error.exists() else ''}"
+    )
 
     marker = tmp_path / "marker"
     data = PAYLOADS[title][1](str(marker))
     assert not happened(marker)
     modules = set(sys.modules)
     inspection = read_opcodes(data)
-    assert not [name for name in set(sys.modules) - modules if not name.startswith("encodings.")], "a look imports nothing"
+    assert not [name for name in set(sys.modules) - modules if not name.startswith("encodings.")], (
+        "a look imports nothing"
+    )
     assert inspection.reasons, "a look must warn"
     if title == "joblib, read with pickle":
         assert type(load_restricted(data)).__name__ == "ndarray", "the instructions are the bytes of an array here"

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-from payloads import name, short, text  # noqa: E402
+import numpy as np
+import pandas as pd
+from payloads import name, short, text
 
-from modelmgmt.errors import ModelmgmtError  # noqa: E402
-from modelmgmt.models import allowed  # noqa: E402
-from modelmgmt.models.instructions import Decoder, MalformedError  # noqa: E402
-from modelmgmt.models.opcodes import read_opcodes  # noqa: E402
-from modelmgmt.models.pickle_reader import load_restricted  # noqa: E402
+from modelmgmt.errors import ModelmgmtError
+from modelmgmt.models import allowed
+from modelmgmt.models.instructions import Decoder, MalformedError
+from modelmgmt.models.opcodes import read_opcodes
+from modelmgmt.models.pickle_reader import load_restricted
 
 MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 LISTED = sorted(allowed.listed_names())
@@ -52,15 +52,53 @@ def tried(data):
             return None
 
 
-arguments = st.sampled_from([b"N", b"K\x01", b")", b"}", b"]", b"\x88", b"C\x02ab", text("a"), short("os"), text("i8"), b"G" + bytes(8)])
+arguments = st.sampled_from(
+    [b"N", b"K\x01", b")", b"}", b"]", b"\x88", b"C\x02ab", text("a"), short("os"), text("i8"), b"G" + bytes(8)]
+)
 names = st.one_of(
-    st.sampled_from([name(*each.rsplit(".", 1)) for each in LISTED if each.startswith(("builtins", "numpy", "coll", "_codecs"))]),
-    st.sampled_from([name("os", "system"), name("builtins", "eval"), name("numpy", "load"), name("numpy.random", "mtrand")]),
-)  # fmt: skip
+    st.sampled_from(
+        [name(*each.rsplit(".", 1)) for each in LISTED if each.startswith(("builtins", "numpy", "coll", "_codecs"))]
+    ),
+    st.sampled_from(
+        [name("os", "system"), name("builtins", "eval"), name("numpy", "load"), name("numpy.random", "mtrand")]
+    ),
+)
 verbs = st.sampled_from(
-    [b"R", b"b", b"\x81", b"\x92", b"\x93", b"o", b"(", b"t", b"\x85", b"\x86", b"\x87", b"a", b"e", b"s", b"u", b"0", b"1", b"2",
-     b"\x94", b"h\x00", b"h\x01", b"q\x00", b"\x8f", b"\x90", b"\x91", b"d", b"l", b"\x82\x01", b"Q", b"\x97", b"\x98", b"iuuid\nUUID\n"]
-)  # fmt: skip
+    [
+        b"R",
+        b"b",
+        b"\x81",
+        b"\x92",
+        b"\x93",
+        b"o",
+        b"(",
+        b"t",
+        b"\x85",
+        b"\x86",
+        b"\x87",
+        b"a",
+        b"e",
+        b"s",
+        b"u",
+        b"0",
+        b"1",
+        b"2",
+        b"\x94",
+        b"h\x00",
+        b"h\x01",
+        b"q\x00",
+        b"\x8f",
+        b"\x90",
+        b"\x91",
+        b"d",
+        b"l",
+        b"\x82\x01",
+        b"Q",
+        b"\x97",
+        b"\x98",
+        b"iuuid\nUUID\n",
+    ]
+)
 
 
 @MANY
@@ -108,11 +146,13 @@ def test_honest_pickles_with_some_bytes_changed(pickles, data):
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers(),
-    lambda inner: st.lists(inner)
-    | st.dictionaries(st.text() | st.integers(), inner)
-    | st.tuples(inner, inner)
-    | st.frozensets(st.integers())
-    | st.sets(st.text()),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text() | st.integers(), inner)
+        | st.tuples(inner, inner)
+        | st.frozensets(st.integers())
+        | st.sets(st.text())
+    ),
     max_leaves=30,
 )
 
@@ -146,7 +186,9 @@ def test_what_the_decoder_refuses_python_does_not_read(data):
         while not seen or seen[-1] != "STOP":
             seen.append(decoder.next()[0])
     except MalformedError:
-        harmless = not any(each in seen for each in ("REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "GLOBAL", "STACK_GLOBAL"))
+        harmless = not any(
+            each in seen for each in ("REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "GLOBAL", "STACK_GLOBAL")
+        )
         if harmless:
-            with pytest.raises(Exception):  # noqa: PT011
+            with pytest.raises(Exception):
                 pickle.loads(data)

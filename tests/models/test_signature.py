@@ -135,7 +135,10 @@ def test_what_fits_is_handed_on_untouched(mode):
         (changed(age=[1.5, 2.0]), r"The column 'age' is float64, and the model takes int64: 1.5 would not stay"),
         (changed(plan=[1, 2]), r"The column 'plan' is int64, and the model takes str"),
         (changed(income=[None, 1.0]), r"The column 'income' has 1 missing cells"),
-        (changed(tier=["a", "z"]), r"The column 'tier' has the value 'z', which is none of the categories 'a', 'b', 'c'"),
+        (
+            changed(tier=["a", "z"]),
+            r"The column 'tier' has the value 'z', which is none of the categories 'a', 'b', 'c'",
+        ),
         (changed(active=[3, 1]), r"The column 'active' is int64, and the model takes bool: 3 would not stay"),
         (np.zeros((2, 3)), r"an array of float64.*takes a table of 6 columns"),
         (pd.concat([EXAMPLE, EXAMPLE[["age"]]], axis=1), r"two columns named 'age'"),
@@ -254,8 +257,10 @@ class Sum:
 
 def test_signature_that_does_not_match_the_example_is_refused_when_logged(store):
     with store.start_run("doc") as run:
-        with pytest.raises(SignatureError, match="The signature does not match the input example: .*no column 'a'"):
-            run.log_model(Sum(), "sum", input_example=pd.DataFrame({"b": [1]}), signature=infer(pd.DataFrame({"a": [1]})))
+        with pytest.raises(SignatureError, match=r"The signature does not match the input example: .*no column 'a'"):
+            run.log_model(
+                Sum(), "sum", input_example=pd.DataFrame({"b": [1]}), signature=infer(pd.DataFrame({"a": [1]}))
+            )
         with pytest.raises(InvalidTypeError, match="infer_signature"):
             run.log_model(Sum(), "sum", signature="a: int")
     assert store.run(run.id).artifacts == {}
@@ -282,3 +287,44 @@ def test_signature_given_by_hand_is_kept_without_an_example(store):
     with store.start_run("doc") as run:
         logged = run.log_model(Sum(), "sum", signature=signature)
     assert mm.load_model(logged.ref, store=store).signature == signature
+
+
+# ----------------------------------------------------------------------------------------------------- of a data version
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_signature_is_learnt_from_a_version_of_data(store, keep):
+    frame = EXAMPLE.assign(note=["x", None], target=[0, 1])
+    with store.start_run("doc") as run:
+        train = run.log_dataset(frame, "train", keep=keep)
+        signature = mm.infer_signature(train, leave_out=["target"])
+        logged = run.log_model(Sum(), "sum", signature=signature)
+    learnt = {column.name: column for column in signature.inputs.columns}
+    expected = {column.name: column for column in infer(frame.drop(columns="target")).inputs.columns}
+    assert list(learnt) == list(expected)
+    for name, column in learnt.items():
+        assert (column.dtype, column.nullable) == (expected[name].dtype, expected[name].nullable), name
+    assert learnt["tier"].categories == (("a", "b", "c") if keep else None)
+    assert logged.package.links["data"] == [
+        {"role": "input", "name": "train", "number": 1, "fingerprint": train.fingerprint}
+    ]
+    with pytest.raises(InvalidValueError, match="no column 'x'"):
+        mm.infer_signature(train, leave_out=["x"])
+
+
+def test_signature_of_a_version_of_arrays_and_of_files(store, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with store.start_run("doc") as run:
+        array = run.log_dataset(np.ones((4, 3), np.float32), "array")
+        files = run.log_dataset(tmp_path / "file", "files")
+    assert infer(array).inputs == Tensor("float32", (None, 3), nullable=False)
+    with pytest.raises(InvalidTypeError, match="frames and arrays"):
+        infer(files)
+
+
+def test_whole_numbers_with_missing_cells_stay_what_they_are():
+    signature = infer(pd.DataFrame({"n": [1, 2]})).nullable()
+    frame = pd.DataFrame({"n": [1.0, None]})
+    assert enforce(signature, frame) is frame
+    with pytest.raises(SignatureError, match="1.5 would not stay"):
+        enforce(signature, pd.DataFrame({"n": [1.5, None]}))

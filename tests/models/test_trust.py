@@ -85,7 +85,9 @@ def rewrite(kernel, signed, /, **changes):
     values = dataclasses.astuple(dataclasses.replace(signed, **changes))
     with kernel.database.writing() as connection:
         connection.execute("DELETE FROM signatures")
-        connection.execute("INSERT INTO signatures VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, row_crc("signatures", values)))
+        connection.execute(
+            "INSERT INTO signatures VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, row_crc("signatures", values))
+        )
 
 
 @pytest.mark.parametrize(

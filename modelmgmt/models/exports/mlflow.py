@@ -116,7 +116,7 @@ def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
 
 
 def yaml(content: Mapping[str, Any]) -> str:
-    """Mappings, lists, texts and numbers as YAML in blocks; every text that could be read otherwise is quoted.
+    """Mappings, lists, texts and whole numbers as YAML in blocks; every text that could be read otherwise is quoted.
 
     >>> print(yaml({"a": {"b": "no", "c": ["x", 1]}, "d": None}), end="")
     a:
@@ -157,6 +157,8 @@ def _item(head: str, item: Any, indent: str) -> Iterator[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, str) and _is_plain(value) and value.lower() not in _WORDS:
         return value
-    if value is not None and not isinstance(value, (str, int, float, bool, list, Mapping)):
+    if value is not None and not isinstance(value, (str, int, bool, list, Mapping)):
         raise InvalidValueError(f"A {type(value).__name__} has no place in the files of MLflow.")
-    return json.dumps(value, ensure_ascii=True)
+    text = json.dumps(value, ensure_ascii=False)
+    # YAML knows no surrogate pairs, which is how JSON would escape what is beyond the first 65,536 characters.
+    return "".join(c if " " <= c < "\x7f" else f"\\U{ord(c):08x}" for c in text)
