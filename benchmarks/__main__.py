@@ -20,6 +20,21 @@ from rich.table import Table
 from benchmarks import bulk, code, imports, log_call, objects, query, read, runs, size
 from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
 from benchmarks import bulk, imports, log_call, many, objects, query, read, runs, size
+from benchmarks import (
+    bulk,
+    compare,
+    data,
+    imports,
+    log_call,
+    models,
+    objects,
+    query,
+    read,
+    registry,
+    runs,
+    size,
+    steps,
+)
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
@@ -33,6 +48,8 @@ SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "code": (code.run, code.BASELINE),
     "objects": (objects.run, objects.BASELINE),
     "query": (query.run, query.BASELINE),
+    "compare": (compare.run, compare.BASELINE),
+    "steps": (steps.run, steps.BASELINE),
     "data": (data.run, data.BASELINE),
     "models": (models.run, models.BASELINE),
     "registry": (registry.run, registry.BASELINE),
