@@ -239,11 +239,14 @@ class Store:
 
     def merge(self, other: Store | str | Path) -> Merged:
         """Take in every run of another store, by content: again and in any order gives the same. See `Merged`."""
+        from modelmgmt.models import signing
         from modelmgmt.tracking.merging import merge
 
         if not isinstance(other, Store):
             other = existing_store(other)
-        return merge(self.kernel, other.kernel)
+        merged = merge(self.kernel, other.kernel)
+        signing.bring(self.kernel, other.kernel)
+        return merged
 
     def repair(self) -> Repaired:
         """Save all that is intact in a damaged store; the rest is moved to its folder `set-aside`, nothing is deleted.
