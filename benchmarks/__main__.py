@@ -17,8 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bulk, imports, log_call, models, objects, query, read, runs, size
-from benchmarks import bulk, imports, log_call, objects, query, read, registry, runs, size
+from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
@@ -30,6 +29,7 @@ SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "runs": (runs.run, runs.BASELINE),
     "objects": (objects.run, objects.BASELINE),
     "query": (query.run, query.BASELINE),
+    "data": (data.run, data.BASELINE),
     "models": (models.run, models.BASELINE),
     "registry": (registry.run, registry.BASELINE),
 }

@@ -85,7 +85,9 @@ def _figures(
     ]  # fmt: skip
     if small:
         both = taken["log"] + taken["load"]
-        figures.append(Figure(f"log_model and load_model of {name} / 50 ms", both / 0.05, 1, "lower", f"{both * 1e3:.1f} ms"))
+        figures.append(
+            Figure(f"log_model and load_model of {name} / 50 ms", both / 0.05, 1, "lower", f"{both * 1e3:.1f} ms")
+        )
     return figures
 
 

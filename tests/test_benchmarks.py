@@ -28,6 +28,11 @@ PROMISED = {
     "runs: a run with 10 params and 5 metrics / 5 ms": 1,
     "objects: the same file again, extra bytes / its size": 0,
     "query: filter and to_frame / plain sqlite3": None,
+    "data: 500 MB/s / fingerprint of a table": 1,
+    "data: extra bytes, 1 % appended / the table": 0.05,
+    "data: extra bytes, 1 % inserted / the table": 0.05,
+    "data: extra bytes, 1 % changed in a block / the table": 0.05,
+    "data: extra bytes, 1 % changed here and there / the table": 0.05,
     "registry: resolve churn@production / 1 ms": 1,
     "registry: promote / durable commit of one row": None,
 }

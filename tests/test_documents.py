@@ -29,7 +29,7 @@ SOURCES = sorted((ROOT / "modelmgmt").rglob("*.py"))
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # What start_run, and the fork and atexit hooks, call on a run; nobody else has a use for them.
-INSIDE = {"open", "disown", "restart_with"}
+INSIDE = {"open", "disown", "restart_with", "captured", "resumed_code"}
 
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 

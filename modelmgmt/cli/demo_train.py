@@ -60,7 +60,7 @@ def train(name: str, params: dict[str, Any], group: str, advance: Callable[[], o
     classes = np.unique(train[1])
     settings = {**params, "epochs": EPOCHS, "seed": 0}
     with mm.start_run(f"demo/{name}", params=settings, tags={"data": name}, group=group) as run:
-        run.log_table(frame, "data")
+        run.log_dataset(frame, name, keep=True)
         model = make_model(params)
         for epoch in range(EPOCHS):
             model[-1].partial_fit(model[:-1].fit_transform(train[0]), train[1], classes=classes)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from modelmgmt.models.versions import ModelVersion
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
+    from modelmgmt.store.meter import Stats
     from modelmgmt.tracking.by_commit import Best
     from modelmgmt.tracking.deletion import Deletion
     from modelmgmt.tracking.groups import Statistic
@@ -312,6 +313,20 @@ class Store:
 
         return Audit(self.kernel)
 
+    def stats(self) -> Stats:
+        """What using the store has cost this process since it was opened, and what the store holds. Changes nothing.
+
+        Counts and times are those of this process alone, but for what `Stats` says is the whole store's.
+
+        >>> with start_run("doc") as run:
+        ...     run.log(loss=0.5)
+        >>> run.kernel is Store().kernel and Store().stats().points >= 1
+        True
+        """
+        from modelmgmt.store.meter import stats
+
+        return stats(self.kernel)
+
     @property
     def db(self) -> sqlite_utils.Database:
         """`store.db` for exploring with sqlite-utils, read-only."""
@@ -319,6 +334,12 @@ class Store:
 
         import sqlite_utils
 
+        if self.kernel.is_shared:  # where only a copy is safe from those who write meanwhile
+            copy = sqlite3.connect(":memory:")
+            with self.kernel.database.reading() as connection:
+                connection.backup(copy)
+            copy.execute("PRAGMA query_only = ON")
+            return sqlite_utils.Database(copy)
         uri = (self.path / "store.db").as_uri() + "?mode=ro"
         return sqlite_utils.Database(sqlite3.connect(uri, uri=True))
 

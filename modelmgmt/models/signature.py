@@ -131,9 +131,7 @@ class Signature:
         return "\n".join(self._repr_lines())
 
 
-def infer(
-    inputs: Any, outputs: Any = None, *, leave_out: Collection[Any] = (), mode: Mode = "coerce"
-) -> Signature:
+def infer(inputs: Any, outputs: Any = None, *, leave_out: Collection[Any] = (), mode: Mode = "coerce") -> Signature:
     """The signature of this example. Columns without a missing cell in it are taken to have none.
 
     Takes a DataFrame (pandas, polars), columns by name, rows as a list of mappings, an array `(n_samples, ...)` (numpy,

@@ -30,7 +30,7 @@ def backup(kernel: Kernel, target: Path) -> Path:
         raise InvalidValueError(f"{target} is there already and not an empty folder: choose another for the backup.")
     with our_disk("write the backup to", target):
         (target / "journal").mkdir(parents=True, exist_ok=True)
-        (target / ".gitignore").write_text("*\n", "ascii")
+        (target / ".gitignore").write_text("*\n", "utf-8")
         _copy_journals(kernel.path / "journal", target / "journal")
         _copy_tables(kernel, target / "store.db")
         _copy_objects(kernel, target)
@@ -61,10 +61,10 @@ def _copy_tables(kernel: Kernel, target: Path) -> None:
 
 
 def _copy_objects(kernel: Kernel, target: Path) -> None:
-    from modelmgmt.store.database import Database
     from modelmgmt.store.objects import Objects
+    from modelmgmt.store.shared import open_database
 
-    copied = Database(target / "store.db")
+    copied = open_database(target / "store.db")
     try:
         with copied.reading() as connection:
             digests = expanded(kernel, named(connection))

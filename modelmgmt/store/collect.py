@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 GRACE_S = 3600.0
 _TREE_PROBE_BYTES = 1 << 12
 _ASIDE = "gc-"
+_BEGUN = re.compile(r"(?:put|rebuild|pack)-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,19 @@ def _collect(kernel: Kernel, cutoff: float, *, dry_run: bool, among: Collection[
     for path in temporary:
         _remove_temporary(path)
     return Collected(tuple(removed), sum(sizes[digest] for digest in removed), len(temporary))
+
+
+def remove_abandoned(kernel: Kernel) -> None:
+    """Remove what processes that are gone had begun to write in `tmp`: parts of objects, copies of the tables."""
+    folder = kernel.path / "tmp"
+    with our_disk("remove what was begun in", folder):
+        for name in os.listdir(folder) if folder.is_dir() else ():
+            if _BEGUN.match(name) is None or _is_under_way(name):
+                continue
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
 
 
 def restore_interrupted(kernel: Kernel) -> None:
@@ -177,13 +192,6 @@ def _remove_temporary(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_left_behind(entry: os.DirEntry[str]) -> bool:
-    """Whether a folder that is filled before it is kept, `pack-PID-TOKEN`, has lost its process."""
-    name, _, rest = entry.name.partition("-")
-    pid = rest.partition("-")[0]
-    return name == "pack" and pid.isdecimal() and entry.is_dir(follow_symlinks=False) and not is_alive(int(pid))
-
-
 def _stale_files(folder: Path, cutoff: float) -> list[Path]:
     """Files of writes, and folders of packers, that were killed."""
     if not folder.is_dir():
@@ -191,7 +199,13 @@ def _stale_files(folder: Path, cutoff: float) -> list[Path]:
     found = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):
-            is_left = entry.is_file(follow_symlinks=False) or _is_left_behind(entry)
-            if is_left and entry.stat().st_mtime <= cutoff:
+            is_ours = entry.is_file(follow_symlinks=False) or _BEGUN.match(entry.name) is not None
+            if is_ours and entry.stat().st_mtime <= cutoff and not _is_under_way(entry.name):
                 found.append(Path(entry.path))
     return found
+
+
+def _is_under_way(name: str) -> bool:
+    """Whether a live process is writing this file or folder of `tmp`, however long ago it began."""
+    begun = _BEGUN.match(name)
+    return begun is not None and is_alive(int(begun[1]))

@@ -16,10 +16,12 @@ from typing import Any
 
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
+from modelmgmt.store.meter import Meter
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
+SHARED = "store.shared"  # is there in a store that several machines use; see `modelmgmt.store.filesystem`
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -52,15 +54,19 @@ class Database:
         self._closed = False
         self._write_lock = threading.RLock()
         self._writer: _Block | None = None
+        self.meter = Meter()
         _open_databases.add(self)
         if read_only:
             self._prepare_copy()
         else:
-            if pending(path).exists():
-                from modelmgmt.store.rebuild import exchange
+            self._prepare()
 
-                exchange(path)  # whoever repaired this store was killed
-            prepare(path)
+    def _prepare(self) -> None:
+        if pending(self.path).exists():
+            from modelmgmt.store.rebuild import exchange
+
+            exchange(self.path)  # whoever repaired this store was killed
+        prepare(self.path)
 
     def _prepare_copy(self) -> None:
         """Find out how to read without writing beside the file; an old store is brought up to date in a copy."""
@@ -70,12 +76,12 @@ class Database:
         if not source.is_file():
             raise StorePathError(f"There is no store at {self.path.parent}: it can not be opened for reading.")
         self._target, self.copy = read_only.tables_uri(source)
-        version = _version(source, self._target)
+        version = version_of(source, self._target)
         if version < SCHEMA_VERSION:
             if self.copy is None:
                 self.copy = read_only.private_folder(source.stat().st_size)
                 (self.copy / source.name).write_bytes(source.read_bytes())
-            _migrate(self.copy / source.name, version)
+            _migrate(self.copy / source.name, str(self.copy / source.name), version)
             self._target = str(self.copy / source.name)
 
     @contextmanager
@@ -104,20 +110,34 @@ class Database:
         if self._read_only:
             message = f"The store {self.path.parent} is open for reading only: copy it to where you can write."
             raise StoreWriteError(message)
-        with self._write_lock:
+        asked = time.perf_counter()
+        with self._alone_in_process():
             self._leave_abandoned()
-            connection = self._borrow()
             try:
-                self._writer = block
                 block.frame = sys._getframe(2)  # noqa: SLF001 - of the `with` statement; a suspended generator has no stack
-                with translated(self.path):
-                    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                    _begin_immediate(connection)
+                with self._transaction(durable=durable) as connection:
+                    self._writer = block
+                    self.meter.waits.add(time.perf_counter() - asked)
                     yield connection
-                    connection.execute("COMMIT")
+                self.meter.transactions.add(time.perf_counter() - asked)
             finally:
                 self._writer = block.frame = None
-                self._give_back(connection)
+
+    def _alone_in_process(self) -> AbstractContextManager[object]:
+        """What writers of one process take turns by."""
+        return self._write_lock
+
+    @contextmanager
+    def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        connection = self._borrow()
+        try:
+            with translated(self.path):
+                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                _begin_immediate(connection)
+                yield connection
+                connection.execute("COMMIT")
+        finally:
+            self._give_back(connection)
 
     def _leave_abandoned(self) -> None:
         """Roll back a transaction of this thread that an interrupt has cut off before it could end.
@@ -170,9 +190,21 @@ class Database:
             while self._forks and thread not in self._lent.values():
                 self._pool.wait()
             with translated(self.path):
-                connection = self._idle.pop() if self._idle else _connect(self._target)
+                connection = self._idle.pop() if self._idle else self._opened()
             self._lent[connection] = thread
             return connection
+
+    def _opened(self) -> sqlite3.Connection:
+        # A process that has no connection open keeps nobody from making the store a shared one, and must notice.
+        if not self._read_only and (self.path.parent / SHARED).exists():
+            raise StoreWriteError(f"The store {self.path.parent} has become a shared one meanwhile: open it anew.")
+        return connect(self._target)
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        with self._pool:
+            self._lent.pop(connection, None)
+            connection.close()
+            self._pool.notify_all()
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if connection not in self._lent:
@@ -261,26 +293,45 @@ def prepare(path: Path) -> None:
     Raises StorePathError when the file is not a store, StoreTooNewError when a newer library wrote it, StoreWriteError
     when the folder cannot be written.
     """
-    if _version(path) == SCHEMA_VERSION:
+    if version_of(path) == SCHEMA_VERSION and not _has_rollback_journal(path):
         return
     from filelock import FileLock
 
     try:
         with FileLock(path.with_name("store.lock"), timeout=BUSY_TIMEOUT_S):
-            version = _version(path)
-            if version < SCHEMA_VERSION:
-                _migrate(path, version)
+            bring_up_to_date(path, str(path), "WAL")
     except ModelmgmtError:
         raise
     except OSError as error:
         raise StoreWriteError(f"Could not prepare {path} ({error}): look at its folder's permissions.") from error
 
 
-def _version(path: Path, target: str | None = None) -> int:
+def bring_up_to_date(path: Path, target: str, mode: str) -> None:
+    """Make or upgrade the tables, for one who is alone at it; `mode` is the journal mode to use the file with."""
+    version = version_of(path, target)
+    if version < SCHEMA_VERSION:
+        _migrate(path, target, version, mode)
+    elif mode == "WAL" and _has_rollback_journal(path):  # a shared store that is local again
+        with translated(path):
+            connection = connect(target)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                connection.close()
+
+
+def _has_rollback_journal(path: Path) -> bool:
+    """By the file format's version for writing, at byte 18: 1, and 2 with a write-ahead log."""
+    with path.open("rb") as file:
+        return file.read(19)[18:] == b"\1"
+
+
+def version_of(path: Path, target: str | None = None) -> int:
+    """The version of the store, 0 when it is not made yet. Raises StorePathError for what is no store, StoreTooNewError."""
     if not path.exists() or path.stat().st_size == 0:
         return 0
     try:
-        connection = _connect(target or str(path))
+        connection = connect(target or str(path))
         try:
             connection.execute("BEGIN")  # one moment: another process may be making the tables
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -316,17 +367,17 @@ def _is_beside_journals(path: Path) -> bool:
     return path.with_name("journal").is_dir() and path.with_name(".gitignore").exists()
 
 
-def _migrate(path: Path, version: int) -> None:
+def _migrate(path: Path, target: str, version: int, mode: str = "WAL") -> None:
     import sqlite_utils
 
     from modelmgmt.store.schema import migrations
 
     with translated(path):
-        connection = _connect(str(path))
+        connection = connect(target)
         try:
             if version:
                 _copy_before_upgrade(path, connection, version)
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA journal_mode = {mode}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             migrations.apply(sqlite_utils.Database(connection))
             # Last: whoever sees this version sees every table. Killed before it, the next opener finds nothing pending.
@@ -345,7 +396,8 @@ def _copy_before_upgrade(path: Path, connection: sqlite3.Connection, version: in
     part.rename(part.with_suffix(".db"))  # whoever is killed before this leaves no copy that looks whole
 
 
-def _connect(target: str) -> sqlite3.Connection:
+def connect(target: str) -> sqlite3.Connection:
+    """A connection that is set up as all of them are."""
     # autocommit (isolation_level None): transactions begin and end where this module says so.
     connection = sqlite3.connect(
         target, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, uri=target.startswith("file:")

@@ -1,7 +1,8 @@
 """The journal: where a log call puts its points. One per process and store; a folder `journal/` holds its segments.
 
 A call is a few stores into the page cache, so a point survives SIGKILL as soon as the call returns, and `flush` makes it
-survive a power cut. Where a file system can not map files, a call is one plain write instead. Nothing here knows SQLite: a segment that is full is handed to `on_full` and a new one is begun.
+survive a power cut. Where a file system can not map files, a call is one plain write instead. Nothing here knows SQLite: a
+segment that is full is handed to `on_full` and a new one is begun.
 """
 
 from __future__ import annotations
@@ -49,8 +50,18 @@ class Journal:
     With `is_mapped=False` the file is written, not mapped.
     """
 
-    def __init__(self, folder: Path, on_full: Callable[[Path], None], *, is_mapped: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_full: Callable[[Path], None],
+        *,
+        is_mapped: bool = True,
+        on_room: Callable[[float], None] | None = None,
+    ) -> None:
         self._folder = folder
+        self._on_room = on_room  # told how many seconds a call has spent on a new segment
+        self._points = 0  # in the segments that were left
+        self._definitions = 0  # records of the current segment that are no points
         self._is_mapped = is_mapped
         self._on_full = on_full
         self._streams: dict[str, dict[str, int]] = {}
@@ -78,6 +89,14 @@ class Journal:
             under_way = [place for view, place in self._under_way() if view is self._view]
             return max(0, min([self._place, *under_way]) - HEADER_BYTES) // RECORD_BYTES
 
+    def points(self) -> int:
+        """How many points this process has appended."""
+        with self.lock:
+            return self._points + self._points_here()
+
+    def _points_here(self) -> int:
+        return max(0, self._place - HEADER_BYTES) // RECORD_BYTES - self._definitions
+
     def names(self) -> Mapping[int, tuple[str, str]]:
         """Stream -> (run, key), for the current segment. It grows."""
         return self._names
@@ -100,6 +119,7 @@ class Journal:
             bodies = definition(stream, run, key)
             if self._place + RECORD_BYTES * len(bodies) <= self._limit:
                 self.append(bodies)
+                self._definitions += len(bodies)
             else:
                 self._limit = self._place  # the next point begins a segment, which defines every stream first
         except BaseException:
@@ -179,6 +199,7 @@ class Journal:
 
     def _make_room(self, count: int) -> None:
         """Begin a segment that defines the streams of every open run, and has room for `count` records more."""
+        asked = time.perf_counter()
         while True:
             newest = self._next_stream
             names = self._open_names()
@@ -192,6 +213,8 @@ class Journal:
                 break
             path.unlink(missing_ok=True)  # a signal handler has defined a stream that is not in it
         full, left = self._path, self._view
+        self._points += self._points_here()
+        self._definitions = len(definitions)
         self._path, self._view, self._plain = path, view, plain
         self._salt, self._names, self._begun = salt, names, begun
         self._place = place
@@ -199,6 +222,8 @@ class Journal:
         self._capacity = min(capacity * GROWTH, LAST_CAPACITY)
         if full is not None and not self._is_under_way(left):  # else whoever opens the store next folds it
             self._on_full(full)
+        if self._on_room is not None:
+            self._on_room(time.perf_counter() - asked)
 
     def _defined(self, path: Path, view: View, definitions: Sequence[bytes], salt: int) -> int:
         """Put the definitions at the beginning of a new segment; returns the place of the first point."""
@@ -258,8 +283,11 @@ class Journal:
         self.lock = threading.RLock()
         self._capacity = FIRST_CAPACITY
         self._leave_segment()
+        self._points = 0
 
     def _leave_segment(self) -> None:
+        self._points += self._points_here()
+        self._definitions = 0
         self._path, self._view, self._plain = None, _NOTHING, None
         self._salt = self._place = self._limit = 0
 

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
-from modelmgmt.store.database import Database, pending
+from modelmgmt.store.database import pending
 from modelmgmt.store.disk import sync_folder
 from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
+from modelmgmt.store.meter import Meter
 from modelmgmt.store.objects import Objects
+from modelmgmt.store.shared import SharedDatabase, open_database
 
 if TYPE_CHECKING:
     from modelmgmt.store.series import Fold, Series
@@ -37,17 +39,22 @@ class Kernel:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
+        self.meter = Meter()
         is_there = has_store(path)
         if not read_only and not is_there:
             _make_folder(path)
         # A file that is no store is refused before anything is made beside it.
-        self.database = Database(path / DATABASE_NAME, read_only=read_only)
+        self.database = open_database(path / DATABASE_NAME, read_only=read_only)
+        self.database.meter = self.meter
         if not read_only and is_there:
             _make_folder(path)
         if self.database.copy is not None:
             weakref.finalize(self, shutil.rmtree, self.database.copy, ignore_errors=True)
-        self.objects = Objects(path)
-        self.journal = Journal(path / "journal", self._on_full)
+        self.objects = Objects(path, self.meter)
+        self.is_shared = isinstance(self.database, SharedDatabase)
+        self.journal = Journal(
+            path / "journal", self._on_full, is_mapped=not self.is_shared, on_room=self.meter.segments.add
+        )
         self._series: Series | None = None
         self._closed = False
         if not read_only:
@@ -59,7 +66,7 @@ class Kernel:
         if self._series is None:
             from modelmgmt.store.series import Series
 
-            self._series = Series(self.database, self.path / "journal")
+            self._series = Series(self.database, self.path / "journal", self.meter)
         return self._series
 
     def require_writable(self) -> None:
@@ -220,7 +227,7 @@ def _make_folder(path: Path) -> None:
         (path / "journal").mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", "ascii")
+            ignore.write_text("*\n", "utf-8")
         if is_new:
             sync_folder(path)
             with suppress(PermissionError):  # a folder that may be written and not read
@@ -233,7 +240,7 @@ def _make_folder(path: Path) -> None:
 
 _OWN_NAMES = {
     "journal", "objects", "tmp", "backups", "set-aside", "store.lock", "store.db", "store.db-journal",
-    "store.db-wal", "store.db-shm", "store.db-rebuilt", ".gitignore",
+    "store.db-wal", "store.db-shm", "store.db-rebuilt", "store.db.lock", "store.shared", "store.turn", ".gitignore",
 }  # fmt: skip
 
 
@@ -245,6 +252,7 @@ def _after_fork_in_child() -> None:
     global _opening  # noqa: PLW0603 - it may belong to a thread that is not here to release it
     _opening = threading.RLock()
     for kernel in list(_open_kernels.values()):
+        kernel.meter.begin_anew()
         if kernel._series is not None:  # noqa: SLF001 - one module
             kernel._series.forget_parent()  # noqa: SLF001
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.store.alike import LargeFiles
 from modelmgmt.store.disk import create, our_disk, sync_file, sync_folder, token, unreadable, write
+from modelmgmt.store.meter import Meter
 from modelmgmt.store.sources import Fill, Reader, check_source, check_unchanged, copier, filler
 
 if TYPE_CHECKING:
@@ -51,10 +53,12 @@ class Objects:
     ('2cf24dba', 5, b'hello')
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
         self.root = root
         self._folder = root / "objects"
         self._tmp = root / "tmp"
+        self._sizes = LargeFiles(self._folder)
         self._known: set[str] = set()  # fan-out folders whose own entry in objects/ is known to be synced
 
     # -- writing
@@ -65,11 +69,13 @@ class Objects:
         Raises `InvalidTypeError` for anything that is not bytes, and `StoreWriteError` when the disk refuses.
         """
         if isinstance(data, bytes):
-            return self._put_whole(data, pending)
+            with self._meter.puts.timed():
+                return self._put_whole(data, pending)
         if not isinstance(data, bytearray | memoryview) or (isinstance(data, memoryview) and not data.c_contiguous):
             raise InvalidTypeError(f"an object is contiguous bytes, found {type(data).__name__}; encode it first")
         view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
-        return self._put(copier(view), min(BUFFER, len(view) + 1), pending)
+        with self._meter.puts.timed():
+            return self._put(copier(view), min(BUFFER, len(view) + 1), pending)
 
     def put_stream(self, reader: Reader, *, pending: set[Path] | None = None) -> Stored:
         """Keep what `reader` gives up to its end, in one pass. On return it survives power loss; nothing is closed.
@@ -77,12 +83,15 @@ class Objects:
         Raises what the reader raises, `InvalidTypeError` when it gives text, `InvalidValueError` when it would block,
         and `StoreWriteError` when the disk refuses; nothing is kept then.
         """
-        return self._put(filler(reader), BUFFER, pending)
+        with self._meter.puts.timed():
+            return self._put(filler(reader), BUFFER, pending)
 
     def put_file(
         self, path: str | os.PathLike[str], *, follow_links: bool = True, pending: set[Path] | None = None
     ) -> Stored:
         """Keep the file at `path`, hashed and copied in one pass. On return the copy survives power loss.
+
+        A large file that looks like one that is in the store is hashed first, and not written when it is that one.
 
         Raises `SourceChangedError` when the file changes meanwhile (by inode, size, modification or change time; what
         a write changes within one tick of the file system's clock, a few milliseconds, can't be seen),
@@ -94,13 +103,20 @@ class Objects:
         check_source(source, source.stat(follow_symlinks=follow_links))
         # What was a file a moment ago may be a pipe by now: O_NONBLOCK keeps the open from waiting for its writer.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
-        with io.FileIO(os.open(source, flags)) as file:
+        with io.FileIO(os.open(source, flags)) as file, self._meter.puts.timed():
             before = os.fstat(file.fileno())
             check_source(source, before)
 
             def check(copied: int) -> None:
                 check_unchanged(source, copied, before, os.fstat(file.fileno()), follow_links=follow_links)
 
+            if self._sizes.may_hold(file.fileno(), before.st_size):
+                stored = _hashed(file)
+                check(stored.size)
+                if self._is_there(stored):
+                    self._settle(stored, pending)
+                    return stored
+                file.seek(0)
             return self._put(filler(file), min(BUFFER, before.st_size + 1), pending, check)
 
     def adopt(self, path: Path, *, pending: set[Path] | None = None) -> Stored:
@@ -233,13 +249,17 @@ class Objects:
 
     def _put_whole(self, data: bytes | memoryview, pending: set[Path] | None) -> Stored:
         stored = Stored(hashlib.sha256(data).hexdigest(), len(data))
-        if self.freshen(stored.digest) == stored.size:
+        if self._is_there(stored):
             self._settle(stored, pending)
             return stored
         with self._temporary() as (file, temporary):
             with our_disk("write", temporary):
                 write(file, data)
             return self._publish(file, temporary, stored, pending)
+
+    def _is_there(self, stored: Stored) -> bool:
+        """Whether the object is there in full; it counts as put just now."""
+        return self.freshen(stored.digest) == stored.size
 
     @contextmanager
     def _temporary(self) -> Iterator[tuple[int, Path]]:
@@ -259,6 +279,7 @@ class Objects:
 
     def _publish(self, file: int, temporary: Path, stored: Stored, pending: set[Path] | None) -> Stored:
         target = self.path(stored.digest)
+        self._meter.written_bytes += stored.size
         with our_disk("write", target):
             # An object of another size is damaged: it is replaced, and so repaired.
             if self.freshen(stored.digest) != stored.size:
@@ -268,11 +289,13 @@ class Objects:
                 except FileNotFoundError:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     temporary.replace(target)
+        self._sizes.add(target, stored.size)
         self._settle(stored, pending)
         return stored
 
     def _settle(self, stored: Stored, pending: set[Path] | None) -> None:
         # Also for an object that was there: the process that put it may not have come to its own sync yet.
+        self._meter.put_bytes += stored.size
         folders = {self._folder / stored.digest[:2]}
         if not self._known:
             folders.add(self.root)
@@ -337,6 +360,15 @@ class _VerifiedReader(io.RawIOBase):
                 "and put the original again"
             )
         return data
+
+
+def _hashed(file: io.FileIO) -> Stored:
+    """Read a file to its end."""
+    digest, view, size = hashlib.sha256(), memoryview(bytearray(BUFFER)), 0
+    while count := file.readinto(view):
+        digest.update(view[:count])
+        size += count
+    return Stored(digest.hexdigest(), size)
 
 
 def check_digest(digest: object) -> str:

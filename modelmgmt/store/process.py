@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelmgmt.errors import StoreWriteError
+
 _UNKNOWN = "unknown"  # the start of a process that the system does not show
 _ENDED = "ended"  # the start of a process that is over, and whose parent has not asked for it yet
 
@@ -76,9 +78,15 @@ def _host() -> str:
 
 if sys.platform == "linux":
 
+    @functools.cache  # also for the child of a fork, which may have no descriptor to read it with
     def _boot_id() -> str:
-        # Bytes: to open a file as ASCII imports a codec at its first use, and no import may be under way at a fork.
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode("ascii").strip()
+        path = Path("/proc/sys/kernel/random/boot_id")
+        try:
+            # Bytes: to open a file as ASCII imports a codec at its first use, and no import may be under way at a fork.
+            return path.read_bytes().decode("ascii").strip()
+        except OSError as error:
+            message = f"Could not find out who is writing: {path} can not be read ({error.strerror}). Close some files."
+            raise StoreWriteError(message) from error
 
     def _start_of(pid: int) -> str | None:
         """Clock ticks after boot, from proc(5); the command name in parentheses may itself hold spaces."""

@@ -23,6 +23,7 @@ from modelmgmt.store import segment
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
 from modelmgmt.store.disk import our_disk
+from modelmgmt.store.meter import Meter
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.summary import COLUMNS, SUMMARY_ROW, Summary, from_row, summarise, to_row
 from modelmgmt.store.times import now_iso
@@ -77,7 +78,8 @@ class Fold:
 class Series:
     """The series of one store."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
         self._database = database
         self._folder = folder
         self._folding: list[threading.Thread] = []
@@ -116,7 +118,7 @@ class Series:
         `stop` bounds it to records that are known to be complete: a journal that is being written needs it. Raises
         StoreError when the disk refuses; nothing is lost then.
         """
-        with _opened(path) as descriptor:
+        with _opened(path) as descriptor, self._meter.folds.timed():
             if descriptor is None:
                 return Fold()
             header = segment.read_header(descriptor, path.name)
@@ -321,7 +323,7 @@ def _insert(connection: sqlite3.Connection, prepared: Iterable[_Prepared]) -> No
             "INSERT INTO chunks (run, key, count, data) VALUES (?, ?, ?, ?)",
             (part.run, part.key, part.count, part.data),
         )
-        _add_to_summary(connection, "metrics", part.run, part.key, part.summary)
+        _add_to_summary(connection, "main.metrics", part.run, part.key, part.summary)
 
 
 def _add_to_summary(connection: sqlite3.Connection, table: str, run: str, key: str, summary: Summary) -> None:
@@ -368,6 +370,11 @@ def _read_tail(connection: sqlite3.Connection, descriptor: int, path: Path, tail
 
 def _overlay(connection: sqlite3.Connection, tails: Mapping[Key, Points]) -> None:
     """Shadow the table `metrics` with a view that counts the tails in, for the length of this transaction."""
+    for kind, name in (
+        ("VIEW", "metrics"),
+        ("TABLE", "live_metrics"),
+    ):  # of a block around, where it has the same connection
+        connection.execute(f"DROP {kind} IF EXISTS temp.{name}")
     connection.execute("CREATE TEMP TABLE live_metrics AS SELECT * FROM main.metrics LIMIT 0")
     for (run, key), points in tails.items():
         _add_to_summary(connection, "live_metrics", run, key, summarise(points))

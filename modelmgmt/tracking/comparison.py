@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from modelmgmt.tracking.curve_pairs import CurvePair
+    from modelmgmt.versions.data.diff import DataDiff
 
 Facts = Mapping[str, Any]
 
@@ -99,6 +100,22 @@ class Comparison:
         """
         return self.runs[0].code.diff(self.runs[other].code, context=context)
 
+    def data_diff(self, name: str, other: int = 1, key: Any = None) -> DataDiff:
+        """What the data that another run logged under `name` has that those of the first have not; see `Dataset.diff`.
+
+        `other` is the place of the run in `runs`. Raises NotFoundError when one of them logged no such data.
+        """
+        versions = []
+        for run in (self.runs[0], self.runs[other]):
+            there = run.datasets
+            if name not in there:
+                raise NotFoundError(
+                    f"The run {run.name} logged no data {name!r}; it has: {', '.join(there) or 'none'}."
+                )
+            versions.append(there[name])
+        found: DataDiff = versions[0].diff(versions[1], key)
+        return found
+
     def to_frame(self) -> pd.DataFrame:
         """The differences, one row each: section and key as the index, a column a run."""
         import pandas as pd
@@ -178,6 +195,7 @@ _SECTIONS: dict[str, Callable[[Run], Facts]] = {
     "tags": lambda run: run.tags,
     "artifacts": lambda run: {name: kept.digest[:12] for name, kept in run.artifacts.items()},
     "code": provenance.code_facts,
+    "data": provenance.data_facts,
     "environment": provenance.environment_facts,
 }
 

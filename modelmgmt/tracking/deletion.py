@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
-from modelmgmt.store.collect import collect, expanded, named
+from modelmgmt.store.collect import collect, expanded, named, remove_abandoned
+from modelmgmt.store.database import BUSY_TIMEOUT_S
 from modelmgmt.store.disk import unreadable
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
@@ -33,7 +34,9 @@ class Deletion:
     objects: tuple[str, ...]
     bytes: int
     leftovers: tuple[Path, ...]
-    """Copies from before an upgrade, and damaged files that were set aside: look at them, and remove them yourself."""
+    """Where something of the run may still be: copies from before an upgrade, files that were set aside, objects that
+    nothing names any more and that are too young to be collected. Look at them, and remove them yourself; of objects,
+    'modelmgmt gc --grace-s 0' removes all, when nobody is writing."""
 
 
 Refuse = Callable[[sqlite3.Connection, str], None]
@@ -43,7 +46,8 @@ Refuse = Callable[[sqlite3.Connection, str], None]
 def delete(
     kernel: Kernel, run: str, *, children: bool = False, reason: str = "", refusals: Sequence[Refuse] = ()
 ) -> Deletion:
-    """Delete a run; with `children`, the runs below it as well. On return nothing of it is in the store's files.
+    """Delete a run; with `children`, the runs below it as well. On return nothing of it is in the store's files, but for
+    the `leftovers`.
 
     Objects that other runs share stay, and so do versions of data that other runs used. Raises PinnedError,
     RunInUseError for a run that is still written or has children, NotFoundError, StoreWriteError when the disk
@@ -66,9 +70,12 @@ def delete(
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
         digests |= data.forget_unused(connection, used)
     freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
+    collect(kernel)  # what it had named before
+    young = collect(kernel, grace_s=0.0, dry_run=True).digests
     kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone
+    remove_abandoned(kernel)
     scrub(kernel)
-    return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel.path))
+    return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel, young))
 
 
 def deleted_runs(connection: sqlite3.Connection) -> set[str]:
@@ -119,7 +126,7 @@ def scrub(kernel: Kernel) -> None:
     deadline = time.monotonic() + _CHECKPOINT_TIMEOUT_S
     with kernel.database.alone() as connection:
         connection.execute("VACUUM")
-        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        while _checkpoint(connection):
             if time.monotonic() > deadline:
                 message = (
                     f"The rows are deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
@@ -129,6 +136,16 @@ def scrub(kernel: Kernel) -> None:
             time.sleep(0.05)
 
 
-def _leftovers(root: Path) -> tuple[Path, ...]:
-    folders = (root / "backups", root / "set-aside")
-    return tuple(sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir()))
+def _checkpoint(connection: sqlite3.Connection) -> bool:
+    """Whether a reader is in the way of emptying the write-ahead log."""
+    connection.execute("PRAGMA busy_timeout = 100")
+    try:
+        return bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+
+
+def _leftovers(kernel: Kernel, objects: Sequence[str]) -> tuple[Path, ...]:
+    folders = (kernel.path / "backups", kernel.path / "set-aside")
+    copies = sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir())
+    return (*copies, *map(kernel.objects.path, objects))

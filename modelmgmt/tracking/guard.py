@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelmgmt.errors import InvalidValueError, ModelmgmtError, StoreError
+from modelmgmt.store.meter import Meter
 
 OnError = Literal["warn", "raise"]
 MAX_WAITING_POINTS = 100_000
@@ -31,11 +32,14 @@ class _Waiting:
 class Guard:
     """Stands between a run and its store."""
 
-    def __init__(self, on_error: OnError, append: Callable[[Sequence[bytes]], None]) -> None:
+    def __init__(
+        self, on_error: OnError, append: Callable[[Sequence[bytes]], None], meter: Meter | None = None
+    ) -> None:
         if on_error not in ("warn", "raise"):
             raise InvalidValueError(f"on_error is 'warn' or 'raise', and {on_error!r} was given.")
         self.lost_points = 0
         self.lost_writes = 0
+        self._meter = meter or Meter()
         self._on_error = on_error
         self._append = append
         self._points: list[bytes] = []
@@ -71,6 +75,7 @@ class Guard:
 
     def retry(self) -> None:
         """Try what is waiting again, in order. Raises StoreError when it still cannot be written."""
+        self._meter.retries += self.is_waiting
         if self._points:
             waiting = self._points
             self._append(waiting)
@@ -106,6 +111,7 @@ class Guard:
     def _lose(self, write: _Waiting) -> None:
         self.lost_points += write.points
         self.lost_writes += not write.points
+        self._meter.lost_writes += not write.points
 
     def _give_up(self) -> None:
         self.lost_points += len(self._points)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import NotFoundError
+from modelmgmt.versions.data import DatasetVersion
+from modelmgmt.versions.data import read as read_data
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.run import Run
@@ -35,3 +37,19 @@ def environment_facts(run: Run) -> dict[str, Any]:
     for each in found.distributions:
         facts[each.name] = f"{each.version} from {each.origin}" if each.origin else each.version
     return facts
+
+
+def data_facts(run: Run) -> dict[str, Any]:
+    """Every version of data that the run logged, by its role and name."""
+    with run.kernel.database.reading() as connection:
+        found = read_data(connection, run.id)
+    facts: dict[str, str] = {}
+    for role, version in found:
+        key = f"{role} {version.name}"
+        facts[key] = f"{facts[key]}, {_shown(version)}" if key in facts else _shown(version)
+    return facts
+
+
+def _shown(version: DatasetVersion) -> str:
+    """`train:3 1a2b3c4d5e6f`: the number within this store, and the beginning of the fingerprint."""
+    return f"{version.reference} {version.fingerprint[:12]}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreError
 from modelmgmt.store import segment
+from modelmgmt.store.collect import remove_abandoned
 from modelmgmt.store.disk import our_disk
 from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.store.kernel import Kernel
@@ -37,6 +38,7 @@ def repair(kernel: Kernel) -> Repaired:
     kernel.require_writable()
     _refuse_others(kernel.path, kernel.journal.path)
     kernel.retire()
+    remove_abandoned(kernel)
     problems = list(check_kernel(kernel, deep=True))
     rebuilt = Rebuilt()
     if any(not problem.where.startswith(("object ", "journal/")) for problem in problems):

@@ -9,15 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.store.trees import Entry, Trees
 from modelmgmt.versions import git
 from modelmgmt.versions.code import CodeVersion
+from modelmgmt.versions.data import DatasetVersion, read
 from modelmgmt.versions.left_out import readable
 
 if TYPE_CHECKING:
@@ -107,13 +106,10 @@ def _data(run: Run, version: CodeVersion, folder: Path) -> Iterator[str]:
             yield f"not restored: data {data.name}: {place} was not kept, and is gone from {data.source}"
 
 
-def data_of(run: Run) -> list[tuple[str, Any]]:
+def data_of(run: Run) -> list[tuple[str, DatasetVersion]]:
     """(role, version) of the data that the run logged."""
-    if find_spec("modelmgmt.versions.data") is None:
-        return []
     with run.kernel.database.reading() as connection:
-        found: list[tuple[str, Any]] = import_module("modelmgmt.versions.data").read(connection, run.id)
-    return found
+        return read(connection, run.id)
 
 
 def _copy(source: Path, target: Path) -> None:

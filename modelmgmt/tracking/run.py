@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, RunFinishedError, StoreError
+from modelmgmt.store.meter import SAMPLE_MASK
 from modelmgmt.store.names import check_name, check_path
 from modelmgmt.store.segment import pack_point
 from modelmgmt.store.times import now_iso
@@ -73,6 +74,7 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
         >>> run.metrics
         {'loss': 0.5, 'val/loss': 0.75}
         """
+        now = time_ns()
         guard = self._guard
         if guard is None:
             raise self._not_open()
@@ -82,7 +84,7 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
             step = self._next_step
         elif type(step) is not int or not STEP_MIN <= step <= STEP_MAX:
             step = to_step(step)
-        time_us = time_ns() // 1000
+        time_us = now // 1000
         streams = self._streams
         bodies = []
         for key, value in values.items():
@@ -102,6 +104,8 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
         else:
             if guard.is_waiting:
                 guard.write(_nothing)
+        if not time_us & SAMPLE_MASK:
+            self.kernel.meter.samples.add((time_ns() - now) / 1e9)
 
     def log_series(self, key: str, values: Any, steps: Any = None, times: Any = None) -> None:
         """Log a whole array of one metric, `(n_points,)`: steps count up from the last one unless given.
@@ -254,7 +258,7 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
 
     def open(self, on_error: OnError, *, owned: bool, next_step: int = 0) -> Self:
         """Make this run writable in this process; `start_run` does so."""
-        self._guard = Guard(on_error, self.kernel.journal.append)
+        self._guard = Guard(on_error, self.kernel.journal.append, self.kernel.meter)
         self._owned = owned
         self._next_step = next_step
         lifecycle.opened(self)

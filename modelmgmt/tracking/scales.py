@@ -18,6 +18,7 @@ Kind = Literal["linear", "log", "words"]
 
 _LOG_FROM = 30  # times larger than the smallest
 _MOST_WORDS = 24
+_DRAWN_POWERS = 100  # of ten, up and down
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,13 @@ class Scale:
         known = self.places[~_isnan(self.places)]
         return len(known) == 0 or (bool((known == known[0]).all()) and not self.missing)
 
+    @property
+    def is_extreme(self) -> bool:
+        """Whether a logarithmic axis would reach numbers beyond what can be drawn."""
+        import numpy as np
+
+        return self.kind == "log" and bool(np.nanmax(np.abs(self.places)) > _DRAWN_POWERS)
+
     def unit(self) -> Floats:
         """The places between 0 and 1; a column of one value in the middle."""
         import numpy as np
@@ -48,7 +56,8 @@ class Scale:
 
 
 def scale(name: str, cells: Sequence[Any], *, kind: Kind | None = None) -> Scale:
-    """Cells, `(n_runs,)`, on an axis. Numbers get a logarithmic one when all are above zero and differ 30 times or more.
+    """Cells, `(n_runs,)`, on an axis. Numbers get a logarithmic one when all are above zero, differ 30 times or more, and
+    would be crowded at the low end of a plain one.
 
     Of more than 24 different words, the rarest stand together under "other". Infinities count as missing.
 
@@ -62,15 +71,25 @@ def scale(name: str, cells: Sequence[Any], *, kind: Kind | None = None) -> Scale
     if numbers is None or kind == "words":
         return _words(name, cells)
     finite = numbers[np.isfinite(numbers)]
-    able = len(finite) > 0 and finite.min() > 0
     places = np.where(np.isfinite(numbers), numbers, np.nan)
     missing = len(numbers) - len(finite)
-    if kind == "log" or (kind is None and able and finite.max() / finite.min() >= _LOG_FROM):
+    if kind == "log" or (kind is None and _are_of_many_sizes(finite)):
         with np.errstate(divide="ignore", invalid="ignore"):
             places = np.log10(places)
         places = np.where(np.isfinite(places), places, np.nan)
         return Scale(name, "log", places, (), int(np.isnan(places).sum()))
     return Scale(name, "linear", places, (), missing)
+
+
+def _are_of_many_sizes(finite: Floats) -> bool:
+    """All above zero, far apart, and crowded at the low end of an axis of plain numbers."""
+    import numpy as np
+
+    if not len(finite) or finite.min() <= 0 or finite.max() / finite.min() < _LOG_FROM:
+        return False
+    distinct = np.unique(finite)
+    middle = (np.median(distinct) - distinct[0]) / (distinct[-1] - distinct[0])
+    return len(distinct) == 2 or bool(middle < 0.2)
 
 
 def _words(name: str, cells: Sequence[Any]) -> Scale:

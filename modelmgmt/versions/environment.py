@@ -85,7 +85,7 @@ class Environment:
         return requirements(self)
 
     def pylock(self) -> str:
-        """The distributions as a `pylock.toml` (PEP 751), with the hashes that the package index has for them.
+        """The distributions as a pylock.toml (PEP 751), with the hashes that the package index has for them.
 
         Runs `uv pip compile --no-deps`, which asks the index: nothing is resolved anew. Raises InvalidValueError when uv
         is not installed, or can not say.
@@ -140,7 +140,9 @@ def read(kernel: Kernel, run: str) -> Environment | None:
 
 def digest_of(connection: sqlite3.Connection, run: str) -> str | None:
     """The digest of the environment of a run; None when it was not captured."""
-    row = connection.execute("SELECT run, digest, captured_at, crc FROM run_environments WHERE run = ?", (run,)).fetchone()
+    row = connection.execute(
+        "SELECT run, digest, captured_at, crc FROM run_environments WHERE run = ?", (run,)
+    ).fetchone()
     return None if row is None else str(verified("run_environments", row)[1])
 
 

@@ -1,4 +1,4 @@
-"""An environment as files that installers read: `requirements.txt` and `pylock.toml`."""
+"""An environment as files that installers read: `requirements.txt` and pylock.toml."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def requirements(environment: Environment) -> str:
 
 
 def pylock(environment: Environment) -> str:
-    """The text of a `pylock.toml`; see `Environment.pylock`."""
+    """The text of a pylock.toml; see `Environment.pylock`."""
     uv = find_uv()
     if uv is None:
         raise InvalidValueError(

@@ -38,12 +38,12 @@ def test_the_demo(tmp_path):
     assert {run.experiment for run in runs} == {"demo/breast-cancer", "demo/digits"}
     assert runs[0].metrics["test/accuracy"] > 0.95
     for run in runs:
-        assert sorted(run.artifacts) == ["confusion.png", "data.table.json", "model"]
+        assert sorted(run.artifacts) == ["confusion.png", "model"]
         assert mm.load_model(f"run:{run.id}/model", trust=False).check_example() == ""
         assert all(len(run.series(key)) == 25 for key in ("train/loss", "test/loss", "test/accuracy"))
         assert run.name in done.stdout
-    assert len({run.artifact("data.table.json").digest for run in runs}) == 2, "the data of each set is kept once"
-    assert len(runs[0].artifact("data.table.json").load()) in (569, 1797)
+    assert len({version for run in runs for version in run.datasets.values()}) == 2, "the data of each set is kept once"
+    assert len(next(iter(runs[0].datasets.values())).load()) in (569, 1797)
     assert store.check(deep=True) == []
 
     for line in re.search(r"Now try:\n((?:  .+\n)+)", done.stdout)[1].splitlines():

@@ -39,7 +39,7 @@ from modelmgmt.tracking import lifecycle
 from modelmgmt.tracking.repair import rescue
 
 KILLS_PER_STORE = 4
-WRITES = 400
+WRITES = 150
 OLD_VERSION = 2
 KINDS = {
     "log": 60,

@@ -73,7 +73,7 @@ def script(tmp_path):
 
 
 sizes = pytest.mark.parametrize("size", [1, pytest.param(10, marks=pytest.mark.long)])
-modes = pytest.mark.parametrize("mode", ["local", "shared"])
+modes = pytest.mark.parametrize("mode", ["local", "shared"])  # a local disk, and one that is used as a network mount
 
 
 # -- processes
@@ -92,8 +92,10 @@ OPENERS = """
 
 
 @sizes
-def test_32_processes_open_a_store_that_does_not_exist(script, size):
-    store = mm.Store(script(OPENERS, size))
+@modes
+def test_32_processes_open_a_store_that_does_not_exist(script, size, mode):
+    store = mm.Store(script(OPENERS, size, MODELMGMT_FILESYSTEM=mode))
+    assert store.kernel.is_shared == (mode == "shared")
     runs = store.runs(order_by="run.name")
     assert len(runs) == 32 * size
     assert sorted(run.params["number"] for run in runs) == sorted([*range(32)] * size)
@@ -132,7 +134,7 @@ LOGGERS = """
             with store.start_run("many", name=f"own {number}") as own:
                 log_all(own, number)
 
-        if sys.argv[-1] == "threads" or os.environ.get("BY") == "threads":
+        if os.environ["BY"] == "threads":
             failed = []
             def guarded(number):
                 try:
@@ -152,10 +154,11 @@ LOGGERS = """
 
 
 @sizes
+@modes
 @pytest.mark.parametrize("by", ["processes", "threads"])
-def test_16_log_to_one_store_and_to_one_run(script, size, by):
+def test_16_log_to_one_store_and_to_one_run(script, size, by, mode):
     count = 250 * size
-    store = mm.Store(script(LOGGERS, size, BY=by))
+    store = mm.Store(script(LOGGERS, size, BY=by, MODELMGMT_FILESYSTEM=mode))
     shared = store.run("shared")
     assert shared.status == "finished"
     together = shared.series("together")
@@ -196,8 +199,9 @@ FORK_AFTER_OPEN = """
 
 
 @sizes
-def test_children_that_are_forked_after_the_store_was_opened(script, size):
-    store = mm.Store(script(FORK_AFTER_OPEN, size))
+@modes
+def test_children_that_are_forked_after_the_store_was_opened(script, size, mode):
+    store = mm.Store(script(FORK_AFTER_OPEN, size, MODELMGMT_FILESYSTEM=mode))
     run = store.run("loader")
     for number in range(4):
         assert run.series(f"worker/{number}").values.tolist() == list(range(4 * size * 200))
@@ -378,10 +382,12 @@ INTERRUPTS = """
 
 
 @sizes
-def test_keyboard_interrupts_in_the_middle_of_calls(script, size, tmp_path):
+@modes
+def test_keyboard_interrupts_in_the_middle_of_calls(script, size, tmp_path, mode):
     import json
 
-    path = script("    import signal; signal.signal(signal.SIGALRM, signal.default_int_handler)\n" + INTERRUPTS, size)
+    code = "    import signal; signal.signal(signal.SIGALRM, signal.default_int_handler)\n" + INTERRUPTS
+    path = script(code, size, MODELMGMT_FILESYSTEM=mode)
     tried, kept, interrupts = json.loads((tmp_path / "said.json").read_text())
     assert interrupts == 150 * size
     store = mm.Store(path)

@@ -615,3 +615,81 @@ def test_memory_stays_constant_for_a_large_file(objects, tmp_path):
     """
     out = python(code, objects.root, source).communicate()[0]
     assert int(out) < 16
+
+
+# -- large files
+
+
+@pytest.fixture
+def large(monkeypatch, tmp_path):
+    """Files of 3 MiB count as large; gives one."""
+    from modelmgmt.store import alike
+
+    monkeypatch.setattr(alike, "LARGE_BYTES", 3 << 20)
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(3 << 20))
+    return path
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """How many bytes each write has written."""
+    from modelmgmt.store import objects as module
+
+    sizes, write = [], module.write
+    monkeypatch.setattr(module, "write", lambda file, data: (sizes.append(len(data)), write(file, data)))
+    return sizes
+
+
+@pytest.mark.parametrize("is_new_process", [True, False])
+def test_a_large_file_that_is_there_is_not_written_again(tmp_path, large, written, is_new_process):
+    objects = Objects(tmp_path / "store")
+    first = objects.put_file(large)
+    assert sum(written) == 3 << 20
+    del written[:]
+    again = Objects(tmp_path / "store") if is_new_process else objects
+    assert again.put_file(large) == first
+    assert written == []
+
+
+@pytest.mark.parametrize("place", [0, 1_000_000, (3 << 20) - 1])
+def test_a_large_file_that_only_looks_like_another_is_kept_as_well(tmp_path, large, written, place):
+    objects = Objects(tmp_path / "store")
+    first = objects.put_file(large)
+    with large.open("rb+") as file:
+        file.seek(place)
+        byte = file.read(1)
+        file.seek(place)
+        file.write(bytes([byte[0] ^ 1]))
+    second = objects.put_file(large)
+    assert second != first
+    assert objects.get(second.digest) == large.read_bytes()
+    assert sum(written) == 6 << 20
+
+
+def test_a_large_object_that_was_cut_or_removed_is_put_anew(tmp_path, large):
+    objects = Objects(tmp_path / "store")
+    stored = objects.put_file(large)
+    for harm in (lambda path: path.unlink(), lambda path: os.truncate(path, 5)):
+        objects.path(stored.digest).chmod(0o644)
+        harm(objects.path(stored.digest))
+        assert objects.put_file(large) == stored
+        assert objects.verify(stored.digest) == stored
+
+
+def test_a_large_file_that_changes_while_it_is_hashed_is_refused(tmp_path, large, monkeypatch):
+    from modelmgmt.errors import SourceChangedError
+    from modelmgmt.store import objects as module
+
+    objects = Objects(tmp_path / "store")
+    objects.put_file(large)
+    hashed = module._hashed
+
+    def changed(file):
+        with large.open("ab") as more:
+            more.write(b"x")
+        return hashed(file)
+
+    monkeypatch.setattr(module, "_hashed", changed)
+    with pytest.raises(SourceChangedError):
+        objects.put_file(large)

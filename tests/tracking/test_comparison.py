@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 
 import modelmgmt as mm
@@ -149,3 +150,20 @@ def test_a_missing_object_hides_only_what_it_held(store, script):
     comparison = store.compare("one", "two")
     assert {note.section for note in comparison.unread} == {"code"}
     assert "code of one" in repr(comparison)
+
+
+def test_data(store):
+    runs = []
+    for number in range(2):
+        with store.start_run(name=f"d{number}", code=False) as run:
+            run.log_dataset(pd.DataFrame({"x": [1, 2, 3 + number]}), "train", keep=True)
+            run.log_dataset(pd.DataFrame({"x": [1]}), "test")
+        runs.append(run)
+    comparison = store.compare(*runs)
+    [row] = [row for row in comparison.differences if row.section == "data"]
+    assert row.key == "input train"
+    assert [value.partition(" ")[0] for value in row.values] == ["train:1", "train:2"]
+    assert {row.key for row in comparison.rows if row.section == "data"} == {"input train", "input test"}
+    assert comparison.data_diff("train")
+    with pytest.raises(NotFoundError, match="logged no data 'valid'"):
+        comparison.data_diff("valid")

@@ -1,10 +1,13 @@
-"""Which step a value came from: by being the same object, or an equal value that is no mere number or word. Pure."""
+"""Which step a value came from: by being the same object, or an equal value that is no mere number or word."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
 from typing import Any
+
+from modelmgmt.errors import InvalidTypeError
+from modelmgmt.tracking.steps.values import fingerprint as fingerprint_of
 
 _SCALARS = (int, float, complex, str, bytes)
 _MAX_PARTS = 64
@@ -31,10 +34,19 @@ class Trace:
         itself = self._find(value)
         if itself is not None:
             return (itself,)
-        found = {self._find(part) for part in _parts(value)} - {None}
+        found = {self._find(part) or self._find_equal(part) for part in _parts(value)} - {None}
         if not found and fingerprint is not None and not _is_common(value):
             found = {self._fingerprints.get(fingerprint)}
         return tuple(sorted(step for step in found if step is not None))
+
+    def _find_equal(self, value: Any) -> int | None:
+        """For a list or mapping inside another: Python does not say whether it is the same object that was once seen."""
+        if not isinstance(value, (list, tuple, dict, set)) or _is_common(value):
+            return None
+        try:
+            return self._fingerprints.get(fingerprint_of(value))
+        except (InvalidTypeError, OSError):
+            return None
 
     def _find(self, value: Any) -> int | None:
         held, step = self._objects.get(id(value), (None, 0))

@@ -193,6 +193,8 @@ def _library_of(value: Any) -> Any:
         return _add_numpy
     if root == "pandas" and "pandas" in sys.modules:
         return _add_pandas
+    if root in ("polars", "pyarrow", "scipy"):
+        return _add_other_table
     return None
 
 
@@ -232,45 +234,40 @@ def _add_pandas(walk: Walk, value: Any) -> bool:
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):
-        walk.add_all("frame", (value.columns, value.index))
-        for place in range(value.shape[1]):
-            _add_column(walk, value.iloc[:, place].array)
-    elif isinstance(value, pd.Series):
-        walk.add_all("series", (value.name, value.index))
-        _add_column(walk, value.array)
-    elif isinstance(value, pd.RangeIndex):
-        walk.add_all("rangeindex", (value.start, value.stop, value.step, value.name))
-    elif isinstance(value, pd.MultiIndex):
-        walk.add_all("multiindex", (list(value.names), *(value.get_level_values(i) for i in range(value.nlevels))))
-    elif isinstance(value, pd.Index):
-        walk.put("index")
-        walk.add(value.name)
-        _add_column(walk, value.array)
-    elif isinstance(value, (pd.Timestamp, pd.Timedelta, pd.Period, pd.Interval)):
+        return _add_table(walk, value)
+    if isinstance(value, pd.Series):
+        walk.add_all("series", (value.name,))
+        return _add_table(walk, value.to_frame("values"))
+    if isinstance(value, pd.Index):
+        walk.add_all("index", (type(value).__name__, list(value.names)))
+        levels = {str(place): value.get_level_values(place).array for place in range(value.nlevels)}
+        return _add_table(walk, pd.DataFrame(levels))
+    if isinstance(value, (pd.Timestamp, pd.Timedelta, pd.Period, pd.Interval)):
         walk.put(type(value).__name__, repr(value).encode())
     elif value is pd.NA or value is pd.NaT:
         walk.put("missing", repr(value).encode())
+    elif isinstance(value, pd.api.extensions.ExtensionArray):
+        walk.put("column", type(value).__name__.encode())
+        return _add_table(walk, pd.DataFrame({"values": value}))
     else:
         return False
     return True
 
 
-def _add_column(walk: Walk, column: Any) -> None:
-    """The cells of one column, and its type."""
-    import numpy as np
-    import pandas as pd
+def _add_table(walk: Walk, value: Any) -> bool:
+    """The fingerprint that versions of data have, and all that it leaves out on purpose: which library, which dtypes."""
+    from modelmgmt.versions.data.fingerprint import fingerprint as of_table
+    from modelmgmt.versions.data.sources import table_of
 
-    walk.put("column", str(column.dtype).encode())
-    if isinstance(column.dtype, np.dtype):
-        _add_array(walk, column.to_numpy())
-    elif isinstance(column, pd.Categorical):
-        walk.add_all("categorical", (column.categories, column.codes, column.ordered))
-    elif isinstance(column.dtype, pd.DatetimeTZDtype):
-        _add_array(walk, column.to_numpy(dtype="datetime64[ns]").view(np.int64))
-    elif hasattr(column, "_data") and hasattr(column, "_mask"):
-        data = np.where(column._mask, np.zeros(1, column._data.dtype), column._data)  # noqa: SLF001 - no public way without a copy as objects
-        walk.add_all("nullable", (data, column._mask))  # noqa: SLF001
-    else:
-        missing = np.asarray(pd.isna(column))
-        cells = column.astype(object)
-        walk.add_all("cells", [None if gone else cell for cell, gone in zip(cells, missing, strict=True)])
+    table = table_of(value, index=True)
+    walk.put("table", of_table(table).encode())
+    walk.add(dict(table.container))
+    return True
+
+
+def _add_other_table(walk: Walk, value: Any) -> bool:
+    """Frames and matrices of other libraries; what is no such thing, or can not be a table, is left to the pickle."""
+    try:
+        return _add_table(walk, value)
+    except InvalidTypeError:
+        return False

@@ -88,7 +88,7 @@ def fixed(label: Any, values: NDArray[Any], valid: NDArray[np.bool_] | None = No
     Raises InvalidTypeError for a dtype whose bytes differ between machines.
     """
     kind = values.dtype.kind
-    if kind not in SUPPORTED_KINDS or (values.dtype.itemsize > 16 and kind in "fc"):
+    if kind not in SUPPORTED_KINDS or values.dtype.itemsize > {"f": 8, "c": 16}.get(kind, math.inf):
         raise InvalidTypeError(
             f"the column {shown(label)} has the dtype {values.dtype}, which can not be kept as it is"
         )

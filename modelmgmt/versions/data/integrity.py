@@ -36,12 +36,12 @@ def forget_lost(kernel: Kernel) -> list[str]:
     """
     changed = {}
     for version in _every(kernel):
-        kept = version
+        kept, is_whole = version, _is_sound(kernel, version.profile_digest)
         if version.content_digest is not None and _content_fault(kernel, version.content_digest):
             kept = dataclasses.replace(kept, content_digest=None)
-        if not _is_sound(kernel, version.profile_digest):
+        if not is_whole:
             kept = dataclasses.replace(kept, profile_digest=_new_profile(kernel, kept))
-        if kept != version:
+        if kept != version or not is_whole:
             changed[version.reference] = kept
     if changed:
         with kernel.database.writing(durable=True) as connection:

@@ -27,6 +27,7 @@ _VARIABLE, _VALID, _PATCH = 1, 2, 4
 _LEVEL = 1
 _SAMPLE = 1 << 12  # items that say whether compression pays
 _PAYS = 0.9
+_MOST_TIMES = 1100  # zlib makes nothing smaller than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def decode(data: bytes, dtype: str, item: tuple[int, ...] = ()) -> tuple[Rows, N
         lengths = np.frombuffer(parts.pop(), "<i8") if flags & _VARIABLE else None
         values = np.frombuffer(parts.pop(), dtype)
         values = values if lengths is not None else values.reshape((rows, *item))
-    except (struct.error, ValueError, IndexError, zlib.error) as error:
+    except (struct.error, ValueError, IndexError, OverflowError, zlib.error) as error:
         raise CorruptDataError(f"These bytes are no chunk of a column ({error}).") from error
     return Rows(values, lengths, valid), places
 
@@ -173,8 +174,10 @@ def _unpack(data: bytes, at: int) -> tuple[bytearray, int]:
     codec, width, size, packed = _PART.unpack_from(data, at)
     at += _PART.size
     body = memoryview(data)[at : at + packed]
-    if len(body) != packed or codec > _PLANES:
+    if len(body) != packed or codec > _PLANES or not width or size % width:
         raise ValueError("a part is cut off")
+    if size > _MOST_TIMES * packed:
+        raise ValueError(f"a part of {packed:,} bytes says that it unpacks to {size:,}")
     if codec != _PLANES:
         return _whole(codec, body, size), at + packed
     items = np.empty((size // width, width), "u1")

@@ -109,9 +109,9 @@ class Profile:
         """As JSON."""
         found = {**asdict(self), "format": FORMAT, "container": dict(self.container)}
         found["columns"] = [_column_json(column) for column in self.columns]
-        return json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True, default=_plain).encode(
-            "utf-8", "surrogatepass"
-        )
+        return json.dumps(
+            found, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True, default=_plain
+        ).encode("utf-8", "surrogatepass")
 
     @classmethod
     def decode(cls, data: bytes) -> Profile:

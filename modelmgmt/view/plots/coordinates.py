@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.tracking.scales import Scale
@@ -51,7 +51,8 @@ def parallel(
     axis.spines[:].set_visible(False)
     axis.set_yticks([])
     axis.set_xticks(range(len(scales)), [printable(_label(found.name), 20) for found in scales])
-    axis.xaxis.set_tick_params(length=0, pad=6)
+    axis.xaxis.tick_top()
+    axis.xaxis.set_tick_params(length=0, pad=2)
     for text in axis.get_xticklabels():
         text.set(parse_math=False, fontweight="bold")
     notes = [f"{max_runs:,} of {count:,} runs"] if count > max_runs else []
@@ -90,7 +91,7 @@ def _lines(axis: Axes, scales: list[Scale], has_metric: bool, count: int) -> Non
     import numpy as np
     from matplotlib.collections import LineCollection
 
-    units = np.column_stack([_places(found)[:count] for found in scales])
+    units = np.column_stack([found.unit()[:count] for found in scales])
     height = np.where(np.isnan(units), _MISSING_AT, units)
     share = np.linspace(0, 1, _CURVE_POINTS)
     ease = share * share * (3 - 2 * share)
@@ -107,11 +108,6 @@ def _lines(axis: Axes, scales: list[Scale], has_metric: bool, count: int) -> Non
     segments = [np.column_stack([x, y[row]]) for row in order]
     lines = LineCollection(segments, colors=[rgba[row] for row in order], linewidths=1.4, alpha=faint, zorder=2)
     axis.add_collection(lines)
-
-
-def _places(found: Scale) -> Any:
-    """Between 0 and 1; the same noise for every axis would be a lie, so words stand at one place each."""
-    return found.unit()
 
 
 def _axis(axis: Axes, place: int, found: Scale) -> None:
@@ -145,7 +141,9 @@ def _ticks(found: Scale) -> list[tuple[float, str]]:
     if found.kind == "log":
         inner = [float(power) for power in range(int(np.ceil(low)), int(np.floor(high)) + 1)]
     else:
-        inner = [float(value) for value in ticker.MaxNLocator(5).tick_values(low, high) if low < value < high]
+        whole = bool((known == np.round(known)).all())
+        inner = [float(value) for value in ticker.MaxNLocator(5, integer=whole).tick_values(low, high)]
+        inner = [value for value in inner if low < value < high]
     room = (high - low) * 0.06
     values = [low, *(value for value in inner if low + room < value < high - room), high] if high > low else [low]
     exact = [10.0**value for value in values] if found.kind == "log" else values

@@ -21,7 +21,7 @@ _FEW = len(PALETTE)
 def scatter(runs: RunCollection, x: str, y: str, *, colour: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw each run as a dot: `x` and `y` are columns of `runs.to_frame()`, such as `"params.lr"` and `"metrics.acc"`.
 
-    Numbers that are all above zero and differ 30 times or more get a logarithmic axis; words stand side by side, their
+    Numbers of many sizes, all above zero, get a logarithmic axis; words stand side by side, their
     dots moved a little apart. `colour` is a third column: a colour each for a few words, a colour scale for numbers.
     Runs that lack `x` or `y` are counted in the title; those that lack the colour are grey.
 
@@ -65,7 +65,7 @@ def _spread(found: Scale, drawn: Any) -> Any:
     import numpy as np
 
     places = np.where(drawn, found.places, np.nan)
-    if found.kind == "log":
+    if found.kind == "log" and not found.is_extreme:
         return 10.0**places
     if found.kind == "words":
         return places + np.random.default_rng(0).uniform(-0.16, 0.16, len(places))
@@ -97,8 +97,9 @@ def _dots(axis: Axes, x: Any, y: Any, drawn: Any, shade: Scale | None, style: di
 def _scaled(axis: Axes, x: Any, y: Any, shade: Scale, places: Any, style: dict[str, Any]) -> None:
     from matplotlib.colors import LogNorm, Normalize
 
-    values = 10.0**places if shade.kind == "log" else places
-    norm = (LogNorm if shade.kind == "log" else Normalize)(values.min(), values.max())
+    powers = shade.kind == "log" and not shade.is_extreme
+    values = 10.0**places if powers else places
+    norm = (LogNorm if powers else Normalize)(values.min(), values.max())
     dots = axis.scatter(x, y, c=values, cmap=COLOURMAP, norm=norm, **style)
     bar = figure_of(axis).colorbar(dots, ax=axis, pad=0.015, aspect=30)
     bar.set_label(printable(_short(shade.name)), parse_math=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import NotFoundError
-from modelmgmt.tracking.steps.graph import Graph, Node, graph
+from modelmgmt.tracking.steps.graph import Edge, Graph, Node, graph
 from modelmgmt.view.figures import new_figure, printable
 from modelmgmt.view.text import format_duration
 
@@ -34,15 +34,15 @@ def pipeline(run: Run, *, ax: Axes | None = None) -> Axes:
             f"The run {run.name} has no steps: decorate functions with mm.step, and call them in a run."
         )
     laid_out = graph(steps)
-    width, height = _ACROSS * (laid_out.columns - 1) + _WIDTH + 0.5, _DOWN * (laid_out.rows - 1) + _HEIGHT + 0.6
+    width, height = _ACROSS * (laid_out.columns - 1) + _WIDTH + 0.5, _DOWN * laid_out.height + _HEIGHT + 0.6
     axis = ax if ax is not None else new_figure((min(max(width, 4.0), 24.0), min(max(height, 1.8), 24.0))).subplots()
     for edge in laid_out.edges:
-        _edge(axis, laid_out, edge.source, edge.target, edge.label, is_inside=edge.is_inside)
+        _edge(axis, laid_out, edge)
     for node in laid_out.nodes:
         _box(axis, node)
-    rows = [node.row for node in laid_out.nodes]
+    rows = [*(node.row for node in laid_out.nodes), *(row for edge in laid_out.edges for _, row in edge.via)]
     axis.set_xlim(-_WIDTH / 2 - 0.2, _ACROSS * (laid_out.columns - 1) + _WIDTH / 2 + 0.2)
-    axis.set_ylim(max(rows) * _DOWN + _HEIGHT / 2 + 0.25, -_HEIGHT / 2 - 0.25)
+    axis.set_ylim(max(rows) * _DOWN + _HEIGHT / 2 + 0.25, min(rows) * _DOWN - _HEIGHT / 2 - 0.25)
     axis.set_aspect("equal")
     axis.set_axis_off()
     return axis
@@ -65,7 +65,7 @@ def _box(axis: Axes, node: Node) -> None:
     step = node.step
     took = f", {format_duration(step.duration_s)}" if step.duration_s is not None else ""
     lines = (
-        (-0.24, printable(step.name, 24), 9.5, "bold", "black"),
+        (-0.24, printable(step.name, 24), 9.5 if len(step.name) <= 18 else 7.5, "bold", "black"),
         (0.03, f"{step.status}{took}", 8.0, "normal", edge),
         (0.27, printable(step.output or "", 28), 7.5, "normal", "0.3"),
     )
@@ -74,26 +74,35 @@ def _box(axis: Axes, node: Node) -> None:
                   parse_math=False)  # fmt: skip
 
 
-def _edge(axis: Axes, laid_out: Graph, source: int, target: int, label: str, *, is_inside: bool) -> None:
+def _edge(axis: Axes, laid_out: Graph, edge: Edge) -> None:
+    """A soft line from box to box, straight through its lanes, with the name of the input on it."""
     from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
 
     places = {node.step.number: _place(node) for node in laid_out.nodes}
-    (x0, y0), (x1, y1) = places[source], places[target]
-    start, end = (x0 + _WIDTH / 2, y0), (x1 - _WIDTH / 2, y1)
-    # An arrow that passes over a column bends away from the boxes that stand there.
-    between = [
-        node
-        for node in laid_out.nodes
-        if x0 < node.column * _ACROSS < x1 and abs(_place(node)[1] - (y0 + y1) / 2) < _HEIGHT
-    ]
-    bend = 0.0 if not between else 0.28
+    (x, y), (x_end, y_end) = places[edge.source], places[edge.target]
+    points, codes = [(x + _WIDTH / 2, y)], [Path.MOVETO]
+    for column, row in edge.via:
+        middle = column * _ACROSS
+        points += _curve(points[-1], (middle - _WIDTH / 2, row * _DOWN))
+        points.append((middle + _WIDTH / 2, row * _DOWN))
+        codes += [Path.CURVE4] * 3 + [Path.LINETO]
+    points += _curve(points[-1], (x_end - _WIDTH / 2, y_end))
+    codes += [Path.CURVE4] * 3
     arrow = FancyArrowPatch(
-        start, end, arrowstyle="-|>", mutation_scale=11, color="0.45", linewidth=1.1, shrinkA=0, shrinkB=1,
-        linestyle=":" if is_inside else "-", connectionstyle=f"arc3,rad={bend}", zorder=2,
+        path=Path(points, codes), arrowstyle="-|>", mutation_scale=11, color="0.45", linewidth=1.1,
+        linestyle=":" if edge.is_inside else "-", zorder=2,
     )  # fmt: skip
     axis.add_patch(arrow)
-    if label:
-        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + bend * (end[0] - start[0]) / 2)
+    if edge.label:
+        start, end = points[-4], points[-1]
+        at = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
         box = {"boxstyle": "round,pad=0.1", "facecolor": axis.get_facecolor(), "edgecolor": "none", "alpha": 0.85}
-        axis.text(*middle, printable(label, 14), fontsize=7, color="0.3", ha="center", va="center", zorder=2.5, bbox=box,
+        axis.text(*at, printable(edge.label, 12), fontsize=7, color="0.3", ha="center", va="center", zorder=2.5, bbox=box,
                   parse_math=False)  # fmt: skip
+
+
+def _curve(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """The other three points of a cubic that leaves and arrives level."""
+    middle = (start[0] + end[0]) / 2
+    return [(middle, start[1]), (middle, end[1]), end]

@@ -34,7 +34,7 @@ def compare(
     if isinstance(comparison, GroupComparison):
         names = _names(metrics, list(comparison.metrics))
         rows = len(comparison.groups)
-        axes = _axes(ax, len(names), (6.6, max(1.9, 0.42 * rows + 1.2)), beside=False)
+        axes = _axes(ax, len(names), (6.6, max(1.9, 0.42 * rows + 1.2)))
         for axis, name in zip(axes, names, strict=True):
             _group(axis, [found for found in comparison.summaries if found.metric == name], name, own=ax is None)
     elif isinstance(comparison, Comparison):
@@ -58,8 +58,7 @@ def _names(asked: str | Sequence[str] | None, there: list[str]) -> list[str]:
     return names
 
 
-def _axes(ax: Any, count: int, size: tuple[float, float], *, beside: bool) -> list[Axes]:
-    del beside
+def _axes(ax: Any, count: int, size: tuple[float, float]) -> list[Axes]:
     if ax is not None:
         return given_axes(ax, count)
     if count < 1:

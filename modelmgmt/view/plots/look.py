@@ -78,6 +78,8 @@ def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -
             text.set(
                 parse_math=False, rotation=rotation, ha="right" if rotation else "center" if which == "x" else "right"
             )
+    elif scale.is_extreme:
+        line.set_major_formatter(lambda power, _: f"1e{power:.0f}")
     elif scale.kind == "log":
         (axis.set_xscale if which == "x" else axis.set_yscale)("log")
         line.set_major_formatter(ticker.LogFormatterSciNotation(minor_thresholds=(1.5, 0.4)))
