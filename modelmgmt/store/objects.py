@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -128,8 +128,9 @@ class Objects:
         """
         with io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)) as file:
             digest, size = hashlib.sha256(), 0
-            view = memoryview(bytearray(min(BUFFER, os.fstat(file.fileno()).st_size + 1)))
-            with _syncing(file.fileno()):
+            length = os.fstat(file.fileno()).st_size
+            view = memoryview(bytearray(min(BUFFER, length + 1)))
+            with _syncing(file.fileno()) if length > BUFFER else nullcontext():
                 while count := file.readinto(view):
                     digest.update(view[:count])
                     size += count
