@@ -17,8 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bulk, code, imports, log_call, objects, query, read, runs, size
-from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
+from benchmarks import bulk, code, data, imports, log_call, models, objects, query, read, registry, runs, size
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
