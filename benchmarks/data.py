@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import modelmgmt as mm
-from benchmarks.measure import Figure, Scale, folder, in_turns, size_of
+from benchmarks.measure import Figure, Scale, folder, in_turns
+from modelmgmt.store.collect import expanded
 from modelmgmt.versions.data.fingerprint import fingerprint
 from modelmgmt.versions.data.profile import profile
 from modelmgmt.versions.data.sources import table_of
@@ -55,14 +57,19 @@ def _second_versions(place: Path, scale: Scale) -> list[Figure]:
     size, figures = int(first.memory_usage(index=False).sum()), []
     with folder(place) as here, mm.Store(here / "store") as store, store.start_run("data") as training:
         for name, second in _changes(first, random).items():
-            training.log_dataset(first, name, keep=True)
-            before, begin = size_of(store.path / "objects"), perf_counter()
-            training.log_dataset(second, name, keep=True)
+            before = _objects(store, training.log_dataset(first, name, keep=True))
+            begin = perf_counter()
+            version = training.log_dataset(second, name, keep=True)
             took = perf_counter() - begin
-            extra = size_of(store.path / "objects") - before
+            extra = sum(store.kernel.objects.size(digest) for digest in _objects(store, version) - before)
             detail = f"{extra / 1e6:.1f} MB of {size / 1e6:.0f} MB, {took:.1f} s"
             figures.append(Figure(f"extra bytes, 1 % {name} / the table", extra / size, 0.05, "lower", detail))
     return figures
+
+
+def _objects(store: mm.Store, version: Any) -> set[str]:
+    """All that a version is made of: its profile, its tree, and what that names."""
+    return expanded(store.kernel, {version.profile_digest, version.content_digest})
 
 
 def _changes(first: pd.DataFrame, random: np.random.Generator) -> dict[str, pd.DataFrame]:

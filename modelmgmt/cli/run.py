@@ -50,8 +50,14 @@ def _whole(run: Run) -> dict[str, Any]:
         name: {"kind": kept.kind, "digest": kept.digest, "size_bytes": kept.size}
         for name, kept in run.artifacts.items()
     }
+    data = [
+        {"role": role, "name": version.name, "number": version.number, "fingerprint": version.fingerprint}
+        for role, versions in run.datasets_by_role().items()
+        for version in versions
+    ]
     return {
         **describe(run),
+        "data": data,
         "summaries": {key: asdict(summary) for key, summary in run.summaries.items()},
         "artifacts": artifacts,
         "notes": [asdict(note) for note in run.notes],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from modelmgmt.tracking.datasets import describe
 from modelmgmt.view.tables import Column, Table, comparison_table
 from modelmgmt.view.text import clean, format_duration, format_value
 
@@ -57,6 +58,9 @@ def _lines(run: Run) -> Iterator[tuple[str, str, str]]:
         yield "notes", f"{note.written_at:%Y-%m-%d %H:%M}", clean(note.text, 200)
     for name, artifact in run.artifacts.items():
         yield "artifacts", name, f"{artifact.kind}, {artifact.size:,} bytes, {artifact.digest[:12]}"
+    for role, versions in run.datasets_by_role().items():
+        for version in versions:
+            yield "data", clean(version.reference), f"{clean(role)}: {describe(version)}"
 
 
 def _code(run: Run) -> Iterator[tuple[str, str, str]]:

@@ -82,3 +82,13 @@ def test_save(filled, tmp_path):
 def test_runs(filled):
     assert "calm" in ask("runs", "people:1")
     assert json.loads(ask("runs", "people:1", "--json"))[0]["name"] == "calm"
+
+
+def test_a_run_shows_its_data(filled):
+    done = CliRunner().invoke(cli, ["run", "calm"], standalone_mode=False)
+    assert "people:2" in done.output
+    done = CliRunner().invoke(cli, ["run", "calm", "--json"], standalone_mode=False)
+    data = json.loads(done.output)["data"]
+    assert {(one["role"], one["name"], one["number"]) for one in data} == {
+        ("input", "people", 1), ("input", "people", 2), ("input", "there", 1),
+    }  # fmt: skip
