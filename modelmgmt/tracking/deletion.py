@@ -17,6 +17,7 @@ from modelmgmt.store.database import BUSY_TIMEOUT_S
 from modelmgmt.store.disk import unreadable
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
+from modelmgmt.versions import capture
 from modelmgmt.versions.data import record as data
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 TOMBSTONE = "run.deleted"
 _CHECKPOINT_TIMEOUT_S = 10.0
+BESIDE_WRITERS_S = 600.0
+"""How fresh an object of a deleted run is spared while other runs go on: they may have found it, and not named it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Deletion:
     bytes: int
     leftovers: tuple[Path, ...]
     """Where something of the run may still be: copies from before an upgrade, files that were set aside, objects that
-    nothing names any more and that are too young to be collected. Look at them, and remove them yourself; of objects,
+    nothing names any more and that are too young to be collected, as a run that is going on may be about to name the same
+    bytes. Look at them, and remove them yourself; of objects,
     'modelmgmt gc --grace-s 0' removes all, when nobody is writing."""
 
 
@@ -54,6 +58,7 @@ def delete(
     refuses or another process keeps reading: the rows are gone then, and calling it again for any run cleans what
     is left.
     """
+    capture.of(kernel).settle()  # what is on its way in this process has no name yet
     kernel.retire()
     kernel.series.recover()
     with kernel.database.writing(durable=True) as connection:
@@ -69,7 +74,8 @@ def delete(
             connection.execute("DELETE FROM runs WHERE id = ?", (record.id,))
             events.append(connection, TOMBSTONE, record.id, {"reason": reason})
         digests |= data.forget_unused(connection, used)
-    freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
+        grace_s = BESIDE_WRITERS_S if records.running(connection) else 0.0
+    freed = collect(kernel, grace_s=grace_s, among=expanded(kernel, digests))
     collect(kernel)  # what it had named before
     young = collect(kernel, grace_s=0.0, dry_run=True).digests
     kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone

@@ -207,6 +207,12 @@ def running_without_process(connection: sqlite3.Connection) -> Mapping[str, RunR
     return {record.id: record for record in map(from_row, rows) if record.owner.is_gone()}
 
 
+def running(connection: sqlite3.Connection) -> bool:
+    """Whether a run goes on, here or in another process."""
+    rows = connection.execute(f"{SELECT} WHERE status = 'running'").fetchall()
+    return any(not record.owner.is_gone() for record in map(from_row, rows))
+
+
 def _starts(reference: str) -> str:
     escaped = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return (escaped or "\\") + "%"

@@ -180,7 +180,7 @@ class Captures:
         pending: set[Path] = set()
         entries = dict(snapshot.entries)
         for path, entry in snapshot.entries.items():
-            if not objects.has(entry.digest):
+            if objects.freshen(entry.digest) is None:  # and not `has`: a collector spares what is fresh
                 data = snapshot.contents.get(entry.digest)
                 stored = objects.put_bytes(_read(snapshot.files[path]) if data is None else data, pending=pending)
                 if stored.digest != entry.digest:

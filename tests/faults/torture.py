@@ -30,7 +30,8 @@ from workload import Report, backup_of, compare, forked, make_other, ops, other_
 import modelmgmt as mm
 
 ROUNDS_PER_STORE = 8
-WORK_S = 0.4
+WRITES = 600
+WITHIN_S = 0.02
 RECOVERY_S = 0.03
 
 
@@ -45,12 +46,15 @@ def kill_after(pid: int, delay_s: float) -> bool:
     return was_running
 
 
-def kill_writer(path: Path, seed: int, delay_s: float) -> int:
-    """Returns the number of the last write that was acknowledged, -1 for none."""
+def kill_writer(path: Path, seed: int, rng: random.Random) -> int:
+    """Kill it at some time after it has done some writes; returns the number of the last that was acknowledged, or -1."""
     pid, pipe = forked(lambda out: work(path, seed, lambda number: _tell(out, number)))
-    if not kill_after(pid, delay_s):
+    enough, acks = 4 * int(WRITES * rng.random() ** 2), b""
+    while len(acks) < enough and (block := os.read(pipe, 4)):
+        acks += block
+    if not kill_after(pid, rng.random() * WITHIN_S):
         raise RuntimeError("the worker ended by itself")
-    acks = read_all(pipe)
+    acks += read_all(pipe)
     whole = len(acks) // 4 * 4
     return int(struct.unpack("<I", acks[whole - 4 : whole])[0]) if whole else -1
 
@@ -69,7 +73,7 @@ def torture(kills: int, seed: int, place: Path) -> Report:
         workers: dict[int, int] = {}
         for _ in range(min(ROUNDS_PER_STORE, kills - report.kills)):
             worker = rng.randrange(1 << 30)
-            workers[worker] = kill_writer(path, worker, rng.random() * WORK_S)
+            workers[worker] = kill_writer(path, worker, rng)
             report.kills += 1
             if rng.random() < 0.5:
                 pid, pipe = forked(lambda _, path=path: mm.Store(path).close())
