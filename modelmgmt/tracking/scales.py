@@ -18,6 +18,8 @@ Kind = Literal["linear", "log", "words"]
 
 _LOG_FROM = 30  # times larger than the smallest
 _MOST_WORDS = 24
+OTHER = "other"
+"""Where rare words stand together."""
 _DRAWN_POWERS = 100  # of ten, up and down
 
 
@@ -103,7 +105,7 @@ def _words(name: str, cells: Sequence[Any]) -> Scale:
     shown = sorted(counts, key=lambda text: (-counts[text], text))
     other = len(shown) > _MOST_WORDS
     shown = sorted(shown[: _MOST_WORDS - 1] if other else shown, key=_natural)
-    words = (*shown, "other") if other else tuple(shown)
+    words = (*shown, OTHER) if other else tuple(shown)
     place = {text: float(at) for at, text in enumerate(shown)}
     places = np.array([math.nan if text is None else place.get(text, float(len(shown))) for text in texts], np.float64)
     return Scale(name, "words", places, words, sum(text is None for text in texts))

@@ -380,3 +380,41 @@ def test_a_terminal_that_knows_little(filled):
     pipe.wait()
     assert b"Traceback" not in pipe.stderr.read()
     pipe.stderr.close()
+
+
+# -- comparisons, commits, steps --------------------------------------------------------------------------------------
+
+
+def test_compare_shows_curves_and_code(ask, filled):
+    answer = ask("compare", "r0", "r1", "--code")
+    assert answer.code == 0
+    assert "cross at step" in answer.out
+    found = ask("compare", "r0", "r1", "--code", "--json").json
+    assert [curve["key"] for curve in found["curves"]] == ["loss", "val/loss"]
+    assert found["unread"] == []
+    assert list(found["code_diff"]) == [filled.run("r1").id]
+
+
+def test_by_commit(ask, filled):
+    answer = ask("by-commit", "loss", "--best", "min")
+    assert answer.code == 0
+    assert "r2" in answer.out
+    found = ask("by-commit", "loss", "--filter", "run.name = 'r0'", "--value", "first", "--json").json
+    assert [row["value"] for row in found["rows"]] == [1.0]
+    assert ask("by-commit", "nothing").code == 2
+    assert ask("by-commit", "loss", "--best", "largest").code == 2
+
+
+def test_steps(ask, filled):
+    @mm.step
+    def double(x):
+        return 2 * x
+
+    with filled.start_run("steps", name="piped", code=False):
+        double(double(1.5))
+    answer = ask("steps", "piped")
+    assert answer.code == 0
+    assert "x from 1" in answer.out
+    found = ask("steps", "piped", "--json").json
+    assert [(step["number"], step["output"]) for step in found] == [(1, "3.0"), (2, "6.0")]
+    assert ask("steps", "r0").code == 1

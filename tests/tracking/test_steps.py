@@ -645,3 +645,36 @@ def test_paths_are_not_followed_out_of_text(in_runs, tmp_path):
     _, [[step]] = in_runs(lambda: work(str(name)))
     assert step.status == "cached"
     assert isinstance(name, Path)
+
+
+class Spiteful:
+    """Raises at everything that is asked of it."""
+
+    def __init__(self):
+        self.x = 1
+
+    def __getstate__(self):
+        raise KeyError("no")
+
+
+def test_spiteful_objects_do_not_stop_the_training(in_runs):
+    work, seen = counted(lambda x: 1)
+    results, steps = in_runs(lambda: work(Spiteful()), lambda: work([Spiteful()]))
+    assert results == [1, 1]
+    assert steps[0][0].inputs[0].fingerprint is None
+    spite = Spiteful()
+    work, seen = counted(lambda x: (spite, x)[1])
+    results, steps = in_runs(lambda: work(1), lambda: work(1))
+    assert results == [1, 1]
+    assert [step.status for [step] in steps] == ["ran", "cached"]
+    work, seen = counted(lambda x: Spiteful())
+    in_runs(lambda: work(1))
+    assert seen.calls == 1
+
+
+def test_tables_of_other_libraries(in_runs):
+    polars, sparse = pytest.importorskip("polars"), pytest.importorskip("scipy.sparse")
+    for make in (lambda n: polars.DataFrame({"a": [1, n]}), lambda n: sparse.csr_array(np.eye(3) * n)):
+        work, _seen = counted(lambda x: 1)
+        _, steps = in_runs(*(partial(lambda call, x: call(x), work, make(n)) for n in (2, 2, 3)))
+        assert [step.status for [step] in steps] == ["ran", "cached", "ran"]

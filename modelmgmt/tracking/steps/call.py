@@ -128,7 +128,7 @@ class _Call:
     def __post_init__(self) -> None:
         self.trace = _traces.setdefault(self.run, Trace())
         self.inputs = tuple(self._input(name, value) for name, value in self.given.items())
-        code = fingerprint_code(self.plan.plain)
+        code = _fingerprint_of_code(self.plan.plain)
         self.row = _Row(
             {
                 "run": self.run.id, "name": self.plan.name, "function": self.plan.function, "parent": None,
@@ -172,7 +172,7 @@ class _Call:
             return _MISSING, "caching is off"
         if self.row.values["cache_key"] is None:
             names = ", ".join(repr(given.name) for given in self.inputs if given.fingerprint is None)
-            return _MISSING, f"input {names} has no fingerprint"
+            return _MISSING, f"input {names} has no fingerprint" if names else "its code has no fingerprint"
         try:
             with self.run.kernel.database.reading() as connection:
                 kept = table.with_result(connection, self.row.values["cache_key"])
@@ -302,9 +302,17 @@ def _fingerprint(value: Any) -> str | None:
         return None
 
 
+def _fingerprint_of_code(function: Callable[..., Any]) -> str:
+    """Empty for code that can not be followed: it then runs every time."""
+    try:
+        return fingerprint_code(function)
+    except (InvalidTypeError, StoreError, OSError):
+        return ""
+
+
 def _key(code: str, inputs: tuple[StepInput, ...]) -> str | None:
     prints = [[given.name, given.fingerprint] for given in inputs]
-    if any(found is None for _, found in prints):
+    if not code or any(found is None for _, found in prints):
         return None
     return hashlib.sha256(json.dumps([code, prints]).encode()).hexdigest()
 

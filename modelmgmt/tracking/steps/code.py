@@ -44,7 +44,13 @@ def fingerprint_code(thing: Any) -> str:
     True
     """
     walk = _CodeWalk()
-    walk.visit(thing)
+    try:
+        walk.visit(thing)
+    except InvalidTypeError:
+        raise
+    except Exception as error:  # whatever a foreign object raises when it is asked what it is made of
+        message = f"This code has no fingerprint ({type(error).__name__}: {str(error)[:200]})."
+        raise InvalidTypeError(message) from error
     return walk.hexdigest()
 
 
@@ -143,9 +149,7 @@ class _CodeWalk(Walk):
         self.put("module", f"{module.__name__} {'' if is_project(module) else version_of(module.__name__)}".encode())
 
     def _code(self, code: types.CodeType, names: dict[str, Any]) -> None:
-        self.put(
-            "code", repr((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)).encode()
-        )
+        self.put("code", repr((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)).encode())
         self.put("flags", str(code.co_flags & ~_HAS_DOCSTRING).encode())
         self.put("handlers", code.co_exceptiontable)
         instructions, places = _instructions(code)

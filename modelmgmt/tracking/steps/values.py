@@ -47,7 +47,13 @@ def fingerprint(value: Any) -> str:
     (True, False)
     """
     walk = Walk()
-    walk.add(value)
+    try:
+        walk.add(value)
+    except (InvalidTypeError, OSError):
+        raise
+    except Exception as error:  # whatever a foreign object raises when it is asked what it is made of
+        message = f"A {type(value).__name__} has no fingerprint ({type(error).__name__}: {str(error)[:200]})."
+        raise InvalidTypeError(message) from error
     return walk.hexdigest()
 
 
@@ -168,7 +174,10 @@ def _is_plain_object(value: Any) -> bool:
 def _state(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
-    return value.__getstate__()
+    try:
+        return value.__getstate__()
+    except Exception as error:  # whatever a foreign class raises when it is asked to describe itself
+        raise InvalidTypeError(f"A {type(value).__name__} has no fingerprint: it does not say what it is.") from error
 
 
 def _pickled(value: Any) -> bytes:

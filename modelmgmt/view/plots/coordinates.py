@@ -9,7 +9,7 @@ from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.tracking.scales import Scale
 from modelmgmt.view.figures import new_figure, printable
 from modelmgmt.view.plots.dots import column
-from modelmgmt.view.plots.look import COLOURMAP, UNKNOWN, suggest
+from modelmgmt.view.plots.look import COLOURMAP, UNKNOWN, short_words, suggest
 from modelmgmt.view.text import format_value
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ def _ticks(found: Scale) -> list[tuple[float, str]]:
     low, high = float(known.min()), float(known.max())
     if found.kind == "words":
         step = max(1, round(len(found.words) / 12))
-        return [(_unit(at, low, high), word) for at, word in enumerate(found.words) if at % step == 0]
+        words = short_words(found.words, 18)
+        return [(_unit(at, low, high), word) for at, word in enumerate(words) if at % step == 0]
     if found.kind == "log":
         inner = [float(power) for power in range(int(np.ceil(low)), int(np.floor(high)) + 1)]
     else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelmgmt.tracking.scales import is_nothing
+from modelmgmt.tracking.scales import OTHER, is_nothing
 from modelmgmt.view.figures import printable
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "is_nothing",
     "is_number",
     "look_of",
+    "short_words",
     "suggest",
 ]
 
@@ -57,6 +59,31 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def short_words(words: Sequence[str], limit: int) -> list[str]:
+    """Words cut to `limit` characters so that they stay apart: what all begin and end with goes first.
+
+    >>> short_words(["the data set of 2023, cleaned", "the data set of 2024, cleaned"], 12)
+    ['…3…', '…4…']
+    """
+    shown = [printable(word, limit) for word in words]
+    if len(set(shown)) == len(set(words)) or len(words) < 2:
+        return shown
+    named = [word for word in words if word != OTHER]
+    head = _shared(named)
+    tail = _shared([word[head:][::-1] for word in named])
+    return [
+        word if word == OTHER
+        else printable(f"{'…' if head else ''}{word[head : len(word) - tail]}{'…' if tail else ''}", limit)
+        for word in words
+    ]  # fmt: skip
+
+
+def _shared(words: Sequence[str]) -> int:
+    """How many characters all begin with: as many as the first and the last of them in order do."""
+    first, last = min(words), max(words)
+    return next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+
 def dress(axis: Axes, *, grid: Literal["x", "y", "both"] | None = "y") -> None:
     """The plain look of a figure of our own; Axes that were given keep theirs."""
     axis.spines[["top", "right"]].set_visible(False)
@@ -72,8 +99,9 @@ def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -
     line = axis.xaxis if which == "x" else axis.yaxis
     (axis.set_xlabel if which == "x" else axis.set_ylabel)(printable(label, 60), parse_math=False)
     if scale.kind == "words":
-        rotation = 30 if which == "x" and sum(map(len, scale.words)) > 60 else 0
-        line.set_ticks(range(len(scale.words)), [printable(word, 24) for word in scale.words])
+        words = short_words(scale.words, 24)
+        rotation = 40 if which == "x" and sum(map(len, words)) > 60 else 0
+        line.set_ticks(range(len(words)), words)
         for text in line.get_ticklabels():
             text.set(
                 parse_math=False, rotation=rotation, ha="right" if rotation else "center" if which == "x" else "right"
