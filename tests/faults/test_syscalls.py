@@ -22,7 +22,7 @@ def _inject(*options: str) -> str:
 @pytest.mark.parametrize("what", ["training", "opening"])
 @pytest.mark.parametrize("how", ["library", "python"])
 def test_a_call_that_fails_costs_nothing_that_was_acknowledged(what, how):
-    every = {"library": {"training": 601, "opening": 211}, "python": {"training": 67, "opening": 37}}[how][what]
+    every = {"library": {"training": 801, "opening": 307}, "python": {"training": 97, "opening": 53}}[how][what]
     more = ["--python"] if how == "python" else []
     report = _inject("--every", str(every), "--what", what, *more)
     assert " faults injected" in report
