@@ -17,18 +17,39 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import bulk, code, imports, log_call, objects, query, read, runs, size
 from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
+from benchmarks import bulk, imports, log_call, many, objects, query, read, runs, size
+from benchmarks import (
+    bulk,
+    compare,
+    data,
+    imports,
+    log_call,
+    models,
+    objects,
+    query,
+    read,
+    registry,
+    runs,
+    size,
+    steps,
+)
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "imports": (imports.run, imports.BASELINE),
     "log_call": (log_call.run, log_call.BASELINE),
+    "many": (many.run, many.BASELINE),
     "bulk": (bulk.run, bulk.BASELINE),
     "read": (read.run, read.BASELINE),
     "size": (size.run, size.BASELINE),
     "runs": (runs.run, runs.BASELINE),
+    "code": (code.run, code.BASELINE),
     "objects": (objects.run, objects.BASELINE),
     "query": (query.run, query.BASELINE),
+    "compare": (compare.run, compare.BASELINE),
+    "steps": (steps.run, steps.BASELINE),
     "data": (data.run, data.BASELINE),
     "models": (models.run, models.BASELINE),
     "registry": (registry.run, registry.BASELINE),

@@ -54,7 +54,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
     new, again, plain, synced = (taken[name] for name in ("new", "again", "cp", "cp synced"))
     return [
         Figure(
-            "a new file as artifact / cp + sha256sum", new / plain, None, "lower",
+            "a new file as artifact / cp + sha256sum", new / plain, 1.5, "lower",
             f"{new:.2f} s ({speed / new:.0f} MiB/s) / {plain:.2f} s",
         ),
         Figure(

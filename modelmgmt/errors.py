@@ -14,6 +14,7 @@
     |   `-- RefusedPickleError                   the restricted reader found what it does not make
     |-- ConflictError         RuntimeError       somebody else has decided meanwhile
     |-- GateError             PermissionError    a promotion that does not meet the model's policy
+    |-- MissingCodeError      ImportError        a class or module that a model needs is not here
     |-- MissingExtraError     ImportError        an optional package is not installed; says which
     |-- QuerySyntaxError      ValueError         a filter that cannot be read; knows the column
     |-- ReproductionError     RuntimeError       a run that could not be done again
@@ -87,6 +88,10 @@ class GateError(ModelmgmtError, PermissionError):
     def __init__(self, message: str, *, unmet: tuple[str, ...]) -> None:
         super().__init__("\n  - ".join([message, *unmet]))
         self.unmet = unmet
+
+
+class MissingCodeError(ModelmgmtError, ImportError):
+    """A module, or a class in it, that a model was made with can not be imported."""
 
 
 class MissingExtraError(ModelmgmtError, ImportError):

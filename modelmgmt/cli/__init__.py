@@ -28,6 +28,7 @@ _COMMANDS = {
     "audit": "The log of decisions: list, verify, export, anchor.",
     "report": "Write an HTML report of runs.",
     "check": "Check that everything in the store is as it was written.",
+    "stats": "Show what the store holds, in bytes, and what was lost.",
     "backup": "Copy the store while it is in use.",
     "merge": "Take in the runs of another store.",
     "delete": "Delete a run for real.",

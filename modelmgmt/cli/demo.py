@@ -112,4 +112,5 @@ def _tell(results: dict[str, Runs], store: Store, picture: Path, page: Path) -> 
     click.echo(f"\nCurves: {picture}\nReport: {page}\nStore:  {store.path}\n\nNow try:")
     click.echo(f"  modelmgmt run {best_two[0]}\n  modelmgmt compare {' '.join(best_two)}")
     click.echo(f"  modelmgmt reproduce {best_two[0]}")
+    click.echo(f"  modelmgmt models show {next(iter(results))}")
     click.echo("  modelmgmt runs 'params.learning_rate > 0.001 and metrics.`test/accuracy` > 0.95'")

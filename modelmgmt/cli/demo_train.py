@@ -22,7 +22,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skops.io import dumps
 
 import modelmgmt as mm
 
@@ -76,7 +75,7 @@ def train(name: str, params: dict[str, Any], group: str, advance: Callable[[], o
             )
             advance()
         run.log_figure(draw_confusion(test[1], unseen.argmax(axis=1), name), "confusion")
-        run.log_artifact(dumps(model), "model.skops")
+        run.log_model(model, "model", input_example=test[0][:5], register_as=name)
 
 
 def load_data(name: str) -> tuple[Any, Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import get_terminal_size
 
 import click
 
@@ -30,5 +31,10 @@ def command(model: str, time: str | None, store_path: Path | None, as_json: bool
     else:
         from modelmgmt.view.models import facts_table
 
-        print_table(facts_table({**stages, **{f"@{alias}": number for alias, number in moment.aliases.items()}}))
+        print_table(
+            facts_table(
+                {**stages, **{f"@{alias}": number for alias, number in moment.aliases.items()}},
+                get_terminal_size().columns,
+            )
+        )
     return DONE

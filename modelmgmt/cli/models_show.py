@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from modelmgmt.cli.models_list import describe_model, describe_version
 from modelmgmt.cli.options import DONE, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.front import Store
+from modelmgmt.models.comparing import signature_lines
 
 
 @click.command("show")
@@ -34,13 +36,15 @@ def command(reference: str, card: bool, store_path: Path | None, as_json: bool) 
         if card:
             click.echo(version.card(), nl=False)
             return DONE
-        found = _version(version)
+        found = _version(store, version)
     if as_json:
         print_json(found)
     else:
         from modelmgmt.view.models import facts_table
 
-        print_table(facts_table(found))
+        if "signature" in found:
+            found["signature"] = signature_lines(found["signature"] or {})
+        print_table(facts_table(found, get_terminal_size().columns))
     return DONE
 
 
@@ -58,10 +62,11 @@ def _model(store: Store, name: str) -> dict[str, Any]:
     }
 
 
-def _version(version: Any) -> dict[str, Any]:
+def _version(store: Store, version: Any) -> dict[str, Any]:
     results = {name: {**asdict(result), "logged_at": result.logged_at} for name, result in version.results.items()}
     return {
         **describe_version(version),
+        "metrics": {} if version.run is None else store.run(version.run).metrics,
         "signature": version.signature,
         "results": results,
         "approvals": [asdict(approval) for approval in version.approvals],

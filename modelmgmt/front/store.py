@@ -239,20 +239,27 @@ class Store:
 
     def merge(self, other: Store | str | Path) -> Merged:
         """Take in every run of another store, by content: again and in any order gives the same. See `Merged`."""
+        from modelmgmt.models import signing
         from modelmgmt.tracking.merging import merge
 
         if not isinstance(other, Store):
             other = existing_store(other)
-        return merge(self.kernel, other.kernel)
+        merged = merge(self.kernel, other.kernel)
+        signing.bring(self.kernel, other.kernel)
+        return merged
 
     def repair(self) -> Repaired:
         """Save all that is intact in a damaged store; the rest is moved to its folder `set-aside`, nothing is deleted.
 
-        Nobody else may be writing: RunInUseError. Survives a power cut on return.
+        The rows of the registry are written anew from its events, where those are sound. Nobody else may be writing:
+        RunInUseError. Survives a power cut on return.
         """
+        from modelmgmt.models.consistency import restore_registry
         from modelmgmt.tracking.repair import repair
 
-        return repair(self.kernel)
+        repaired = repair(self.kernel)
+        restore_registry(self.kernel)
+        return repaired
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""

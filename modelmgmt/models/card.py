@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelmgmt.models.decisions import of_model
 from modelmgmt.models.evidence import description_of
 from modelmgmt.models.history import Decision
+from modelmgmt.models.lineage_rows import lineage
 from modelmgmt.models.rows import AliasRow, ApprovalRow, ModelRow, ResultRow, Tables, TagRow, VersionRow
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.run import Run
@@ -34,7 +35,7 @@ def card(kernel: Kernel, row: VersionRow) -> str:
         f"# {_text(row.model)}, version {row.number}",
         "\n\n".join(_text(text) for text in (owner.description if owner else "", row.description) if text),
         _table(("", ""), _about(row, aliases, tags)),
-        _section("Where it comes from", _table(("", ""), _origin(run, row))),
+        _section("Where it comes from", _table(("", ""), _origin(kernel, run, row))),
         _section("Metrics", _table(("metric", "last value"), [] if run is None else list(run.metrics.items()))),
         _section("Params", _table(("param", "value"), [] if run is None else list(run.params.items()))),
         _section("Signature", _table(("column", "type"), _signature(description.get("signature") or {}))),
@@ -55,7 +56,7 @@ def _about(row: VersionRow, aliases: Sequence[str], tags: Mapping[str, str]) -> 
     yield from ((f"tag {key}", value) for key, value in tags.items())
 
 
-def _origin(run: Run | None, row: VersionRow) -> Iterator[tuple[str, Any]]:
+def _origin(kernel: Kernel, run: Run | None, row: VersionRow) -> Iterator[tuple[str, Any]]:
     if run is None:
         return
     record = run.record
@@ -63,6 +64,12 @@ def _origin(run: Run | None, row: VersionRow) -> Iterator[tuple[str, Any]]:
     yield "artifact", row.artifact or ""
     yield "started", f"{record.started_at} by {record.user or 'unknown'} on {record.host}"
     yield "command", record.command
+    found = lineage(kernel, f"run:{record.id}", "up")
+    for edge in found.edges:
+        if edge.end == f"run:{record.id}":
+            node = found.nodes[edge.start]
+            what = edge.role if edge.role == node.kind else f"{node.kind}, {edge.role}"
+            yield what, node.id.partition(":")[2]
 
 
 def _signature(signature: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

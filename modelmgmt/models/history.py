@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.models.projection import PREFIX, replay
+from modelmgmt.models.projection import PREFIX, detail_of, replay
 from modelmgmt.models.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
 from modelmgmt.store.events import Event
 from modelmgmt.store.times import from_iso
@@ -39,7 +39,7 @@ class Decision:
 
     @classmethod
     def of(cls, event: Event) -> Decision:
-        detail = json.loads(event.detail)
+        detail = detail_of(event)
         code = detail.get("code") or {}
         return cls(
             number=event.id, kind=event.kind.removeprefix(PREFIX), time=from_iso(event.time), actor=event.actor,

@@ -6,12 +6,13 @@ Writes nothing in the store: weights are copied, verified, to a private folder, 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError
-from modelmgmt.models import code, formats
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingCodeError, ModelmgmtError
+from modelmgmt.models import code, formats, requirements
 from modelmgmt.models.enforce import enforce
 from modelmgmt.models.example import difference
 from modelmgmt.models.files import PackageFiles
@@ -103,11 +104,38 @@ def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> LoadedModel:
         decide(kernel, package, trust)
     if needs_code:
         code.make_importable(kernel, package)
+    _warn_of_versions(package)
     with PackageFiles(kernel, package, WEIGHTS) as files:
-        model = found.load(files, package.options, restricted_names(trust))
+        try:
+            model = found.load(files, package.options, restricted_names(trust))
+        except (ImportError, AttributeError) as error:
+            if isinstance(error, ModelmgmtError):
+                raise
+            raise _missing_code(package, error) from error
     if into is not None:
         model = _filled(package, into, model)
     return LoadedModel(model, package)
+
+
+def _missing_code(package: Package, error: Exception) -> MissingCodeError:
+    has_code = (
+        f" Its own code has {', '.join(package.code)}." if package.code else " It has no code of the project in it."
+    )
+    needs = ", ".join(requirements.differing(package.requirements)) or "none"
+    return MissingCodeError(
+        f"The model {package.name} is a {package.class_name}, and what it was made with is not here: {error}.{has_code} Put "
+        f"the module on the path, or log the model again; the distributions that differ here: {needs}."
+    )
+
+
+def _warn_of_versions(package: Package) -> None:
+    """Other versions of a library may read a model, and say other things with it."""
+    differing = requirements.differing(package.requirements)
+    if differing:
+        warnings.warn(
+            f"The model {package.name} was made with other versions than are here: {'; '.join(differing)}.",
+            stacklevel=6,
+        )
 
 
 def _filled(package: Package, into: Any, arrays: Any) -> Any:

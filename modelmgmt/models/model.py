@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -15,6 +14,7 @@ from modelmgmt.models.decisions import decide, last_of, of_model
 from modelmgmt.models.history import Decision, Moment, moment_at
 from modelmgmt.models.naming import check_label
 from modelmgmt.models.policy import Rule, checked_rule
+from modelmgmt.models.projection import detail_of
 from modelmgmt.models.promotion import Expected
 from modelmgmt.models.reference import Reference, find_version, in_place
 from modelmgmt.models.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
@@ -206,7 +206,7 @@ class Model:
         event = promotion.roll_back(
             self._kernel, self.name, stage, reason=reason, seen=self._view.seen, expected=expected
         )
-        return self._decided(event.id, json.loads(event.detail)["version"])
+        return self._decided(event.id, detail_of(event)["version"])
 
     def archive(self, version: int | str | ModelVersion, *, reason: str = "") -> ModelVersion:
         """Move a version to the last stage. Survives a power cut. Raises ConflictError as `promote` does."""

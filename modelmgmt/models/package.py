@@ -168,7 +168,7 @@ def pack(
             found, saved, reason = _save(model, format, stage)
         content: dict[str, Any] = {
             "schema": SCHEMA, "name": name, "description": description, "format": found.NAME,
-            "executes": found.EXECUTES, "class": class_name(model), "options": dict(saved.options),
+            "executes": found.EXECUTES, "class": _class_name(model, saved), "options": dict(saved.options),
             "created_at": now_iso(), "python": sys.version.partition(" ")[0], "run": dict(run or {}) or None,
         }  # fmt: skip
         content |= {"reason": reason} if reason else {}
@@ -257,6 +257,11 @@ def _save(model: Any, name: str | None, stage: Path) -> tuple[Format, Saved, str
         stacklevel=6,
     )
     return last, saved, reason
+
+
+def _class_name(model: Any, saved: Saved) -> str:
+    # A folder was given in place of the model that is in it.
+    return f"transformers.{saved.options['class']}" if isinstance(model, Path) and saved.options else class_name(model)
 
 
 def _describe(

@@ -195,6 +195,8 @@ class _Builder:
         name = node.items[0].name
         require(type(args) is tuple, "arguments that are no tuple")
         made = self._make(node, name, args, kwargs)
+        if name in self._rules.calls and not self._rules.may_fill(name):
+            soundness.check(made)  # what is given a state is checked when it has it
         self._made[id(made)] = made
         self._stack.append(made)
 
@@ -277,6 +279,8 @@ def _give_state(target: Any, state: Any) -> None:
             target.__dict__[key] = value
         require(slots is None or type(slots) is dict, "the state of an object that is no dict")
         for key, value in (slots or {}).items():
+            is_slot = any(key in vars(base).get("__slots__", ()) for base in type(target).__mro__)
+            require(is_slot, "a value for what is no slot of its class")  # a property would run its setter
             object.__setattr__(target, key, value)
     soundness.check(target)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from modelmgmt.errors import CorruptDataError
 from modelmgmt.models.rows import (
     AliasRow,
     ApprovalRow,
@@ -34,7 +35,29 @@ def apply(rows: Rows, event: Event) -> None:
     """Do to the rows what the event says. Kinds that change nothing, and kinds of later versions, are passed over."""
     change = _CHANGES.get(event.kind)
     if change is not None:
-        change(rows, event, json.loads(event.detail))
+        detail = detail_of(event)
+        try:
+            change(rows, event, detail)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise _unreadable(event) from error
+
+
+def detail_of(event: Event) -> dict[str, Any]:
+    """The detail, as it was given. Raises CorruptDataError."""
+    try:
+        detail = json.loads(event.detail)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(event) from error
+    if not isinstance(detail, dict):
+        raise _unreadable(event)
+    return detail
+
+
+def _unreadable(event: Event) -> CorruptDataError:
+    return CorruptDataError(
+        f"Event {event.id} ({event.kind} {event.subject}) can not be followed, its detail is not what was written: run "
+        "'modelmgmt audit verify', then restore a backup."
+    )
 
 
 def replay(events: Iterable[Event]) -> Memory:
@@ -45,12 +68,27 @@ def replay(events: Iterable[Event]) -> Memory:
     return rows
 
 
-def moved(detail: Detail) -> dict[int, tuple[str, str]]:
-    """What an event of MOVES changed: version -> (stage before, stage after)."""
-    changes = {detail["version"]: (detail["from"], detail["to"])}
-    for number in detail["displaced"]:
-        changes[number] = (detail["to"], detail["displaced_to"])
-    return changes
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What an event of MOVES did: which version it was about, where that went, and every change of stage."""
+
+    version: int
+    to: str
+    changes: Mapping[int, tuple[str, str]]
+    """Version -> (stage before, stage after), with those that were displaced."""
+
+
+def move_of(event: Event) -> Move | None:
+    """What an event moved; None for other kinds. Raises CorruptDataError."""
+    if event.kind not in MOVES:
+        return None
+    detail = detail_of(event)
+    try:
+        changes = {detail["version"]: (detail["from"], detail["to"])}
+        changes |= dict.fromkeys(detail["displaced"], (detail["to"], detail["displaced_to"]))
+        return Move(detail["version"], detail["to"], changes)
+    except (KeyError, TypeError) as error:
+        raise _unreadable(event) from error
 
 
 def _create(rows: Rows, event: Event, detail: Detail) -> None:
@@ -73,7 +111,9 @@ def _register(rows: Rows, event: Event, detail: Detail) -> None:
 
 
 def _move(rows: Rows, event: Event, detail: Detail) -> None:
-    for number, (_, stage) in moved(detail).items():
+    del detail
+    move = move_of(event)
+    for number, (_, stage) in move.changes.items() if move is not None else ():
         _change_version(rows, event, number, stage=stage, entered=event.id)
 
 

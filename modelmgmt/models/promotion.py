@@ -5,7 +5,6 @@ Every decision is compare-and-set: it says what it was based on, and is refused 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +15,7 @@ from modelmgmt.models.decisions import decide, of_model
 from modelmgmt.models.evidence import gather
 from modelmgmt.models.gates import Condition, conditions
 from modelmgmt.models.policy import Rule
-from modelmgmt.models.projection import MOVES, moved
+from modelmgmt.models.projection import detail_of, move_of
 from modelmgmt.models.reference import in_place
 from modelmgmt.models.rows import ModelRow, Tables, VersionRow
 from modelmgmt.models.stages import Stages
@@ -148,7 +147,8 @@ def _refuse_conflict(
 ) -> None:
     """Raises ConflictError when the version was moved after the caller looked, or the stage is not as expected."""
     for event in of_model(connection, row.model, after=seen):
-        if event.kind in MOVES and row.number in moved(json.loads(event.detail)):
+        move = move_of(event)
+        if move is not None and row.number in move.changes:
             raise _told(row.model, event)
     _refuse_occupied(connection, stages, row.model, to, seen, expected)
 
@@ -167,20 +167,20 @@ def _refuse_occupied(
     if stage not in stages.single:
         return
     for event in of_model(connection, model, after=seen):
-        detail = json.loads(event.detail)
-        if event.kind in MOVES and stage in {end for move in moved(detail).values() for end in move}:
+        move = move_of(event)
+        if move is not None and stage in {end for ends in move.changes.values() for end in ends}:
             raise _told(model, event)
-        if event.kind == "model.version_deleted" and detail["stage"] == stage:
+        if event.kind == "model.version_deleted" and detail_of(event).get("stage") == stage:
             raise _told(model, event)
 
 
 def _told(model: str, event: Event) -> ConflictError:
-    detail = json.loads(event.detail)
+    detail = detail_of(event)
     to = f" to {detail['to']}" if "to" in detail else ""
     why = f" ({detail['reason']})" if detail.get("reason") else ""
     what = event.kind.removeprefix("model.").replace("_", " ")
     return ConflictError(
-        f"{model}:{detail['version']} was {what}{to} by {event.actor} at {event.time}{why}, after you had looked: look "
+        f"{model}:{detail.get('version')} was {what}{to} by {event.actor} at {event.time}{why}, after you had looked: look "
         "again (refresh), then decide."
     )
 
@@ -189,15 +189,12 @@ def _before(history: Sequence[Event], stage: str, now: int | None) -> list[int]:
     """Who was in a stage before, oldest first: a stack that a promotion pushes on and a rollback pops from."""
     stack: list[int] = []
     for event in history:
-        if event.kind not in MOVES:
+        move = move_of(event)
+        if move is None or move.to != stage:
             continue
-        detail = json.loads(event.detail)
-        if detail["to"] != stage:
-            continue
-        number = detail["version"]
         if event.kind == "model.rolled_back":
-            while stack and stack[-1] != number:
+            while stack and stack[-1] != move.version:
                 stack.pop()
-        elif not stack or stack[-1] != number:
-            stack.append(number)
+        if not stack or stack[-1] != move.version:
+            stack.append(move.version)
     return stack[:-1] if stack and stack[-1] == now else stack

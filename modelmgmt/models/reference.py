@@ -80,11 +80,11 @@ def parse(text: object) -> Reference:
 
 
 def resolve(kernel: Kernel, reference: object) -> Resolved:
-    """The package that a reference leads to. Raises NotFoundError, AmbiguousError, and what `parse` raises.
+    """The package that a reference, or a version, leads to. Raises NotFoundError, AmbiguousError, and what `parse` raises.
 
     Looks at one row by its key; for a stage or an alias, at three.
     """
-    parsed = parse(reference)
+    parsed = parse(getattr(reference, "reference", reference))
     with kernel.database.reading() as connection:
         if parsed.run is not None:
             return _find_artifact(connection, parsed.run, str(parsed.artifact))

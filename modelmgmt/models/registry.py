@@ -11,6 +11,7 @@ from modelmgmt.models.decisions import decide, last_of, of_model
 from modelmgmt.models.evidence import description_of
 from modelmgmt.models.model import Model
 from modelmgmt.models.naming import check_model_name
+from modelmgmt.models.projection import detail_of
 from modelmgmt.models.reference import find_version, parse, resolve
 from modelmgmt.models.rows import ModelRow, Tables, VersionRow
 from modelmgmt.models.stages import Stages, checked_stages
@@ -210,7 +211,6 @@ def _create(connection: sqlite3.Connection, name: str, description: str, stages:
 
 def _last_number(connection: sqlite3.Connection, name: str) -> int:
     """Of a model of that name that was deleted: its numbers are not given again."""
-    import json
 
-    numbers = (json.loads(event.detail).get("version") or 0 for event in of_model(connection, name))
+    numbers = (detail_of(event).get("version") or 0 for event in of_model(connection, name))
     return max(numbers, default=0)

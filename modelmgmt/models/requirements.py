@@ -45,6 +45,26 @@ def _pinned(name: str) -> str:
     return f"{name}=={metadata.version(name).partition('+')[0]}"
 
 
+def differing(pinned: Iterable[str]) -> list[str]:
+    """What of these requirements, `name==version`, is not here as it was: in words, one for each.
+
+    >>> differing(["no-such-thing==1.0"])
+    ['no-such-thing 1.0, not installed']
+    """
+    found = []
+    for line in pinned:
+        name, _, wanted = line.partition("==")
+        here = _version_of(name)
+        if here != wanted:
+            found.append(f"{name} {wanted}, {'not installed' if here is None else f'{here} here'}")
+    return found
+
+
+@functools.cache
+def _version_of(name: str) -> str | None:
+    return _pinned(name).partition("==")[2] if _is_installed(name) else None
+
+
 @functools.cache
 def _distributions_of(top: str) -> tuple[str, ...]:
     for name in (*_COMMON.get(top, ()), top):

@@ -88,6 +88,21 @@ def add(kernel: Kernel, signature: Signature) -> None:
             _write(connection, signature)
 
 
+def bring(kernel: Kernel, other: Kernel) -> int:
+    """Take the signatures that another store has of packages that are in this one; how many came. Survives a power cut.
+
+    What came with them was merged before. A signature says nothing by itself: its key is asked for at each load.
+    """
+    with other.database.reading() as connection:
+        packages = [digest for (digest,) in connection.execute("SELECT DISTINCT package FROM signatures ORDER BY 1")]
+        found = [each for digest in packages if kernel.objects.has(digest) for each in _sound_rows(connection, digest)]
+    with kernel.database.writing(durable=True) as connection:
+        new = [each for each in found if each.key not in {known.key for known in _sound_rows(connection, each.package)}]
+        for signature in new:
+            _write(connection, signature)
+    return len(new)
+
+
 def read(kernel: Kernel, digest: str) -> list[Signature]:
     """Every signature of a package as it is kept, by key; not checked. A damaged row is left out, with a warning."""
     with kernel.database.reading() as connection:

@@ -10,6 +10,12 @@ from typing import Any
 
 from modelmgmt.models.allowed import own_name
 from modelmgmt.models.makers import require
+from modelmgmt.models.sound_estimators import (
+    check_boosting,
+    check_estimator,
+    check_spline,
+    check_support_vectors,
+)
 
 _MT_WORDS = 624
 _PHILOX_WORDS = 4
@@ -103,6 +109,46 @@ def _boosted(predictor: Any) -> None:
         require((nodes["bitset_idx"][by_category] < len(bits)).all(), "a tree with categories beyond its own")
 
 
+def _blocks(manager: Any) -> None:
+    """Of a frame: pandas writes into its index wherever a block says that its columns are."""
+    import numpy as np
+
+    axes, total, places = manager.axes, 0, []
+    items = len(axes[0])
+    for block in manager.blocks:
+        require(
+            len(block.mgr_locs) == (len(block.values) if block.ndim == 1 else block.shape[0]), "a block of another size"
+        )
+        total += len(block.mgr_locs)
+        require(total <= items, "a block with columns beyond its frame")
+        require(block.shape[1:] == tuple(len(axis) for axis in axes[1:]), "a block of another length")
+        places.append(block.mgr_locs.as_array)
+    placed = np.sort(np.concatenate(places)) if places else np.empty(0, int)
+    require(total == items and (placed == np.arange(items)).all(), "a block with columns beyond its frame")
+
+
+def _codes(values: Any) -> None:
+    """Of a column of categories: pandas takes codes as places among the categories."""
+    codes = values.codes
+    require(((codes >= -1) & (codes < len(values.categories))).all(), "a category beyond those that there are")
+
+
+def _levels(index: Any) -> None:
+    for level, codes in zip(index.levels, index.codes, strict=True):
+        sound = ((codes >= -1) & (codes < len(level))).all()
+        require(sound and len(codes) == len(index.codes[0]), "an index with values beyond its levels")
+
+
+def _coordinates(matrix: Any) -> None:
+    import numpy as np
+
+    require(len(matrix.coords) == len(matrix.shape), "a matrix without its coordinates")
+    for places, side in zip(matrix.coords, matrix.shape, strict=True):
+        require(isinstance(places, np.ndarray) and places.dtype.kind == "i", "a matrix without its coordinates")
+        require(places.shape == matrix.data.shape and places.ndim == 1, "a matrix without its coordinates")
+        require(((places >= 0) & (places < side)).all(), "a matrix with values outside of it")
+
+
 def _sparse(matrix: Any) -> None:
     matrix.check_format(full_check=True)
 
@@ -143,7 +189,6 @@ def _booster_bytes(state: Any) -> None:
 
 
 _GENERATORS = ("numpy.random.bit_generator.BitGenerator", "numpy.random.mtrand.RandomState")
-_SPARSE = ("scipy.sparse._compressed._cs_matrix", "scipy.sparse._coo._coo_base", "scipy.sparse._bsr._bsr_base")
 _BEFORE: dict[str, Callable[[Any], None]] = {
     **dict.fromkeys(_GENERATORS, _places),
     "sklearn.tree._tree.Tree": _tree_state,
@@ -157,5 +202,15 @@ _BEFORE: dict[str, Callable[[Any], None]] = {
 _AFTER: dict[str, Callable[[Any], None]] = {
     "sklearn.tree._tree.Tree": _tree,
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": _boosted,
-    **dict.fromkeys(_SPARSE[:1], _sparse),
+    "scipy.sparse._compressed._cs_matrix": _sparse,
+    "scipy.sparse._coo._coo_base": _coordinates,
+    "scipy.interpolate._bsplines.BSpline": check_spline,
+    "pandas.core.internals.managers.BaseBlockManager": _blocks,
+    "pandas.Categorical": _codes,
+    "pandas.core.arrays.categorical.Categorical": _codes,
+    "pandas.MultiIndex": _levels,
+    "pandas.core.indexes.multi.MultiIndex": _levels,
+    "sklearn.base.BaseEstimator": check_estimator,
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.BaseHistGradientBoosting": check_boosting,
+    "sklearn.svm._base.BaseLibSVM": check_support_vectors,
 }

@@ -11,8 +11,9 @@ import hashlib
 import io
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -127,10 +128,12 @@ class Objects:
         """
         with io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)) as file:
             digest, size = hashlib.sha256(), 0
-            view = memoryview(bytearray(min(BUFFER, os.fstat(file.fileno()).st_size + 1)))
-            while count := file.readinto(view):
-                digest.update(view[:count])
-                size += count
+            length = os.fstat(file.fileno()).st_size
+            view = memoryview(bytearray(min(BUFFER, length + 1)))
+            with _syncing(file.fileno()) if length > BUFFER else nullcontext():
+                while count := file.readinto(view):
+                    digest.update(view[:count])
+                    size += count
             with our_disk("move", path):
                 os.fchmod(file.fileno(), 0o444)
             return self._publish(file.fileno(), path, Stored(digest.hexdigest(), size), pending)
@@ -369,6 +372,22 @@ def _hashed(file: io.FileIO) -> Stored:
         digest.update(view[:count])
         size += count
     return Stored(digest.hexdigest(), size)
+
+
+@contextmanager
+def _syncing(file: int) -> Iterator[None]:
+    """The disk works while we do: what it refuses is said by the sync before the file is published."""
+
+    def sync() -> None:
+        with suppress(OSError):
+            sync_file(file)
+
+    thread = threading.Thread(target=sync, name="modelmgmt-sync")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def check_digest(digest: object) -> str:

@@ -17,14 +17,16 @@ _COPY_BYTES = 1 << 20
 def tables_uri(path: Path) -> tuple[str, Path | None]:
     """An SQLite URI by which the tables at `path` can be read, and the private folder made for it, if there is one.
 
-    SQLite reads a write-ahead log only where it can write beside it: with one, the tables are copied. Without one the
-    file is read in place, as if it never changed: what others write later is seen by whoever opens the store anew.
+    SQLite reads a write-ahead log only where it can write beside it, and rolls back a transaction that was cut off before it
+    reads: where there is either, the tables are copied. Without, the file is read in place, as if it never changed: what
+    others write later is seen by whoever opens the store anew.
     """
-    log = path.with_name(path.name + "-wal")
-    if not log.exists() or log.stat().st_size == 0:
+    logs = [path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")]
+    logs = [log for log in logs if log.exists() and log.stat().st_size]
+    if not logs:
         return path.absolute().as_uri() + "?mode=ro&immutable=1", None
-    folder = private_folder(path.stat().st_size + log.stat().st_size)
-    for source in (path, log):
+    folder = private_folder(path.stat().st_size + sum(log.stat().st_size for log in logs))
+    for source in (path, *logs):
         shutil.copyfile(source, folder / source.name)
     return (folder / path.name).as_uri(), folder
 

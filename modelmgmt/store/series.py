@@ -31,6 +31,7 @@ from modelmgmt.store.times import now_iso
 Key = tuple[str, str]
 
 _UNFINISHED_S = 3600.0
+_HEAD_START_S = 0.001
 _PLACES = ", ".join("?" * (len(COLUMNS) + 3))
 
 
@@ -166,6 +167,9 @@ class Series:
         """As `fold_and_remove`, off the caller's thread. What fails stays on disk, and is folded at the next `settle`."""
 
         def work() -> None:
+            time.sleep(
+                _HEAD_START_S
+            )  # the caller waits for this thread to start, and gets the interpreter back at once
             try:
                 self.fold_and_remove(path)
             except StoreError:

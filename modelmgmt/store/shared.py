@@ -66,11 +66,11 @@ class SharedDatabase(Database):
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         with self._turn.taken(), translated(self.path):
-            if self._current is None:
-                with self._outermost("BEGIN") as connection:
+            if self._is_inside():
+                with self._inside(keep=False) as connection:
                     yield connection
             else:
-                with self._inside(keep=False) as connection:
+                with self._outermost("BEGIN") as connection:
                     yield connection
 
     def _alone_in_process(self) -> AbstractContextManager[object]:
@@ -79,7 +79,7 @@ class SharedDatabase(Database):
     @contextmanager
     def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         with translated(self.path):
-            if self._current is not None:
+            if self._is_inside():
                 with self._inside(keep=True) as connection:
                     yield connection
                 return
@@ -92,6 +92,13 @@ class SharedDatabase(Database):
     def alone(self) -> Iterator[sqlite3.Connection]:
         with self._turn.taken(), super().alone() as connection:
             yield connection
+
+    def _is_inside(self) -> bool:
+        """Whether this thread, which has the turn, is in a transaction already."""
+        if self._current is not None and not self._current.in_transaction:
+            self._drop(self._current)  # an interrupt has cut off its block before the beginning or at the end
+            self._current = None
+        return self._current is not None
 
     @contextmanager
     def _outermost(self, first: str) -> Iterator[sqlite3.Connection]:

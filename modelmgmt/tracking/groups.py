@@ -141,14 +141,15 @@ def compare_groups(
     _check(groups, value, baseline)
     metrics = _metrics(groups, metrics)
     values = {metric: {name: _values(runs, metric, value) for name, runs in groups.items()} for metric in metrics}
-    column = _pairing(groups, pair_by)
+    frames = {name: runs.to_frame() for name, runs in groups.items()}
+    column = _pairing(frames, pair_by)
     options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "rng": _rng(rng)}
     summaries = tuple(
         GroupSummary(metric, name, tuple(found), statistics.summarise(found, **options))
         for metric in metrics
         for name, found in values[metric].items()
     )
-    order = {name: _order_of(runs, column) for name, runs in groups.items()} if column else {}
+    order = {name: _order_of(frame, column) for name, frame in frames.items()} if column else {}
     differences = []
     for metric in metrics:
         for a, b in _pairs(list(groups), baseline):
@@ -201,32 +202,31 @@ def _values(runs: Runs[Any], metric: str, value: Statistic) -> list[float]:
     return [float(getattr(summary, value)) if summary is not None else math.nan for summary in found]
 
 
-def _pairing(groups: Mapping[str, Runs[Any]], pair_by: str | None) -> str | None:
+def _pairing(groups: Mapping[str, pd.DataFrame], pair_by: str | None) -> str | None:
     """The column to pair by. Raises NotFoundError, InvalidValueError for one that was asked for and can not serve."""
     if pair_by is None:
         return None
     if pair_by == "order":
-        if len({len(runs) for runs in groups.values()}) > 1:
-            sizes = ", ".join(f"{name}: {len(runs)}" for name, runs in groups.items())
+        if len({len(frame) for frame in groups.values()}) > 1:
+            sizes = ", ".join(f"{name}: {len(frame)}" for name, frame in groups.items())
             raise InvalidValueError(f"Pairs by order need groups of one size, and there are {sizes}.")
         return "order"
     if pair_by != "auto":
-        for name, runs in groups.items():
-            fault = _unfit(runs, pair_by)
+        for name, frame in groups.items():
+            fault = _unfit(frame, pair_by)
             if fault:
                 raise InvalidValueError(f"The group {name!r} can not be paired by {pair_by!r}: {fault}.")
         return pair_by
     for column in PAIRS:
-        if all(_unfit(runs, column) is None for runs in groups.values()):
-            keys = [set(_order_of(runs, column)) for runs in groups.values()]
+        if all(_unfit(frame, column) is None for frame in groups.values()):
+            keys = [set(_order_of(frame, column)) for frame in groups.values()]
             if all(one == keys[0] for one in keys):
                 return column
     return None
 
 
-def _unfit(runs: Runs[Any], column: str) -> str | None:
+def _unfit(frame: pd.DataFrame, column: str) -> str | None:
     """Why a column does not say which run is which."""
-    frame = runs.to_frame()
     if column not in frame.columns:
         return "it has no such column"
     cells = frame[column].astype(object).tolist()
@@ -235,10 +235,10 @@ def _unfit(runs: Runs[Any], column: str) -> str | None:
     return "two runs have the same value" if len({repr(cell) for cell in cells}) < len(cells) else None
 
 
-def _order_of(runs: Runs[Any], column: str) -> list[Any]:
+def _order_of(frame: pd.DataFrame, column: str) -> list[Any]:
     if column == "order":
-        return list(range(len(runs)))
-    return [repr(cell) for cell in runs.to_frame()[column].astype(object).tolist()]
+        return list(range(len(frame)))
+    return [repr(cell) for cell in frame[column].astype(object).tolist()]
 
 
 def _check(groups: Mapping[str, Runs[Any]], value: str, baseline: str | None) -> None:

@@ -10,6 +10,7 @@ from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
 from modelmgmt.store import events
 from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.tracking.artifacts import TREES
+from modelmgmt.versions import integrity as made_of
 from modelmgmt.versions.data import integrity as data
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def check(kernel: Kernel, *, deep: bool = False) -> list[Problem]:
     """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
     problems = list(check_kernel(kernel, deep=deep))
     try:
-        problems += [*_artifacts(kernel), *_events(kernel), *data.problems(kernel)]
+        problems += [*_artifacts(kernel), *_events(kernel), *data.problems(kernel), *made_of.problems(kernel)]
     except (StoreError, sqlite3.DatabaseError) as error:
         problems.append(Problem("store.db", str(error)))
     return problems

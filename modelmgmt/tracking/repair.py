@@ -16,6 +16,7 @@ from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.artifacts import TREES
+from modelmgmt.versions import integrity as made_of
 from modelmgmt.versions.data import integrity as data
 
 
@@ -48,6 +49,7 @@ def repair(kernel: Kernel) -> Repaired:
     _set_damaged_objects_aside(kernel)
     lost = _forget_lost_artifacts(kernel)
     lost_data = data.forget_lost(kernel)
+    made_of.forget_lost(kernel)
     return Repaired(tuple(problems), tuple(rebuilt.adopted), tuple(lost), tuple(lost_data))
 
 

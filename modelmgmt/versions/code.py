@@ -67,6 +67,12 @@ def read_starts(connection: sqlite3.Connection) -> dict[str, CodeVersion]:
     return {version.run: version for version in versions}
 
 
+def read_all(connection: sqlite3.Connection) -> list[CodeVersion]:
+    """Every version of every run. Raises CorruptDataError."""
+    rows = connection.execute(f"SELECT {', '.join(COLUMNS)}, crc FROM code_versions ORDER BY run, number").fetchall()
+    return [_decoded(verified("code_versions", row)) for row in rows]
+
+
 def insert(connection: sqlite3.Connection, version: CodeVersion) -> None:
     """A version that is not there yet."""
     connection.execute(_INSERT, _row(version))

@@ -146,6 +146,17 @@ def digest_of(connection: sqlite3.Connection, run: str) -> str | None:
     return None if row is None else str(verified("run_environments", row)[1])
 
 
+def read_all(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """(run, digest) of every environment. Raises CorruptDataError."""
+    rows = connection.execute("SELECT run, digest, captured_at, crc FROM run_environments ORDER BY run").fetchall()
+    return [(run, digest) for run, digest, _ in (verified("run_environments", row) for row in rows)]
+
+
+def remove(connection: sqlite3.Connection, run: str) -> None:
+    """Forget the environment of a run: its object is lost."""
+    connection.execute("DELETE FROM run_environments WHERE run = ?", (run,))
+
+
 def write(connection: sqlite3.Connection, run: str, digest: str) -> None:
     """Name the object as the environment of the run; nothing when the run is gone."""
     row = (run, digest, now_iso())

@@ -6,9 +6,9 @@ nothing on disk is asked about a module that was seen before.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-import sysconfig
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from typing import Any
 
 from modelmgmt.versions.git import find_repository
 
-_PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages", "__pypackages__"})
+_PACKAGE_FOLDERS = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages", "__pypackages__"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def find_project() -> Project | None:
 
 def is_foreign(path: str) -> bool:
     """Whether a file belongs to Python or to an installed package."""
-    return path.startswith(_foreign_roots()) or not _PACKAGE_FOLDERS.isdisjoint(path.split(os.sep))  # noqa: PTH206
+    return path.startswith(_foreign_roots()) or any(folder in path for folder in _PACKAGE_FOLDERS)
 
 
 @dataclass
@@ -82,10 +82,10 @@ class Imported:
 
 def relative(path: str, root: str) -> str | None:
     """The path below the root, with slashes; None when it is elsewhere."""
-    for candidate in (path, os.path.realpath(path)):
-        if candidate.startswith(root + os.sep):
-            return candidate[len(root) + 1 :].replace(os.sep, "/")
-    return None
+    start = root + os.sep
+    if not path.startswith(start):
+        path = _real(path)
+    return path[len(start) :].replace(os.sep, "/") if path.startswith(start) else None
 
 
 def import_path(root: str) -> list[str]:
@@ -112,7 +112,21 @@ def process_start() -> float:
 
 def _is_below(path: str, root: str) -> bool:
     # The cheap question first: most modules are Python's or a package's.
-    return not is_foreign(path) and relative(path, root) is not None and not is_foreign(os.path.realpath(path))
+    if is_foreign(path) or relative(path, root) is None:
+        return False
+    real = _real(path)
+    return real == path or not is_foreign(real)
+
+
+def _real(path: str) -> str:
+    """The path with the links of its folder resolved."""
+    folder, name = os.path.split(path)
+    return os.path.join(_real_folder(folder), name)  # noqa: PTH118 - text
+
+
+@functools.lru_cache(maxsize=10_000)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _script() -> str | None:
@@ -121,7 +135,7 @@ def _script() -> str | None:
     if path is None:
         return None
     path = os.path.realpath(path)
-    is_tool = is_foreign(path) or os.path.dirname(path) == sysconfig.get_path("scripts")  # noqa: PTH120
+    is_tool = is_foreign(path) or os.path.dirname(path) == os.path.dirname(sys.executable)  # noqa: PTH120
     return None if is_tool else path
 
 
@@ -147,9 +161,10 @@ _roots: list[tuple[str, ...]] = []
 
 def _foreign_roots() -> tuple[str, ...]:
     if not _roots:
-        folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        # Not sysconfig, which takes milliseconds; installed packages are told by the name of their folder.
+        folders = [os.path.dirname(os.__file__)]  # noqa: PTH120
         if sys.prefix != sys.base_prefix:
             folders.append(sys.prefix)
-        both = {form for folder in folders if folder for form in (folder, os.path.realpath(folder))}
+        both = {form for folder in folders for form in (folder, os.path.realpath(folder))}
         _roots.append(tuple(f"{folder}{os.sep}" for folder in sorted(both)))
     return _roots[0]

@@ -30,8 +30,11 @@ _RACY_S = 2.0  # a file that was written so shortly before it was read may be wr
 _LOADING_S = 1.0  # what changed so shortly after the process began was hardly loaded before
 _SOURCES = (".py", ".pyw", ".pyx", ".ipy")
 
-Signature = tuple[int, int, int, int, int]
+Signature = list[int]
 """Of a file: device, inode, size, modification and change time in nanoseconds."""
+
+Known = dict[str, list[Any]]
+"""path -> signature and digest"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Sources:
 
     project: Project
     imported: Imported = field(init=False)
-    known: dict[str, tuple[Signature, str]] = field(default_factory=dict)
-    """real path -> its signature and digest, from this process or an earlier one"""
+    known: Known = field(default_factory=dict)
+    """From this process or an earlier one."""
     _entries: dict[str, Entry] = field(default_factory=dict)
     _files: dict[str, str] = field(default_factory=dict)
     _notes: dict[str, str] = field(default_factory=dict)
@@ -137,7 +140,7 @@ class Sources:
 
     def _take_cells(self) -> bool:
         cells = notebook.executed_cells()
-        if cells is None:
+        if cells is None or self.project.script is not None:  # a script that IPython runs is a script
             return False
         data = notebook.as_script(cells)
         entry = Entry(hashlib.sha256(data).hexdigest(), len(data))
@@ -189,7 +192,7 @@ class Sources:
         signature = _signature(about)
         known = self.known.get(path)
         if known is not None and known[0] == signature:
-            return known[1]
+            return str(known[1])
         with open(path, "rb") as file:  # noqa: PTH123 - as above
             data = file.read(about.st_size + 1)
         if len(data) != about.st_size:
@@ -197,7 +200,7 @@ class Sources:
         digest = hashlib.sha256(data).hexdigest()
         self._fresh[digest] = data
         if time.time() - max(about.st_mtime, about.st_ctime) > _RACY_S:
-            self.known[path] = (signature, digest)
+            self.known[path] = [signature, digest]
         return digest
 
     def _no_room(self, name: str, size: int) -> str | None:
@@ -209,19 +212,20 @@ class Sources:
         return None
 
 
-def recall(folder: Path, root: str) -> dict[str, tuple[Signature, str]]:
+def recall(folder: Path, root: str) -> Known:
     """What earlier processes knew of the files below `root`; nothing when it can't be read."""
     try:
         content: Any = json.loads(_place(folder, root).read_bytes())
-        return {
-            str(path): ((int(a), int(b), int(c), int(d), int(e)), str(digest))
-            for path, ((a, b, c, d, e), digest) in content.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return {}
+    is_sound = isinstance(content, dict) and all(
+        type(known) is list and len(known) == 2 and type(known[1]) is str and len(known[1]) == 64
+        for known in content.values()
+    )
+    return content if is_sound else {}
 
 
-def remember(folder: Path, root: str, known: Mapping[str, tuple[Signature, str]]) -> None:
+def remember(folder: Path, root: str, known: Known) -> None:
     """Write down what is known of the files, for the next process. Losing it costs a few milliseconds."""
     place = _place(folder, root)
     part = place.with_suffix(f".{token()}.part")
@@ -236,4 +240,4 @@ def _place(folder: Path, root: str) -> Path:
 
 
 def _signature(about: os.stat_result) -> Signature:
-    return (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    return [about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]

@@ -58,10 +58,11 @@ def conditions_table(conditions: Iterable[Condition]) -> Table:
     return Table(columns, tuple(rows), "" if rows else "The policy asks for nothing.")
 
 
-def facts_table(facts: Mapping[str, Any]) -> Table:
-    """One line a fact; a mapping or a list has one for each of what is in it."""
-    lines = tuple((clean(key), clean(value, 120)) for key, value in _facts(facts))
-    return Table((Column("key"), Column("value")), lines)
+def facts_table(facts: Mapping[str, Any], width: int = 100) -> Table:
+    """One line a fact, cut to fit into `width`; a mapping or a list has one for each of what is in it."""
+    lines = [(clean(key, 40), value) for key, value in _facts(facts)]
+    room = max(20, width - 4 - max((len(key) for key, _ in lines), default=0))
+    return Table((Column("key"), Column("value")), tuple((key, clean(value, room)) for key, value in lines))
 
 
 def policy_table(policy: Mapping[str, Rule]) -> Table:
@@ -78,9 +79,9 @@ def _facts(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
             for place, item in enumerate(value, start=1):
                 yield from _facts(item, f"{name}.{place}.")
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (list, tuple)) and value:
             yield name, ", ".join(map(str, value))
-        elif value not in (None, ""):
+        elif value not in (None, "", [], ()):
             yield name, str(value)
 
 

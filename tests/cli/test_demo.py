@@ -38,7 +38,8 @@ def test_the_demo(tmp_path):
     assert {run.experiment for run in runs} == {"demo/breast-cancer", "demo/digits"}
     assert runs[0].metrics["test/accuracy"] > 0.95
     for run in runs:
-        assert sorted(run.artifacts) == ["confusion.png", "model.skops"]
+        assert sorted(run.artifacts) == ["confusion.png", "model"]
+        assert mm.load_model(f"run:{run.id}/model", trust=False).check_example() == ""
         assert all(len(run.series(key)) == 25 for key in ("train/loss", "test/loss", "test/accuracy"))
         assert run.name in done.stdout
     assert len({version for run in runs for version in run.datasets.values()}) == 2, "the data of each set is kept once"

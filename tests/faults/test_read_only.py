@@ -140,3 +140,71 @@ def test_nothing_to_read_is_said(tmp_path):
     with pytest.raises(StorePathError, match="no store"):
         mm.Store(tmp_path / "nothing", read_only=True)
     assert not (tmp_path / "nothing").exists()
+
+
+def _cut_off(path: Path) -> None:
+    """A shared store whose process dies in the middle of a transaction that has reached the file."""
+
+    def work(out: int) -> None:
+        os.environ["MODELMGMT_FILESYSTEM"] = "shared"
+        store = mm.Store(path)
+        with store.start_run("kept", name="whole") as run:
+            run.log(loss=1.0)
+            run.set_tags({f"t{number}": "before" for number in range(500)})
+        with store.kernel.database.writing() as connection:
+            connection.execute("PRAGMA cache_size = 1")  # so that pages are written before the commit
+            connection.execute("PRAGMA cache_spill = 1")
+            connection.execute("UPDATE tags SET value = value || ?", ("x" * 300,))
+            assert (path / "store.db-journal").stat().st_size > 0
+            os.write(out, b"x")
+            os._exit(0)
+
+    pid, pipe = forked(work)
+    assert read_all(pipe) == b"x"
+    os.waitpid(pid, 0)
+
+
+def test_a_transaction_that_was_cut_off_in_a_shared_store_is_rolled_back_in_a_copy(tmp_path):
+    _cut_off(tmp_path / "store")
+    before = _digest(tmp_path / "store")
+    assert "store.db-journal" in before
+    with mm.Store(tmp_path / "store", read_only=True) as store:
+        assert store.run("whole").tags == {f"t{number}": "before" for number in range(500)}
+        assert store.run("whole").metrics == {"loss": 1.0}
+    assert _digest(tmp_path / "store") == before
+    with mm.Store(tmp_path / "store") as store:  # the one who may write takes the turn of the dead one, and rolls back
+        assert store.kernel.is_shared
+        assert store.run("whole").tags == {f"t{number}": "before" for number in range(500)}
+        assert store.check(deep=True) == []
+
+
+def test_everything_can_be_read_where_nothing_can_be_written(tmp_path):
+    """Also versions of code and data, models, steps: what came after runs. By a user whom permissions bind."""
+    with mm.Store(tmp_path / "store") as store, store.start_run("kept", name="all", params={"a": {"b": 1}}) as run:
+        run.log_dataset({"x": [1, 2, 3]}, "train", keep=True)
+        run.log(loss=1.0)
+        run.note("a note")
+    place = str(tmp_path).encode()
+    named = [file for file in (tmp_path / "store").rglob("*") if file.is_file() and _names_itself(file, place)]
+    assert named == []
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "store").rename(tmp_path / "elsewhere" / "copy")
+    with mm.Store(moved, read_only=True) as store:
+        run = store.run("all")
+        assert run.config == {"a": {"b": 1}}
+        assert [note.text for note in run.notes] == ["a note"]
+        [dataset] = run.datasets.values()
+        assert dataset.load() is not None
+        assert dataset.profile is not None
+        assert run.environment.python
+        assert run.code is not None
+        assert store.datasets is not None
+        assert "churn" not in store.models
+        assert store.audit.verify() == []
+        assert store.stats().object_files > 0
+        assert store.check(deep=True) == []
+
+
+def _names_itself(file: Path, place: bytes) -> bool:
+    """Whether the path of the store itself is in a file. A command line, or the name of a script, may be elsewhere."""
+    return (place + b"/store/") in file.read_bytes()

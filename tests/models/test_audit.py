@@ -270,6 +270,38 @@ def test_a_row_that_contradicts_the_events_is_named(store, audit, table, change,
     assert any(words in fault for fault in audit.verify())
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE model_versions SET stage = 'production' WHERE number = 1",
+        "UPDATE models SET policy = 'x'",
+        "DELETE FROM model_aliases",
+        "DELETE FROM model_tags",
+        "INSERT INTO approvals VALUES ('churn', 1, 'production', 'me', '', '2026', 7)",
+        "UPDATE runs SET crc = 7",
+    ],
+)
+def test_a_repair_writes_the_registry_as_the_events_say(store, audit, damage):
+    from modelmgmt.models.consistency import restore_registry
+
+    churn = store.models["churn"]
+    churn[1].set_tags(team="a")
+    before = (churn.at(), churn.aliases, churn[1].tags)
+    execute(store, (damage,))
+    assert store.check()
+    store.repair()
+    assert store.check(deep=True) == []
+    assert (churn.at(), churn.aliases, churn[1].tags) == before
+    assert restore_registry(store.kernel) == 0, "nothing is left to do"
+
+
+def test_a_broken_log_is_not_repaired_from(store, audit):
+    execute(store, ("DELETE FROM model_aliases",), ("UPDATE events SET actor = 'me' WHERE id = 2",))
+    store.repair()
+    assert store.models["churn"].aliases == {}
+    assert len(audit.verify()) >= 2
+
+
 def test_rows_that_are_missing_or_nobody_made(store, audit):
     execute(store, ("DELETE FROM model_aliases",))
     assert audit.verify() == [
@@ -277,11 +309,18 @@ def test_rows_that_are_missing_or_nobody_made(store, audit):
     ]
 
 
-def test_events_that_can_not_be_followed(store, audit):
-    execute(store, ("UPDATE events SET detail = 'x' WHERE kind = 'model.promoted'",))
-    faults = audit.verify()
-    assert any("can not be followed" in fault for fault in faults)
+@pytest.mark.parametrize("detail", ["x", "7", "null", "[]", "{}", '"a"', '{"version": 1, "displaced": 3}', "[" * 9000])
+def test_events_that_can_not_be_followed(store, audit, detail):
+    execute(store, ("UPDATE events SET detail = ? WHERE kind = 'model.promoted'", detail))
+    assert any("can not be followed" in fault for fault in audit.verify())
     assert store.check()
+    churn = store.models["churn"]
+    for ask in (churn.at, lambda: churn.rollback("production")):
+        with pytest.raises(mm.errors.CorruptDataError, match="audit verify"):
+            ask()
+    assert churn["production"].number == 3, "the rows can still be read"
+    store.repair()
+    assert churn["production"].number == 3
 
 
 def test_kinds_of_a_later_version_are_passed_over(store, audit):

@@ -313,7 +313,8 @@ def test_hugging_face_models_and_folders_round_trip(store, run, tmp_path):
     loaded.model.save_pretrained(tmp_path / "bert")
     again = back(store, run.log_model(tmp_path / "bert", "folder"))
     ids = torch.ones((1, 3), dtype=torch.int64)
-    assert torch.equal(again.model(ids).logits, model(ids).logits)
+    assert torch.allclose(again.model(ids).logits, model(ids).logits, atol=1e-6)
+    assert again.package.class_name == "transformers.BertForSequenceClassification"
     (tmp_path / "bert" / "pytorch_model.bin").write_bytes(b"\x80\x04N.")
     with pytest.raises(InvalidTypeError, match=r"pytorch_model.bin"):
         run.log_model(tmp_path / "bert", "folder", format="huggingface")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,18 +21,19 @@ number = st.integers(1, 6)
 
 
 class Histories(RuleBasedStateMachine):
-    """One store, one model; beside it, a dict of who is where, and what the dict was at times in between."""
+    """One store, a model for each history; beside it, a dict of who is where, and what it was at times in between."""
+
+    store: mm.Store
+    digest: str
 
     @initialize()
     def begin(self):
-        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self.store = mm.Store(self.folder.name + "/store")
-        self.digest = self.store.kernel.objects.put_bytes(b"weights").digest
-        self.store.models.create("m")
-        self.model = self.store.models["m"]
+        self.name = f"m{len(self.store.models)}"
+        self.model = self.store.models.create(self.name)
         self.versions, self.aliases, self.stack, self.last = {}, {}, [], 0
         self.asked = []
-        self.remember()
+        for _ in range(3):
+            self.register()
 
     def remember(self):
         """What is so now, and a time that is certainly after it and before what follows."""
@@ -42,13 +42,14 @@ class Histories(RuleBasedStateMachine):
     def move(self, number, to):
         if to == "production":
             for other in [n for n, stage in self.versions.items() if stage == "production" and n != number]:
+                del self.versions[other]
                 self.versions[other] = "archived"
         self.versions.pop(number, None)
         self.versions[number] = to  # at the end: who entered last
 
     @rule()
     def register(self):
-        version = self.store.models.register("m", digest=self.digest, format="raw")
+        version = self.store.models.register(self.name, digest=self.digest, format="raw")
         self.last += 1
         assert version.number == self.last
         self.versions[self.last] = "development"
@@ -110,8 +111,8 @@ class Histories(RuleBasedStateMachine):
         from modelmgmt.models.deletion import _delete, _owner, _row
 
         with self.store.kernel.database.writing() as connection:
-            rows = [_row(connection, "m", number)]
-            _delete(connection, _owner(connection, "m"), rows, "", force=True)
+            rows = [_row(connection, self.name, number)]
+            _delete(connection, _owner(connection, self.name), rows, "", force=True)
         del self.versions[number]
         self.aliases = {alias: kept for alias, kept in self.aliases.items() if kept != number}
         self.model.refresh()
@@ -134,25 +135,28 @@ class Histories(RuleBasedStateMachine):
         if hasattr(self, "model"):
             for time, versions, aliases in self.asked:
                 self.check(self.model.at(time), versions, aliases)
-            assert self.store.audit.verify() == []
-            self.store.close()
-            self.folder.cleanup()
 
 
-def run(examples):
+def run(store, examples):
+    Histories.store, Histories.digest = store, store.kernel.objects.put_bytes(b"weights").digest
     options = settings(
         max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(Histories, settings=options)
+    assert len(store.models) >= examples
+    decisions = len(store.audit.events(kind="model"))
+    assert decisions > 8 * examples, "histories of some length"
+    assert store.audit.verify() == []
 
 
-def test_random_histories():
-    run(15)
+def test_random_histories(store):
+    run(store, 15)
 
 
 @pytest.mark.long
-def test_a_thousand_random_histories():
-    run(1_000)
+@pytest.mark.timeout(1800)
+def test_a_thousand_random_histories(store):
+    run(store, 1_000)
 
 
 def event(number, kind, time, **detail):

@@ -163,6 +163,121 @@ def test_search_trees_that_lead_outside(field):
         load_restricted(pickle.dumps(Stand()))
 
 
+class Made:
+    """An object that pickles as a call."""
+
+    def __init__(self, function, *args, state=None):
+        self.parts = (function, args) if state is None else (function, args, state)
+
+    def __reduce__(self):
+        return self.parts
+
+
+def refused(value, match):
+    with pytest.raises(RefusedPickleError, match=match):
+        load_restricted(pickle.dumps(value))
+
+
+@pytest.mark.parametrize(
+    "place", [slice(10**9, 10**9 + 2), slice(0, 4, 2), slice(1, 3), np.array([0, 0]), np.array([0, -5])]
+)
+def test_frames_whose_blocks_lie_outside(place):
+    """pandas writes to its index wherever they say, without a look."""
+    import pandas as pd
+    from pandas._libs.internals import _unpickle_block
+    from pandas.core.internals.managers import BlockManager
+
+    axes = [pd.RangeIndex(2), pd.RangeIndex(3)]
+    honest = Made(BlockManager, (Made(_unpickle_block, np.zeros((2, 3)), slice(0, 2), 2),), axes)
+    load_restricted(pickle.dumps(honest))
+    refused(Made(BlockManager, (Made(_unpickle_block, np.zeros((2, 3)), place, 2),), axes), "refused|a block")
+
+
+def test_frames_whose_blocks_are_too_short():
+    import pandas as pd
+    from pandas._libs.internals import _unpickle_block
+    from pandas.core.internals.managers import BlockManager
+
+    axes = [pd.RangeIndex(2), pd.RangeIndex(3000)]
+    refused(
+        Made(BlockManager, (Made(_unpickle_block, np.zeros((2, 3)), slice(0, 2), 2),), axes), "a block|its own library"
+    )
+
+
+def test_categories_and_levels_beyond_those_that_there_are():
+    import pandas as pd
+
+    function, args, state = pd.Categorical(["u", "v"]).__reduce__()
+    codes = np.array([100, 1], np.int8)
+    forged = tuple(codes if isinstance(part, np.ndarray) else part for part in state)
+    refused(Made(function, *args, state=forged), "a category")
+    function, (kind, parts), *_ = pd.MultiIndex.from_tuples([(1, "a"), (2, "b")]).__reduce__()
+    refused(
+        Made(function, kind, {**parts, "codes": [np.array([100, 0]), np.array([0, 1])]}), "an index|its own library"
+    )
+
+
+def test_coordinates_outside_of_a_matrix():
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.coo_matrix(np.eye(3))
+    load_restricted(pickle.dumps(matrix))
+    matrix.row[0] = 10**8
+    refused(matrix, "values outside")
+
+
+def fitted(module, name, **options):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    return getattr(pytest.importorskip(f"sklearn.{module}"), name)(**options).fit(x, np.arange(40) % 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["RandomForestClassifier", "GradientBoostingClassifier", "IsolationForest", "BaggingClassifier"]
+)
+def test_forests_that_take_fewer_features_than_their_trees(name):
+    forest = fitted("ensemble", name, n_estimators=2, random_state=0)
+    load_restricted(pickle.dumps(forest))
+    forest.n_features_in_ = 1
+    refused(forest, "features beyond")
+    del forest.n_features_in_
+    refused(forest, "how many features")
+
+
+def test_trees_that_take_fewer_features():
+    tree = fitted("tree", "DecisionTreeClassifier")
+    tree.n_features_in_ = 1
+    refused(tree, "features beyond")
+    boosted = fitted("ensemble", "HistGradientBoostingClassifier", max_iter=2)
+    load_restricted(pickle.dumps(boosted))
+    boosted.n_features_in_ = 0
+    refused(boosted, "features beyond")
+
+
+@pytest.mark.parametrize(
+    "field", ["_n_support", "support_vectors_", "_dual_coef_", "_intercept_", "support_", "n_features_in_"]
+)
+@pytest.mark.parametrize("name", ["SVC", "SVR", "OneClassSVM", "NuSVC"])
+def test_support_vectors_that_are_not_there(name, field):
+    model = fitted("svm", name, **({"nu": 0.2} if name == "NuSVC" else {}))
+    load_restricted(pickle.dumps(model))
+    value = getattr(model, field)
+    changed = value * 1000 if field == "_n_support" else value + 50 if field == "n_features_in_" else value[..., :0]
+    vars(model)[field] = changed
+    refused(model, "support vectors|coefficients")
+
+
+def test_splines_without_their_coefficients():
+    model = fitted("preprocessing", "SplineTransformer")
+    load_restricted(pickle.dumps(model))
+    vars(model.bsplines_[0])["_c"] = model.bsplines_[0].c[:1]
+    refused(model, "a spline")
+
+
+def test_slots_are_no_way_to_a_property():
+    data = P2 + name("sklearn.gaussian_process.kernels", "RBF") + b")\x81N}" + text("theta") + b"K\x01s\x86b."
+    with pytest.raises(RefusedPickleError, match="no slot"):
+        load_restricted(data)
+
+
 # ------------------------------------------------------------------------------------------- all time, all memory
 
 

@@ -198,6 +198,13 @@ def test_from_a_commit_to_the_models(filled):
     assert "churn:3" in names(store.lineage(f"code:{digest}"), "version"), "a snapshot without git"
 
 
+def test_the_card_says_where_a_version_is_from(filled):
+    store, _, digest = filled
+    page = store.models["churn"]["production"].card()
+    for line in ("| data, train | customers:1 |", f"| code | {'a' * 40} |", f"| environment | {digest} |"):
+        assert line in page
+
+
 def test_from_a_run_and_a_model(filled):
     store, runs, _ = filled
     assert names(store.lineage(f"run:{runs['two'].id}"), "version") == {"churn:2"}

@@ -19,6 +19,7 @@ from modelmgmt.errors import (
     InvalidNameError,
     InvalidTypeError,
     InvalidValueError,
+    MissingCodeError,
     NotFoundError,
     RunFinishedError,
     StoreTooNewError,
@@ -269,7 +270,7 @@ def test_class_that_is_gone_is_said(store, tmp_path):
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), tmp_path, store.path]
     with_code, without = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     (tmp_path / "gone_shop.py").unlink()
-    with pytest.raises(ModuleNotFoundError, match="gone_shop"):
+    with pytest.raises(MissingCodeError, match=r"is a gone_shop\.Net, .*No module named 'gone_shop'.*no code"):
         mm.load_model(without, store=store)
     loaded = mm.load_model(with_code, store=store)
     assert loaded.package.code == ("gone_shop.py",)
@@ -287,6 +288,13 @@ def test_code_that_has_changed_since_is_said(store, run, tmp_path, monkeypatch):
     (tmp_path / "drift_shop.py").write_text("def double(X):\n    return X * 3\n")
     with pytest.warns(UserWarning, match="The module drift_shop is not what it was"):
         mm.load_model(logged.ref, store=store, cached=False)
+
+
+def test_other_versions_of_libraries_are_said(store, run):
+    logged = run.log_model(Mean(), "mean")
+    older = package.rewrite(store.kernel, logged.package, {"requirements": ["numpy==0.1", "no-such-thing==2"]})
+    with pytest.warns(UserWarning, match=r"numpy 0\.1, .* here; no-such-thing 2, not installed"):
+        load.load_digest(store.kernel, older.digest, trust=True)
 
 
 def test_code_of_the_project_includes_what_it_uses(store, run, tmp_path, monkeypatch):

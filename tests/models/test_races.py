@@ -43,6 +43,29 @@ MANY = """
 """
 
 
+REGISTER = """
+    import sys
+    import modelmgmt as mm
+    store = mm.Store(sys.argv[1])
+    digest = store.kernel.objects.put_bytes(b"weights").digest
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print([store.models.register("fresh", digest=digest, format="raw").number for _ in range(20)])
+"""
+
+KILLED = """
+    import sys
+    import modelmgmt as mm
+    store = mm.Store(sys.argv[1])
+    churn = store.models["churn"]
+    number = 1
+    while True:
+        number = number % 3 + 1
+        event = churn.promote(number, "production", reason="again")
+        print(number, flush=True)
+"""
+
+
 def together(code, store, arguments):
     """Start a process for each argument, let them all go at one moment, and return what each printed last."""
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), str(store.path)]
@@ -98,3 +121,33 @@ def test_at_is_right_with_two_processes_racing(store, register):
             assert churn.at(between).stages["production"] == (earlier.version,)
     assert churn.placed("production") == promoted[-1].version
     assert store.check() == []
+
+
+def test_numbers_are_unique_with_three_processes_registering(store):
+    answers = [json.loads(answer) for answer in together(REGISTER, store, (1, 2, 3))]
+    assert sorted(number for numbers in answers for number in numbers) == list(range(1, 61))
+    assert len(store.models["fresh"]) == 60
+    assert len(store.models["fresh"].history("created")) == 1
+    assert store.check() == []
+
+
+def test_what_was_decided_survives_a_kill(store, register):
+    for _ in range(3):
+        register()
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(KILLED), str(store.path)]
+    total = 0
+    for wanted in (1, 4, 9):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        told = [int(process.stdout.readline()) for _ in range(wanted)]
+        process.kill()
+        told += [int(line) for line in process.stdout.read().split()]
+        process.wait()
+        process.stdout.close()
+        churn = store.models["churn"]
+        promoted = [decision.version for decision in churn.history("promoted")][total:]
+        assert promoted[: len(told)] == told
+        assert len(promoted) - len(told) in (0, 1), "one may have been decided and not told"
+        assert churn.placed("production") == promoted[-1]
+        assert store.check() == []
+        total += len(promoted)
+        churn.archive(promoted[-1])

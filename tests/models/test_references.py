@@ -93,6 +93,7 @@ def test_a_reference_is_text(store):
 
 def test_where_they_lead(store, register):
     first, second = register(), register()
+    assert resolve(store.kernel, first).number == 1
     churn = store.models["churn"]
     churn.promote(1, "production")
     churn.set_alias("champion", 2)

@@ -201,6 +201,18 @@ def test_the_file_has_no_say(kernel):
         trust.decide(kernel, Liar())
 
 
+def test_signatures_come_along_when_stores_are_merged(tmp_path, monkeypatch):
+    import modelmgmt as mm
+
+    with mm.Store(tmp_path / "a") as source, mm.Store(tmp_path / "b") as target:
+        with source.start_run("merged") as run:
+            model = run.log_model(lambda value: value, "same")
+        target.merge(source)
+        target.merge(source)
+        assert signing.verify(target.kernel, model.digest) == signing.verify(source.kernel, model.digest) != []
+        assert mm.load_model(model.ref, store=target).model(3) == 3
+
+
 def test_signatures_from_elsewhere(kernel, tmp_path, monkeypatch):
     pytest.importorskip("cryptography")
     signature = signing.sign(kernel, PACKAGE)

@@ -693,3 +693,51 @@ def test_a_large_file_that_changes_while_it_is_hashed_is_refused(tmp_path, large
     monkeypatch.setattr(module, "_hashed", changed)
     with pytest.raises(SourceChangedError):
         objects.put_file(large)
+
+
+# ------------------------------------------------------------------------------------------------------------- adopting
+
+
+def test_adopted_file_is_moved_read_only_and_verified(tmp_path):
+    objects = Objects(tmp_path / "store")
+    objects.put_bytes(b"first")
+    source = tmp_path / "store" / "tmp" / "weights"
+    source.write_bytes(b"x" * 3_000_000)
+    stored = objects.adopt(source)
+    assert stored.size == 3_000_000
+    assert not source.exists()
+    assert objects.get(stored.digest) == b"x" * 3_000_000
+    assert objects.path(stored.digest).stat().st_mode & 0o777 == 0o444
+
+
+def test_adopting_what_is_there_keeps_one_and_an_empty_file_is_one(tmp_path):
+    objects = Objects(tmp_path / "store")
+    stored = objects.put_bytes(b"same")
+    for content in (b"same", b""):
+        source = tmp_path / "store" / "tmp" / "weights"
+        source.write_bytes(content)
+        assert objects.get(objects.adopt(source).digest) == content
+        source.unlink(missing_ok=True)
+    assert stored.digest in set(objects.digests())
+
+
+def test_link_is_not_adopted(tmp_path):
+    objects = Objects(tmp_path / "store")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError):
+        objects.adopt(tmp_path / "link")
+    assert (tmp_path / "secret").read_bytes() == b"secret"
+
+
+def test_folder_is_moved_into_a_tree(tmp_path):
+    from modelmgmt.store.trees import Trees
+
+    trees = Trees(Objects(tmp_path / "store"))
+    for place in ("one", "two"):
+        (tmp_path / place / "sub").mkdir(parents=True)
+        (tmp_path / place / "a").write_bytes(b"a")
+        (tmp_path / place / "sub" / "b").write_bytes(b"b")
+    copied, moved = trees.put_folder(tmp_path / "one"), trees.put_folder(tmp_path / "two", move=True)
+    assert copied == moved
+    trees.objects.verify(trees.get(moved.digest)["a"].digest)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt import __version__
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.models.exports import mlflow_loader
 from modelmgmt.models.exports.mlflow_loader import MANIFEST
@@ -50,7 +50,7 @@ def write_mlflow(kernel: Kernel, package: Package, path: Path, *, trust: Trust =
     with new_folder(path) as stage:
         Trees(kernel.objects).checkout(package.digest, stage / DATA)
         (stage / MANIFEST).write_bytes(package.tree.encode())
-        requirements = [*package.requirements, f"modelmgmt=={__version__}"]
+        requirements = [*package.requirements, f"modelmgmt=={_version()}"]
         python = str(package.content.get("python", "3.11"))
         (stage / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
         (stage / "python_env.yaml").write_text(
@@ -58,6 +58,11 @@ def write_mlflow(kernel: Kernel, package: Package, path: Path, *, trust: Trust =
         )
         (stage / "conda.yaml").write_text(yaml(_conda(python, requirements)), "utf-8")
         (stage / "MLmodel").write_text(yaml(_mlmodel(package, python)), "utf-8")
+
+
+def _version() -> str:
+    # Not imported: the front door is above this room, and always loaded.
+    return str(sys.modules["modelmgmt"].__dict__["__version__"])
 
 
 def _mlmodel(package: Package, python: str) -> dict[str, Any]:

@@ -87,6 +87,6 @@ STATEMENTS = (
         PRIMARY KEY (run, number)
     ) STRICT, WITHOUT ROWID
     """,
-    "CREATE INDEX steps_by_key ON steps(cache_key) WHERE output_digest IS NOT NULL",
+    "CREATE INDEX steps_by_key ON steps(cache_key, started_at) WHERE output_digest IS NOT NULL",
     "CREATE INDEX steps_by_function ON steps(function, started_at)",
 )

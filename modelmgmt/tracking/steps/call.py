@@ -176,7 +176,7 @@ class _Call:
         try:
             with self.run.kernel.database.reading() as connection:
                 kept = table.with_result(connection, self.row.values["cache_key"])
-                before = table.latest(connection, self.plan.function)
+                before = None if kept else table.latest(connection, self.plan.function)
             return self._load(kept[0]) if kept else (_MISSING, _difference(before, self))
         except ModelmgmtError as error:
             return _MISSING, _one_line(f"the kept result can not be used: {error}")

@@ -16,7 +16,7 @@ import os
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ def fingerprint_code(thing: Any) -> str:
     >>> def g(x):
     ...     '''Says more.'''
     ...     return x + 1  # the same
-    >>> g.__name__ = g.__qualname__ = "f"
     >>> fingerprint_code(f) == fingerprint_code(g)
     True
     """
@@ -145,12 +144,11 @@ class _CodeWalk(Walk):
 
     def _code(self, code: types.CodeType, names: dict[str, Any]) -> None:
         self.put(
-            "code", repr((code.co_name, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)).encode()
+            "code", repr((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)).encode()
         )
         self.put("flags", str(code.co_flags & ~_HAS_DOCSTRING).encode())
         self.put("handlers", code.co_exceptiontable)
-        instructions = [found for found in dis.get_instructions(code) if found.opname not in _SKIPPED]
-        places = _places(code)
+        instructions, places = _instructions(code)
         for at, found in enumerate(instructions):
             self.put("op", found.opname.encode())
             if found.opcode in dis.hasjabs or found.opcode in dis.hasjrel:
@@ -170,7 +168,7 @@ class _CodeWalk(Walk):
         else:
             self.add_value(constant)
 
-    def _follow(self, names: dict[str, Any], instructions: list[dis.Instruction], at: int) -> None:
+    def _follow(self, names: dict[str, Any], instructions: Sequence[dis.Instruction], at: int) -> None:
         """A global name; through modules, on to the attribute that is used of them."""
         name = str(instructions[at].argval)
         if name not in names:
@@ -203,13 +201,16 @@ _ABOUT_A_CLASS = {
 }  # fmt: skip
 
 
-def _places(code: types.CodeType) -> dict[int, int]:
-    """The offset of each instruction, and which it is when those that say nothing are left out."""
-    places, count = {}, 0
-    for found in dis.get_instructions(code):
-        places[found.offset] = count
-        count += found.opname not in _SKIPPED
-    return places
+@functools.lru_cache(maxsize=2048)
+def _instructions(code: types.CodeType) -> tuple[tuple[dis.Instruction, ...], dict[int, int]]:
+    """What the code does, without what says nothing; and which of them stands at, or next after, each offset."""
+    places: dict[int, int] = {}
+    found: list[dis.Instruction] = []
+    for instruction in dis.get_instructions(code):
+        places[instruction.offset] = len(found)
+        if instruction.opname not in _SKIPPED:
+            found.append(instruction)
+    return tuple(found), places
 
 
 def is_project(thing: Any) -> bool:

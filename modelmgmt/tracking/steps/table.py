@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -81,13 +81,19 @@ def insert(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
 
 def put(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
     """A row whole, in the place of the one with its number."""
-    row = tuple({**values, "updated_at": now_iso()}[name] for name in COLUMNS)
+    whole = {**values, "updated_at": now_iso()}
+    row = tuple(whole[name] for name in COLUMNS)
     connection.execute(_PUT, (*row, row_crc("steps", row)))
 
 
 def encode_inputs(inputs: Sequence[StepInput]) -> str:
     """Inputs as JSON, as the column has them."""
-    return json.dumps([asdict(given) for given in inputs], ensure_ascii=True)
+    return json.dumps(
+        [
+            {"name": given.name, "fingerprint": given.fingerprint, "shown": given.shown, "steps": given.steps}
+            for given in inputs
+        ]
+    )
 
 
 def read(connection: sqlite3.Connection, run: str) -> tuple[Step, ...]:
@@ -99,7 +105,7 @@ def read(connection: sqlite3.Connection, run: str) -> tuple[Step, ...]:
 def with_result(connection: sqlite3.Connection, cache_key: str) -> list[Step]:
     """Steps of that code and those inputs whose result is kept, the newest first."""
     rows = connection.execute(
-        f"{_SELECT} WHERE cache_key = ? AND output_digest IS NOT NULL ORDER BY started_at DESC LIMIT 8", (cache_key,)
+        f"{_SELECT} WHERE cache_key = ? AND output_digest IS NOT NULL ORDER BY started_at DESC LIMIT 1", (cache_key,)
     )
     return [from_row(row) for row in rows.fetchall()]
 

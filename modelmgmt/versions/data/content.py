@@ -1,7 +1,7 @@
 """The content of a table in a store: columns cut into chunks, each an object, under a tree that names them all.
 
-Writes objects, no tables. A chunk that an earlier version has is not written again; one in which few rows are others is
-written as a patch of the earlier one, which the tree then names, too. A patch is always one of a whole chunk.
+Writes objects, no tables. A chunk that an earlier version has is not written again; one in which few rows are others,
+more or gone is written as a patch of the earlier one, which the tree then names, too. A patch is always one of a whole chunk.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 
 from modelmgmt.errors import CorruptDataError, StoreTooNewError
 from modelmgmt.store.trees import Entry, Tree, Trees
-from modelmgmt.versions.data import pack
+from modelmgmt.versions.data import align, pack
 from modelmgmt.versions.data.columns import Column, Table, canonical, label_json, label_of
 from modelmgmt.versions.data.cut import Cut, cuts, spread_of
-from modelmgmt.versions.data.pack import Rows
+from modelmgmt.versions.data.pack import Patch, Rows
 
 if TYPE_CHECKING:
     from modelmgmt.store.objects import Objects
@@ -29,7 +29,7 @@ FAMILY = "modelmgmt.columns/"
 FORMAT = f"{FAMILY}1"
 MANIFEST = "content.json"
 _PATCH = ".patch"
-_MOST_PATCHED = 0.5  # of the rows of a chunk; beyond, it is written whole
+_LEAST_KEPT = 0.5  # of the rows of a chunk that a patch leaves as they are; below, it is written whole
 
 
 def write_content(objects: Objects, table: Table, before: str | None = None) -> str:
@@ -159,19 +159,18 @@ class _Writer:
         except (CorruptDataError, KeyError):
             return False
         path = f"{old[0]}/{place:06}"
-        if whole.count != rows.count:
-            return False
-        if not len(rows.differing(patched)):
+        if rows.count == patched.count and not len(rows.differing(patched)):
             self._name(name, self.earlier.tree[path])
             if has_patch:
                 self._name(name + _PATCH, self.earlier.tree[path + _PATCH])
             return True
-        places = rows.differing(whole)
-        if len(places) > _MOST_PATCHED * rows.count:
+        mine, theirs = align.matches(whole, rows)
+        if len(theirs) < _LEAST_KEPT * rows.count:
             return False
         self._name(name, self.earlier.tree[path])
-        if len(places):
-            self._put(name + _PATCH, pack.encode(rows.take(places), places))
+        dropped, added = align.others(mine, whole.count), align.others(theirs, rows.count)
+        if len(dropped) or len(added):
+            self._put(name + _PATCH, pack.encode(Patch(dropped, added, rows.take(added))))
         return True
 
     def _name(self, path: str, entry: Entry) -> None:
@@ -234,10 +233,12 @@ def _read_chunk(
 ) -> tuple[Rows, Rows, bool]:
     name = f"{path}/{place:06}"
     item: Sequence[int] = about["item"]
-    whole, _ = pack.decode(objects.get(tree[name].digest), about["dtype"], tuple(item))
+    whole = pack.decode(objects.get(tree[name].digest), about["dtype"], tuple(item))
+    if isinstance(whole, Patch):
+        raise CorruptDataError(f"The chunk {name} is a patch.")
     if name + _PATCH not in tree:
         return whole, whole, False
-    others, places = pack.decode(objects.get(tree[name + _PATCH].digest), about["dtype"], tuple(item))
-    if places is None:
-        raise CorruptDataError(f"The patch {name} names no rows.")
-    return whole, whole.patched(places, others), True
+    patch = pack.decode(objects.get(tree[name + _PATCH].digest), about["dtype"], tuple(item))
+    if not isinstance(patch, Patch):
+        raise CorruptDataError(f"The patch {name} is none.")
+    return whole, patch.of(whole), True

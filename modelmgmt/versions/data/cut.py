@@ -28,7 +28,7 @@ _LEAST = 4  # a chunk has at least a quarter of the rows aimed at, and at most f
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Rows up to `end` are one chunk, whose last row has the hash `anchor`. `like` is the place of its counterpart."""
+    """Rows up to `end` are one chunk, whose last row has the hash `anchor`. `like` is the place of a likely counterpart."""
 
     start: int
     end: int
@@ -54,15 +54,16 @@ def cuts(column: Column, spread: int, before: Sequence[tuple[int, int]] = ()) ->
     found: list[Cut] = []
     old, new = 0, 0
     for old_end, new_end in pairs:
-        if old_end - old == new_end - new and before:
-            first, last = bisect_left(old_ends, old + 1), bisect_left(old_ends, old_end)
-            found_like = enumerate(old_ends[first : last + 1], first)
-            inner: list[tuple[int, int | None]] = [(end - old + new, place) for place, end in found_like]
-        else:
-            inner = [(end, None) for end in _natural(candidates, new, new_end, spread)]
-        for end, like in inner:
+        first, last = bisect_left(old_ends, old + 1), bisect_left(old_ends, old_end)
+        inner = old_ends[first : last + 1]
+        ends = [end - old + new for end in inner]
+        if len(inner) == 1 and new_end - new <= _LEAST * spread:
+            ends = [new_end]  # what was one chunk stays one, with rows more or less
+        elif old_end - old != new_end - new:
+            ends = _natural(candidates, new, new_end, spread)
+        for place, end in enumerate(ends):
             start = found[-1].end if found else 0
-            found.append(Cut(start, end, int(hashes[end - 1]), like))
+            found.append(Cut(start, end, int(hashes[end - 1]), first + place if place < len(inner) else None))
         old, new = old_end, new_end
     return found
 

@@ -1,4 +1,4 @@
-"""Some rows of a column as bytes, and back: a chunk, or a patch that says which rows of a chunk are others. Pure.
+"""Some rows of a column as bytes, and back: a chunk, or a patch that makes one of another. Pure.
 
 Numbers are cut into byte planes (all lowest bytes, then all second ones, ...), and each plane is compressed with zlib
 where a sample of it says that this pays. `docs/explain/store-format.md` specifies the bytes.
@@ -66,12 +66,26 @@ class Rows:
         different[same[np.searchsorted(ends, wrong, side="right")]] = True
         return np.flatnonzero(different)
 
-    def patched(self, places: NDArray[np.intp], others: Rows) -> Rows:
-        """These rows with `others` at `places`."""
-        whole = joined([self, others])
-        order = np.arange(self.count)
-        order[places] = self.count + np.arange(len(places))
-        return whole.take(order)
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What makes one chunk of another: the places in it that are left out, and rows with their places in the result."""
+
+    dropped: NDArray[np.intp]
+    added: NDArray[np.intp]
+    rows: Rows
+
+    def of(self, whole: Rows) -> Rows:
+        """The chunk that comes of `whole`."""
+        left = np.ones(whole.count, bool)
+        left[self.dropped] = False
+        kept = np.flatnonzero(left)
+        order = np.empty(len(kept) + len(self.added), np.intp)
+        is_kept = np.ones(len(order), bool)
+        is_kept[self.added] = False
+        order[is_kept] = kept
+        order[self.added] = whole.count + np.arange(len(self.added))
+        return joined([whole, self.rows]).take(order)
 
 
 def joined(parts: list[Rows]) -> Rows:
@@ -82,11 +96,14 @@ def joined(parts: list[Rows]) -> Rows:
     return Rows(values, np.concatenate(lengths) if lengths else None, valid)
 
 
-def encode(rows: Rows, places: NDArray[np.intp] | None = None) -> bytes:
-    """A chunk, or with `places` a patch: these rows stand there."""
-    parts: list[NDArray[Any]] = [] if places is None else [np.diff(places, prepend=0).astype("<u4")]
+def encode(chunk: Rows | Patch) -> bytes:
+    """A chunk, or what makes one of another."""
+    parts: list[NDArray[Any]] = []
+    rows, flags = chunk, 0
+    if isinstance(rows, Patch):
+        parts, flags = [np.diff(places, prepend=0).astype("<u4") for places in (rows.dropped, rows.added)], _PATCH
+        rows = rows.rows
     parts.append(rows.values)
-    flags = 0 if places is None else _PATCH
     if rows.lengths is not None:
         parts.append(rows.lengths)
         flags |= _VARIABLE
@@ -96,8 +113,8 @@ def encode(rows: Rows, places: NDArray[np.intp] | None = None) -> bytes:
     return b"".join([_HEADER.pack(MAGIC, flags, len(parts), rows.count), *(_pack(part) for part in parts)])
 
 
-def decode(data: bytes, dtype: str, item: tuple[int, ...] = ()) -> tuple[Rows, NDArray[np.intp] | None]:
-    """What `encode` was given: rows, and the places of a patch. Raises CorruptDataError."""
+def decode(data: bytes, dtype: str, item: tuple[int, ...] = ()) -> Rows | Patch:
+    """What `encode` was given. Raises CorruptDataError."""
     try:
         magic, flags, count, rows = _HEADER.unpack_from(data)
         if magic != MAGIC:
@@ -106,14 +123,15 @@ def decode(data: bytes, dtype: str, item: tuple[int, ...] = ()) -> tuple[Rows, N
         for _ in range(count):
             part, at = _unpack(data, at)
             parts.append(part)
-        places = np.cumsum(np.frombuffer(parts.pop(0), "<u4"), dtype=np.intp) if flags & _PATCH else None
+        places = [np.cumsum(np.frombuffer(parts.pop(0), "<u4"), dtype=np.intp) for _ in range(2) if flags & _PATCH]
         valid = np.frombuffer(parts.pop(), bool) if flags & _VALID else None
         lengths = np.frombuffer(parts.pop(), "<i8") if flags & _VARIABLE else None
         values = np.frombuffer(parts.pop(), dtype)
         values = values if lengths is not None else values.reshape((rows, *item))
     except (struct.error, ValueError, IndexError, OverflowError, zlib.error) as error:
         raise CorruptDataError(f"These bytes are no chunk of a column ({error}).") from error
-    return Rows(values, lengths, valid), places
+    found = Rows(values, lengths, valid)
+    return Patch(places[0], places[1], found) if places else found
 
 
 def _validity(rows: Rows) -> NDArray[np.bool_]:
