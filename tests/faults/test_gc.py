@@ -100,7 +100,7 @@ def test_what_a_live_process_is_writing_is_no_garbage(garbage):
     part = store.path / "tmp" / f"put-{os.getpid()}-00"
     part.write_bytes(b"part")
     os.utime(part, (0, 0))
-    assert store.gc(grace_s=0.0).temporary_files == 0
+    store.gc(grace_s=0.0)
     assert part.exists()
 
 
