@@ -34,7 +34,6 @@ from benchmarks import (
     size,
     steps,
 )
-from benchmarks import bulk, code, data, imports, log_call, models, objects, query, read, registry, runs, size
 from benchmarks.measure import FULL, QUICK, Figure, Scale
 
 SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
