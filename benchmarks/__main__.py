@@ -17,15 +17,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bulk, code, imports, log_call, objects, query, read, runs, size
-from benchmarks import bulk, data, imports, log_call, models, objects, query, read, registry, runs, size
-from benchmarks import bulk, imports, log_call, many, objects, query, read, runs, size
 from benchmarks import (
     bulk,
+    code,
     compare,
     data,
     imports,
     log_call,
+    many,
     models,
     objects,
     query,
