@@ -237,6 +237,7 @@ def test_threads_and_forks(small):
                     run.log(loss=1)
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads: thread.start()
+        for thread in threads: thread.join()
         pids = []
         for _ in range(3):
             pid = os.fork()
@@ -250,7 +251,6 @@ def test_threads_and_forks(small):
                 finally:
                     os._exit(status)
             pids.append(pid)
-        for thread in threads: thread.join()
         assert all(os.waitpid(pid, 0)[1] == 0 for pid in pids)
         """,
     )
