@@ -286,7 +286,7 @@ def test_delete_asks_first(filled):
 # -- wrong questions --------------------------------------------------------------------------------------------------
 
 ARGUMENTS = {"run": ["r0"], "compare": ["r0", "r1"], "delete": ["r0", "--yes"], "backup": ["copy"], "merge": ["other"],
-             "lineage": ["churn:1"], "by-commit": ["acc"], "steps": ["r0"]}  # fmt: skip
+             "lineage": ["churn:1"], "by-commit": ["acc"], "steps": ["r0"], "env": ["r0"], "reproduce": ["r0"]}  # fmt: skip
 LOOKING = [command for command in COMMANDS if command not in {"demo", *GROUPS}]
 
 
