@@ -6,6 +6,7 @@ import doctest
 import functools
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import shlex
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -69,14 +71,21 @@ def everything() -> str:
 # ------------------------------------------------------------------------------------------- what they show runs
 
 
+@pytest.fixture
+def console():
+    console = Console()
+    yield console
+    console.close()
+
+
 @each_document
-def test_code_runs(path):
+def test_code_runs(path, console):
     namespace = {"__name__": "__main__"}
     for block in blocks(path):
         if block.language == "python":
             run_python(path, block, namespace)
         elif block.language == "console":
-            run_console(path, block)
+            run_console(path, block, console)
 
 
 def run_python(path: Path, block: Block, namespace: dict[str, object]) -> None:
@@ -90,18 +99,35 @@ def run_python(path: Path, block: Block, namespace: dict[str, object]) -> None:
         raise AssertionError(message) from error
 
 
-def run_console(path: Path, block: Block) -> None:
+def run_console(path: Path, block: Block, console: Console) -> None:
     """Run the lines `$ modelmgmt ...`; one that ends in `# exit code N` ends with that."""
     for number, line in enumerate(block.text.splitlines(), start=block.line):
         if not line.startswith("$ modelmgmt "):
             continue
         expected = re.search(r"# exit code (\d)$", line)
-        words = shlex.split(line.removeprefix("$ modelmgmt "), comments=True)
-        command = [sys.executable, "-W", "error", "-c", "from modelmgmt.cli import main; main()", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        output = f"{path.relative_to(ROOT)}:{number}: {line}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
-        assert done.returncode == int(expected[1] if expected else 0), output
-        assert "Traceback" not in done.stderr, output
+        done = console.run(shlex.split(line.removeprefix("$ modelmgmt "), comments=True))
+        output = f"{path.relative_to(ROOT)}:{number}: {line}\nexit code {done['code']}\n{done['out']}{done['err']}"
+        assert done["code"] == int(expected[1] if expected else 0), output
+        assert "Traceback" not in done["err"], output
+
+
+class Console:
+    """Processes for commands, in the working folder of the moment it is first used; see `console.py`."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, words: list[str]) -> dict[str, Any]:
+        if self._process is None:
+            command = [sys.executable, "-W", "error", str(Path(__file__).with_name("console.py"))]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process.stdin.write(json.dumps(words) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.communicate()
 
 
 @each_document
