@@ -9,9 +9,9 @@ from pathlib import Path
 
 import modelmgmt as mm
 from benchmarks.measure import Figure, Scale, folder, in_turns, median_us, per_call_in_turns
-from modelmgmt.models.decisions import decide
-from modelmgmt.models.reference import resolve
-from modelmgmt.models.stages import Stages
+from modelmgmt.models.registry.decisions import decide
+from modelmgmt.models.registry.reference import resolve
+from modelmgmt.models.registry.stages import Stages
 
 BASELINE = (
     "Plain `sqlite3` on the same `store.db`, one connection kept open: one row of `model_versions` by its primary key; and, "

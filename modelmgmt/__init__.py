@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         start_run,
         step,
     )
-    from modelmgmt.models.signature import infer as infer_signature
+    from modelmgmt.models.packaging.signature import infer as infer_signature
     from modelmgmt.view import plots, report
 
 __version__ = "0.1.0"

@@ -9,7 +9,7 @@ import click
 
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.errors import NotFoundError
-from modelmgmt.models.audit import verify_exported
+from modelmgmt.models.registry.audit import verify_exported
 from modelmgmt.store import anchors
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modelmgmt.cli.options import DONE, json_option, open_store, print_json, print_table, store_option
-from modelmgmt.models.history import Decision
+from modelmgmt.models.registry.history import Decision
 
 
 @click.command("history")

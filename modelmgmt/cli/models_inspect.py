@@ -13,7 +13,7 @@ from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json,
 from modelmgmt.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from modelmgmt.models.opcodes import Inspection, Pickle
+    from modelmgmt.models.trust.opcodes import Inspection, Pickle
 
 _SHOWN_CALLS = 20
 
@@ -35,8 +35,8 @@ def command(what: str, allow: tuple[str, ...], store_path: Path | None, as_json:
     modelmgmt models inspect download.pkl
     modelmgmt models inspect churn@production --json
     """
-    from modelmgmt.models.opcodes import read_opcodes
-    from modelmgmt.models.trust import check_type_name
+    from modelmgmt.models.trust.decision import check_type_name
+    from modelmgmt.models.trust.opcodes import read_opcodes
 
     names = [check_type_name(name) for name in allow]
     found = {name: read_opcodes(data, names) for name, data in _files(what, store_path)}
@@ -61,7 +61,7 @@ def _files(what: str, store_path: Path | None) -> Iterator[tuple[str, bytes]]:
 
 
 def _files_of_model(reference: str, store_path: Path | None) -> Iterator[tuple[str, bytes]]:
-    from modelmgmt.models.reference import resolve
+    from modelmgmt.models.registry.reference import resolve
     from modelmgmt.store.trees import Trees
 
     try:
@@ -91,7 +91,7 @@ def _tell(name: str, inspection: Inspection) -> None:
 
 
 def _tell_pickle(pickle: Pickle) -> None:
-    from modelmgmt.models.allowed import listed_names
+    from modelmgmt.models.trust.allowed import listed_names
     from modelmgmt.view.tables import Column, Table
 
     where = f"{pickle.where}: " if pickle.where else ""

@@ -9,7 +9,7 @@ import click
 from modelmgmt.cli.models_list import describe_version
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.errors import ConflictError, GateError
-from modelmgmt.models.promotion import Expected
+from modelmgmt.models.registry.promotion import Expected
 
 
 @click.command("promote")

@@ -12,7 +12,7 @@ import click
 from modelmgmt.cli.models_list import describe_model, describe_version
 from modelmgmt.cli.options import DONE, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.front import Store
-from modelmgmt.models.comparing import signature_lines
+from modelmgmt.models.registry.comparing import signature_lines
 
 
 @click.command("show")

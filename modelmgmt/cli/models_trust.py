@@ -28,7 +28,7 @@ def command() -> None:
 @json_option
 def list_keys(as_json: bool) -> int:
     """List the keys that you trust, your own first."""
-    from modelmgmt.models import keys
+    from modelmgmt.models.trust import keys
     from modelmgmt.view.tables import Column, Table
 
     own = [_own(key) for key in keys.own_keys()]
@@ -47,7 +47,7 @@ def list_keys(as_json: bool) -> int:
 @json_option
 def show_key(as_json: bool) -> int:
     """Show the fingerprint of your own key, made if there is none: what others add to their list to trust you."""
-    from modelmgmt.models import keys
+    from modelmgmt.models.trust import keys
 
     key = keys.own_key()
     assert key is not None  # noqa: S101 - it was made
@@ -69,7 +69,7 @@ def show_key(as_json: bool) -> int:
 @json_option
 def add_key(fingerprint: str, name: str, reason: str, as_json: bool) -> int:
     """Trust what is written under the key with this FINGERPRINT, all 64 digits of it."""
-    from modelmgmt.models import keys
+    from modelmgmt.models.trust import keys
 
     added = keys.trust_key(fingerprint, name, reason)
     if as_json:
@@ -84,7 +84,7 @@ def add_key(fingerprint: str, name: str, reason: str, as_json: bool) -> int:
 @json_option
 def remove_key(key: str, as_json: bool) -> int:
     """Trust a key no more: its fingerprint, or the name that you gave it."""
-    from modelmgmt.models import keys
+    from modelmgmt.models.trust import keys
 
     keys.distrust_key(key)
     if as_json:

@@ -6,7 +6,7 @@ Everything here is a thin call into the room that does it; this is the one place
 from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Run, Runs
 from modelmgmt.front.functions import active_run, disable, load_model, log, start_run
 from modelmgmt.front.store import Store, existing_store
-from modelmgmt.models.signature import infer as infer_signature
+from modelmgmt.models.packaging.signature import infer as infer_signature
 from modelmgmt.tracking.steps import step
 from modelmgmt.versions.data.given import Reference, SqlQuery
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.front.data import Dataset
-from modelmgmt.models.lineage import Lineage as FoundLineage
+from modelmgmt.models.lineage.graph import Lineage as FoundLineage
 from modelmgmt.models.run_models import LoggedModel, ModelsOfRun
 from modelmgmt.tracking import by_commit, comparison, groups
 from modelmgmt.tracking.disabled import DisabledRun

@@ -18,7 +18,7 @@ from modelmgmt.tracking.run import Run as TrackedRun
 
 if TYPE_CHECKING:
     from modelmgmt.models.load import LoadedModel
-    from modelmgmt.models.trust import Trust
+    from modelmgmt.models.trust.decision import Trust
 
 F = TypeVar("F", bound=Callable[..., Any])
 

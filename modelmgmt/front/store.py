@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import numpy as np
     import sqlite_utils
 
-    from modelmgmt.models.audit import Audit
     from modelmgmt.models.exports import Kind
-    from modelmgmt.models.lineage import Direction
-    from modelmgmt.models.registry import Registry
-    from modelmgmt.models.trust import Trust
-    from modelmgmt.models.versions import ModelVersion
+    from modelmgmt.models.lineage.graph import Direction
+    from modelmgmt.models.registry.audit import Audit
+    from modelmgmt.models.registry.registry import Registry
+    from modelmgmt.models.registry.versions import ModelVersion
+    from modelmgmt.models.trust.decision import Trust
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
     from modelmgmt.store.meter import Stats
@@ -214,7 +214,7 @@ class Store:
         An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError, also
         while versions of a model come from it.
         """
-        from modelmgmt.models.registry import refuse_registered
+        from modelmgmt.models.registry.registry import refuse_registered
         from modelmgmt.tracking.deletion import delete
 
         return delete(
@@ -239,7 +239,7 @@ class Store:
 
     def merge(self, other: Store | str | Path) -> Merged:
         """Take in every run of another store, by content: again and in any order gives the same. See `Merged`."""
-        from modelmgmt.models import signing
+        from modelmgmt.models.trust import signing
         from modelmgmt.tracking.merging import merge
 
         if not isinstance(other, Store):
@@ -254,7 +254,7 @@ class Store:
         The rows of the registry are written anew from its events, where those are sound. Nobody else may be writing:
         RunInUseError. Survives a power cut on return.
         """
-        from modelmgmt.models.consistency import restore_registry
+        from modelmgmt.models.registry.consistency import restore_registry
         from modelmgmt.tracking.repair import repair
 
         repaired = repair(self.kernel)
@@ -263,7 +263,7 @@ class Store:
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
-        from modelmgmt.models.consistency import check_registry
+        from modelmgmt.models.registry.consistency import check_registry
         from modelmgmt.tracking.integrity import check
 
         return [*check(self.kernel, deep=deep), *check_registry(self.kernel)]
@@ -297,7 +297,7 @@ class Store:
         >>> "churn" in Store().models
         False
         """
-        from modelmgmt.models.registry import Registry
+        from modelmgmt.models.registry.registry import Registry
 
         return Registry(self.kernel)
 
@@ -307,7 +307,7 @@ class Store:
         References: "churn:3", "churn@production", "churn" for all its versions, "run:ID", "data:NAME", "data:NAME:2",
         "code:COMMIT". Raises NotFoundError, AmbiguousError, InvalidValueError.
         """
-        from modelmgmt.models.lineage_rows import lineage
+        from modelmgmt.models.lineage.rows import lineage
 
         found = lineage(self.kernel, reference, direction)
         return Lineage(found.roots, found.nodes, found.edges)
@@ -319,7 +319,7 @@ class Store:
         >>> Store().audit.verify()
         []
         """
-        from modelmgmt.models.audit import Audit
+        from modelmgmt.models.registry.audit import Audit
 
         return Audit(self.kernel)
 

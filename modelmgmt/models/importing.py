@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from modelmgmt.errors import NotFoundError
 from modelmgmt.models.exports.bundle import read_bundle
-from modelmgmt.models.naming import check_model_name
-from modelmgmt.models.registry import register
+from modelmgmt.models.registry.naming import check_model_name
+from modelmgmt.models.registry.registry import register
 
 if TYPE_CHECKING:
-    from modelmgmt.models.versions import ModelVersion
+    from modelmgmt.models.registry.versions import ModelVersion
     from modelmgmt.store.kernel import Kernel
 
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingCodeError, ModelmgmtError
-from modelmgmt.models import code, formats, requirements
-from modelmgmt.models.enforce import enforce
-from modelmgmt.models.example import difference
-from modelmgmt.models.files import PackageFiles
-from modelmgmt.models.package import WEIGHTS, Package, read_package
-from modelmgmt.models.reference import resolve
-from modelmgmt.models.signature import Mode, Signature
-from modelmgmt.models.trust import Trust, decide, restricted_names
+from modelmgmt.models import formats
+from modelmgmt.models.packaging import code, requirements
+from modelmgmt.models.packaging.enforce import enforce
+from modelmgmt.models.packaging.example import difference
+from modelmgmt.models.packaging.files import PackageFiles
+from modelmgmt.models.packaging.package import WEIGHTS, Package, read_package
+from modelmgmt.models.packaging.signature import Mode, Signature
+from modelmgmt.models.registry.reference import resolve
+from modelmgmt.models.trust.decision import Trust, decide, restricted_names
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError
-from modelmgmt.models import package as packages
-from modelmgmt.models.links import links_of
-from modelmgmt.models.naming import check_model_name
-from modelmgmt.models.registry import register
-from modelmgmt.models.signature import Signature
+from modelmgmt.models.packaging import package as packages
+from modelmgmt.models.packaging.links import links_of
+from modelmgmt.models.packaging.signature import Signature
+from modelmgmt.models.registry.naming import check_model_name
+from modelmgmt.models.registry.registry import register
 from modelmgmt.tracking.artifacts import Kept
 
 if TYPE_CHECKING:
-    from modelmgmt.models.package import Package
-    from modelmgmt.models.versions import ModelVersion
+    from modelmgmt.models.packaging.package import Package
+    from modelmgmt.models.registry.versions import ModelVersion
     from modelmgmt.store.kernel import Kernel
     from modelmgmt.tracking.guard import Guard
     from modelmgmt.tracking.record import RunRecord

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from modelmgmt.models.lineage_layout import layout
+from modelmgmt.models.lineage.layout import layout
 from modelmgmt.view.figures import new_figure, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from modelmgmt.models.lineage import Kind, Lineage, Node
+    from modelmgmt.models.lineage.graph import Kind, Lineage, Node
 
 # Fill, edge: pale enough for black text, apart in grey and for the colour-blind.
 _COLOURS: dict[Kind, tuple[str, str]] = {

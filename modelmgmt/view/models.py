@@ -9,9 +9,9 @@ from modelmgmt.view.tables import Column, Table
 from modelmgmt.view.text import clean, format_value
 
 if TYPE_CHECKING:
-    from modelmgmt.models.gates import Condition
-    from modelmgmt.models.history import Decision
-    from modelmgmt.models.policy import Rule
+    from modelmgmt.models.registry.gates import Condition
+    from modelmgmt.models.registry.history import Decision
+    from modelmgmt.models.registry.policy import Rule
     from modelmgmt.store.events import Event
 
 

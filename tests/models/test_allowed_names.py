@@ -10,14 +10,14 @@ import pytest
 
 import modelmgmt
 from modelmgmt.errors import RefusedPickleError
-from modelmgmt.models.allowed import listed_names, rules_for
-from modelmgmt.models.makers import MAKERS, RECONSTRUCTORS
-from modelmgmt.models.shapes import _WORDS
+from modelmgmt.models.trust.allowed import listed_names, rules_for
+from modelmgmt.models.trust.makers import MAKERS, RECONSTRUCTORS
+from modelmgmt.models.trust.shapes import _WORDS
 
 RULES = rules_for()
 LINES = [
     line.partition("#")[0].split()
-    for line in (Path(modelmgmt.__file__).parent / "models" / "allowed.txt").read_text().splitlines()
+    for line in (Path(modelmgmt.__file__).parent / "models" / "trust" / "allowed.txt").read_text().splitlines()
     if line.partition("#")[0].strip()
 ]
 
@@ -93,7 +93,7 @@ def test_an_alias_of_another_thing_is_not_it():
     real, module.LinearRegression = module.LinearRegression, module.np.ndarray
     try:
         with pytest.raises(RefusedPickleError):
-            load = __import__("modelmgmt.models.pickle_reader", fromlist=["x"]).load_restricted
+            load = __import__("modelmgmt.models.trust.pickle_reader", fromlist=["x"]).load_restricted
             load(b"\x80\x02csklearn.linear_model._base\nLinearRegression\n)\x81.")
     finally:
         module.LinearRegression = real

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmgmt.errors import CorruptDataError, InvalidNameError, InvalidValueError, ModelmgmtError, NotFoundError
-from modelmgmt.models.archive import Archive, Budget, TooMuchError, compression_of, unpacked
-from modelmgmt.models.simulation import Limits
+from modelmgmt.models.packaging.archive import Archive, Budget, TooMuchError, compression_of, unpacked
+from modelmgmt.models.trust.simulation import Limits
 
 
 def zipped(members, method=zipfile.ZIP_STORED):

@@ -10,7 +10,7 @@ import pytest
 
 import modelmgmt as mm
 from modelmgmt.errors import InvalidValueError, NotFoundError
-from modelmgmt.models.audit import parse_lines, verify_exported
+from modelmgmt.models.registry.audit import parse_lines, verify_exported
 from modelmgmt.store import anchors
 from modelmgmt.store.anchors import anchor_fault, parse_anchors, read_file
 from modelmgmt.store.rows import row_crc
@@ -282,7 +282,7 @@ def test_a_row_that_contradicts_the_events_is_named(store, audit, table, change,
     ],
 )
 def test_a_repair_writes_the_registry_as_the_events_say(store, audit, damage):
-    from modelmgmt.models.consistency import restore_registry
+    from modelmgmt.models.registry.consistency import restore_registry
 
     churn = store.models["churn"]
     churn[1].set_tags(team="a")

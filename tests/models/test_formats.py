@@ -286,7 +286,7 @@ def test_onnx_round_trips(store, run):
 
 def test_onnx_graph_may_not_read_other_files(store, run, tmp_path):
     onnx = pytest.importorskip("onnx")
-    from modelmgmt.models.files import FolderFiles
+    from modelmgmt.models.packaging.files import FolderFiles
 
     tensor = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], [1.0])
     tensor.ClearField("float_data")
@@ -411,7 +411,7 @@ def test_class_of_a_script_travels_in_the_pickle(store, tmp_path):
 )
 def test_junk_is_named_not_read(tmp_path, monkeypatch, name, data, options):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    from modelmgmt.models.files import FolderFiles
+    from modelmgmt.models.packaging.files import FolderFiles
 
     library = {"skops": "skops", "huggingface": "transformers"}.get(name, name)
     pytest.importorskip(library)

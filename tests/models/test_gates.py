@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from modelmgmt.errors import GateError, InvalidNameError, InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.models.compatible import breaks
-from modelmgmt.models.gates import paired_improvement
-from modelmgmt.models.policy import Rule, checked_rule, decode, encode
+from modelmgmt.models.packaging.compatible import breaks
+from modelmgmt.models.registry.gates import paired_improvement
+from modelmgmt.models.registry.policy import Rule, checked_rule, decode, encode
 
 pytest.importorskip("scipy")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 import modelmgmt as mm
-from modelmgmt.models.history import moment_at
-from modelmgmt.models.stages import Stages
+from modelmgmt.models.registry.history import moment_at
+from modelmgmt.models.registry.stages import Stages
 from modelmgmt.store.events import Event
 
 STAGES = ("development", "staging", "production", "archived")
@@ -108,7 +108,7 @@ class Histories(RuleBasedStateMachine):
         if number not in self.versions:
             return
         # The rows and the event, without the VACUUM that a real deletion ends with.
-        from modelmgmt.models.deletion import _delete, _owner, _row
+        from modelmgmt.models.registry.deletion import _delete, _owner, _row
 
         with self.store.kernel.database.writing() as connection:
             rows = [_row(connection, self.name, number)]

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from modelmgmt.errors import RefusedPickleError
-from modelmgmt.models.opcodes import read_opcodes
-from modelmgmt.models.pickle_reader import load_restricted
+from modelmgmt.models.trust.opcodes import read_opcodes
+from modelmgmt.models.trust.pickle_reader import load_restricted
 
 OWN = ("honest.OwnScaler", "honest.half")
 BOOSTED = {f"{each}{kind}" for each in ("LGBM", "XGB") for kind in ("Classifier", "Regressor")}

@@ -21,9 +21,9 @@ import numpy as np
 from payloads import P2, P4, call, name, obj, stack, text
 
 from modelmgmt.errors import ModelmgmtError, RefusedPickleError
-from modelmgmt.models.opcodes import read_opcodes
-from modelmgmt.models.pickle_reader import load_restricted
-from modelmgmt.models.simulation import Limits
+from modelmgmt.models.trust.opcodes import read_opcodes
+from modelmgmt.models.trust.pickle_reader import load_restricted
+from modelmgmt.models.trust.simulation import Limits
 
 ARRAY = call(name("numpy._core.multiarray", "_reconstruct"), name("numpy", "ndarray"), obj((0,)), obj(b"b"))
 LINEAR = name("sklearn.linear_model._base", "LinearRegression") + b")\x81"
@@ -352,7 +352,7 @@ def test_the_number_of_instructions_is_bounded():
 
 
 def test_nothing_is_built_before_all_is_judged(monkeypatch):
-    from modelmgmt.models import pickle_reader
+    from modelmgmt.models.trust import pickle_reader
 
     monkeypatch.setattr(pickle_reader._Builder, "build", lambda self: pytest.fail("it began to build"))
     with pytest.raises(RefusedPickleError, match=r"posix\.system is not in the list"):

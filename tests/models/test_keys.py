@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelmgmt.errors import InvalidNameError, InvalidValueError, KeyFileError, NotFoundError
-from modelmgmt.models import keys
+from modelmgmt.models.trust import keys
 
 NOBODY = 65534
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to give a file away")
@@ -51,7 +51,7 @@ def test_without_cryptography_the_key_is_an_hmac(folder, monkeypatch):
 
 
 def test_many_processes_make_one_key(folder):
-    code = "from modelmgmt.models import keys; print(keys.own_key('hmac-sha256').fingerprint)"
+    code = "from modelmgmt.models.trust import keys; print(keys.own_key('hmac-sha256').fingerprint)"
     command = [sys.executable, "-c", code]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
     assert len({process.communicate()[0] for process in started}) == 1
@@ -195,7 +195,7 @@ def test_a_damaged_list_trusts_nobody(folder, content):
 
 
 def test_two_at_once_both_count(folder):
-    code = "import sys; from modelmgmt.models import keys; keys.trust_key(sys.argv[1] * 64, 'key ' + sys.argv[1])"
+    code = "import sys; from modelmgmt.models.trust import keys; keys.trust_key(sys.argv[1] * 64, 'key ' + sys.argv[1])"
     started = [subprocess.Popen([sys.executable, "-c", code, digit]) for digit in "0123456789"]
     assert [process.wait() for process in started] == [0] * 10
     assert len(keys.trusted_keys()) == 10

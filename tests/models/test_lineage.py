@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import modelmgmt as mm
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, ModelmgmtError, NotFoundError
-from modelmgmt.models.lineage import Edge, Node, walk
-from modelmgmt.models.lineage_layout import collapsed, layers, layout
+from modelmgmt.models.lineage.graph import Edge, Node, walk
+from modelmgmt.models.lineage.layout import collapsed, layers, layout
 from modelmgmt.store.rows import column_names, row_crc
 
 NOW = "2026-01-01T00:00:00.000000Z"

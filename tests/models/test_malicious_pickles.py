@@ -18,8 +18,8 @@ pytest.importorskip("torch")
 from payloads import PAYLOADS  # noqa: E402
 
 from modelmgmt.errors import ModelmgmtError  # noqa: E402
-from modelmgmt.models.opcodes import read_opcodes  # noqa: E402
-from modelmgmt.models.pickle_reader import load_restricted  # noqa: E402
+from modelmgmt.models.trust.opcodes import read_opcodes  # noqa: E402
+from modelmgmt.models.trust.pickle_reader import load_restricted  # noqa: E402
 
 TITLES = sorted(PAYLOADS)
 

@@ -24,8 +24,9 @@ from modelmgmt.errors import (
     RunFinishedError,
     StoreTooNewError,
 )
-from modelmgmt.models import load, package
-from modelmgmt.models.requirements import requirements
+from modelmgmt.models import load
+from modelmgmt.models.packaging import package
+from modelmgmt.models.packaging.requirements import requirements
 from modelmgmt.store.trees import Entry, Tree, Trees
 
 

@@ -20,10 +20,10 @@ import pandas as pd
 from payloads import name, short, text
 
 from modelmgmt.errors import ModelmgmtError
-from modelmgmt.models import allowed
-from modelmgmt.models.instructions import Decoder, MalformedError
-from modelmgmt.models.opcodes import read_opcodes
-from modelmgmt.models.pickle_reader import load_restricted
+from modelmgmt.models.trust import allowed
+from modelmgmt.models.trust.instructions import Decoder, MalformedError
+from modelmgmt.models.trust.opcodes import read_opcodes
+from modelmgmt.models.trust.pickle_reader import load_restricted
 
 MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 LISTED = sorted(allowed.listed_names())

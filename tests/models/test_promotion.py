@@ -306,7 +306,7 @@ def test_the_commit_goes_with_the_decision(churn, tmp_path, monkeypatch):
 
 
 def test_a_decision_is_whole_or_not_at_all(store, churn, monkeypatch):
-    from modelmgmt.models import decisions
+    from modelmgmt.models.registry import decisions
 
     def broken(rows, event):
         raise OSError("in the middle")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmgmt.errors import InvalidNameError, InvalidTypeError, InvalidValueError, ModelmgmtError, NotFoundError
-from modelmgmt.models.naming import check_label, check_model_name
-from modelmgmt.models.reference import Reference, parse, resolve
+from modelmgmt.models.registry.naming import check_label, check_model_name
+from modelmgmt.models.registry.reference import Reference, parse, resolve
 
 letters = st.text(st.characters(codec="utf-8", exclude_characters="/\\@:", exclude_categories=("C", "Z")), min_size=1)
 

@@ -16,7 +16,7 @@ from modelmgmt.errors import (
     PinnedError,
     RunInUseError,
 )
-from modelmgmt.models.registry import register as register_version
+from modelmgmt.models.registry.registry import register as register_version
 
 
 def test_a_registry_is_a_mapping(store, register):
@@ -320,7 +320,7 @@ def test_a_card(store, register):
 
 def test_resolving_takes_no_time_to_speak_of(store, register):
     """A bound so wide that only another order of magnitude breaks it."""
-    from modelmgmt.models.reference import resolve
+    from modelmgmt.models.registry.reference import resolve
 
     register()
     store.models["churn"].promote(1, "production")

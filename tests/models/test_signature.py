@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import modelmgmt as mm
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, SignatureError
-from modelmgmt.models.enforce import enforce
-from modelmgmt.models.signature import CATEGORY_LIMIT, Column, Signature, Table, Tensor, Tensors, infer
+from modelmgmt.models.packaging.enforce import enforce
+from modelmgmt.models.packaging.signature import CATEGORY_LIMIT, Column, Signature, Table, Tensor, Tensors, infer
 
 EXAMPLE = pd.DataFrame(
     {

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, UntrustedModelError
-from modelmgmt.models import keys, signing, trust
+from modelmgmt.models.trust import decision as trust
+from modelmgmt.models.trust import keys, signing
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rows import row_crc
 

@@ -22,9 +22,9 @@ from payloads import PAYLOADS
 import modelmgmt as mm
 from modelmgmt import cli
 from modelmgmt.errors import ModelmgmtError, UntrustedModelError
-from modelmgmt.models import keys
 from modelmgmt.models.load import load_digest
-from modelmgmt.models.opcodes import read_opcodes
+from modelmgmt.models.trust import keys
+from modelmgmt.models.trust.opcodes import read_opcodes
 from modelmgmt.store.trees import Entry, Tree, Trees
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from modelmgmt.errors import InvalidValueError
-from modelmgmt.models.package import read_package
-from modelmgmt.models.reference import resolve
+from modelmgmt.models.packaging.package import read_package
+from modelmgmt.models.registry.reference import resolve
 
 if TYPE_CHECKING:
-    from modelmgmt.models.trust import Trust
+    from modelmgmt.models.trust.decision import Trust
     from modelmgmt.store.kernel import Kernel
 
 Kind = Literal["bundle", "mlflow", "onnx"]

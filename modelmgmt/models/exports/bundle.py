@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import BundleError, CorruptDataError, InvalidValueError, ModelmgmtError
-from modelmgmt.models import signing
-from modelmgmt.models.package import Package, read_package
+from modelmgmt.models.packaging.package import Package, read_package
+from modelmgmt.models.trust import signing
 from modelmgmt.store.disk import token
 from modelmgmt.store.names import shown
 from modelmgmt.store.trees import Entry, Tree, Trees

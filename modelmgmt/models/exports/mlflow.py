@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.models.exports import mlflow_loader
 from modelmgmt.models.exports.mlflow_loader import MANIFEST
-from modelmgmt.models.signature import Column, Signature, Spec, Table, Tensor
-from modelmgmt.models.trust import decide
+from modelmgmt.models.packaging.signature import Column, Signature, Spec, Table, Tensor
+from modelmgmt.models.trust.decision import decide
 from modelmgmt.store.folder import new_folder
 from modelmgmt.store.times import from_iso
 from modelmgmt.store.trees import Trees
 
 if TYPE_CHECKING:
-    from modelmgmt.models.package import Package
-    from modelmgmt.models.trust import Trust
+    from modelmgmt.models.packaging.package import Package
+    from modelmgmt.models.trust.decision import Trust
     from modelmgmt.store.kernel import Kernel
 
 LOADER = mlflow_loader.__name__

@@ -12,11 +12,11 @@ from typing import Any
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.models import formats
-from modelmgmt.models.enforce import enforce
-from modelmgmt.models.files import FolderFiles
 from modelmgmt.models.formats import Format
-from modelmgmt.models.package import DESCRIPTION, WEIGHTS, decode_description
-from modelmgmt.models.signature import Signature
+from modelmgmt.models.packaging.enforce import enforce
+from modelmgmt.models.packaging.files import FolderFiles
+from modelmgmt.models.packaging.package import DESCRIPTION, WEIGHTS, decode_description
+from modelmgmt.models.packaging.signature import Signature
 from modelmgmt.store.trees import Tree
 
 MANIFEST = "tree.json"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.models import load
-from modelmgmt.models.example import difference
 from modelmgmt.models.formats import libraries_of, require
 from modelmgmt.models.formats import onnx as graphs
-from modelmgmt.models.signature import Table, Tensor, spec_of
+from modelmgmt.models.packaging.example import difference
+from modelmgmt.models.packaging.signature import Table, Tensor, spec_of
 from modelmgmt.store.disk import token
 
 if TYPE_CHECKING:
-    from modelmgmt.models.package import Package
-    from modelmgmt.models.trust import Trust
+    from modelmgmt.models.packaging.package import Package
+    from modelmgmt.models.trust.decision import Trust
     from modelmgmt.store.kernel import Kernel
 
 TOLERANCE = 1e-4

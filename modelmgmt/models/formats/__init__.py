@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
-from modelmgmt.models.files import Files
+from modelmgmt.models.packaging.files import Files
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, library_of, plain_predict, require
+from modelmgmt.models.packaging.files import Files
 
 NAME = "catboost"
 EXECUTES = False

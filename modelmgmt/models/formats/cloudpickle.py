@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, plain_predict
+from modelmgmt.models.packaging.files import Files
 
 NAME = "cloudpickle"
 EXECUTES = True
@@ -50,7 +50,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     """Runs what the pickle says, for those whom the caller trusts; with names, makes objects of these types alone."""
     del options
     if trusted is not None:
-        from modelmgmt.models.pickle_reader import load_restricted
+        from modelmgmt.models.trust.pickle_reader import load_restricted
 
         return load_restricted(files.read(FILE), trusted)
     import pickle

@@ -9,8 +9,8 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
-from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, require
+from modelmgmt.models.packaging.files import Files
 
 NAME = "keras"
 EXECUTES = False

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
-from modelmgmt.models import soundness
-from modelmgmt.models.allowed import rules_for
-from modelmgmt.models.files import Files
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require
-from modelmgmt.models.makers import ShapeError
+from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.trust import soundness
+from modelmgmt.models.trust.allowed import rules_for
+from modelmgmt.models.trust.makers import ShapeError
 
 NAME = "skops"
 EXECUTES = False

@@ -1,0 +1,185 @@
+"""The graph of lineage in the tables: what is one edge away from a node. Reads only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import InvalidTypeError, NotFoundError
+from modelmgmt.models.lineage.graph import Direction, Edge, Lineage, Node, walk
+from modelmgmt.models.registry.reference import find_version, parse
+from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, VersionRow
+from modelmgmt.models.registry.stages import Stages
+from modelmgmt.store.names import shown
+from modelmgmt.tracking import record as records
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+OUTPUT = "output"
+"""The role of data that a run has made; all other roles are of data that it has read."""
+_SHORT = 10  # characters of a hash
+
+
+def lineage(kernel: Kernel, reference: object, direction: Direction = "both") -> Lineage:
+    """What a reference came from, and what came of it.
+
+    References: `churn:3`, `churn@production`, `churn` for all its versions, `run:ID`, `data:NAME`, `data:NAME:2`,
+    `code:COMMIT` (its beginning will do). Raises NotFoundError, InvalidValueError, AmbiguousError.
+    """
+    with kernel.database.reading() as connection:
+        graph = _Graph(connection)
+        return walk(graph.find(reference), graph, direction)
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    connection: sqlite3.Connection
+
+    def find(self, reference: object) -> list[Node]:
+        """The nodes that a reference means."""
+        if not isinstance(reference, str):
+            raise InvalidTypeError(f"Lineage is asked for by a reference, and {type(reference).__name__} was given.")
+        head, _, rest = reference.partition(":")
+        if head == "data":
+            return self._find_data(rest)
+        if head == "code":
+            return self._find_code(rest)
+        if head == "run":
+            return [self._run(records.find(self.connection, rest.partition("/")[0]).id)]
+        tables = Tables(self.connection)
+        if tables.find(ModelRow, reference) is not None:
+            return [_version(row) for row in tables.select(VersionRow, model=reference)]
+        return [_version(find_version(self.connection, parse(reference)))]
+
+    def up(self, node: Node) -> Iterator[tuple[Edge, Node]]:
+        """What went into it."""
+        detail = node.detail
+        if node.kind == "version" and detail["run"] is not None:
+            run = self._run(detail["run"])
+            yield Edge(run.id, node.id, "made"), run
+        elif node.kind == "run":
+            for code in self._code("run = ?", detail["run"]):
+                yield Edge(code.id, node.id, "code"), code
+            for role, data in self._data("run = ? AND role != ?", detail["run"], OUTPUT):
+                yield Edge(data.id, node.id, role), data
+            for (digest,) in self._rows("SELECT digest FROM run_environments WHERE run = ?", detail["run"]):
+                yield Edge(f"environment:{digest}", node.id, "environment"), _environment(digest)
+        elif node.kind == "data":
+            yield from self._runs_of(node, "role = ?", up=True)
+
+    def down(self, node: Node) -> Iterator[tuple[Edge, Node]]:
+        """What came of it."""
+        detail = node.detail
+        if node.kind == "run":
+            for row in Tables(self.connection).select(VersionRow, run=detail["run"]):
+                yield Edge(node.id, f"{row.model}:{row.number}", "made"), _version(row)
+            for role, data in self._data("run = ? AND role = ?", detail["run"], OUTPUT):
+                yield Edge(node.id, data.id, role), data
+        elif node.kind == "version":
+            for place in self._deployments(detail["model"], detail["number"]):
+                yield Edge(node.id, place.id, "is"), place
+        elif node.kind == "data":
+            yield from self._runs_of(node, "role != ?", up=False)
+        elif node.kind == "code":
+            for run in self._runs_from(detail["commit"], detail["tree"]):
+                yield Edge(node.id, f"run:{run}", "code"), self._run(run)
+        elif node.kind == "environment":
+            for (run,) in self._rows(
+                "SELECT run FROM run_environments WHERE digest = ? ORDER BY run", detail["digest"]
+            ):
+                yield Edge(node.id, f"run:{run}", "environment"), self._run(run)
+
+    def _rows(self, sql: str, *values: Any) -> list[Any]:
+        return self.connection.execute(sql, values).fetchall()
+
+    def _run(self, run: str) -> Node:
+        record = records.read(self.connection, run)
+        label = f"{record.experiment}/{record.name}"
+        return Node(f"run:{run}", "run", label, {"run": run, "status": record.true_status})
+
+    def _deployments(self, model: str, number: int) -> Iterator[Node]:
+        tables = Tables(self.connection)
+        owner, row = tables.find(ModelRow, model), tables.find(VersionRow, model, number)
+        if owner is not None and row is not None and row.stage in Stages.decode(owner.stages).names[1:-1]:
+            yield Node(f"{model}@{row.stage}", "deployment", f"{model}@{row.stage}")
+        for alias in tables.select(AliasRow, model=model, number=number):
+            yield Node(f"{model}@{alias.alias}", "deployment", f"{model}@{alias.alias}")
+
+    def _code(self, condition: str, *values: Any) -> Iterator[Node]:
+        sql = f"SELECT DISTINCT git_commit, is_dirty, tree_digest FROM code_versions WHERE {condition}"
+        for commit, is_dirty, tree in self._rows(sql, *values):
+            yield _code(commit, is_dirty, tree)
+
+    def _runs_from(self, commit: str | None, tree: str | None) -> list[str]:
+        """The runs of a clean commit (no tree), or of what was snapshot."""
+        condition, value = ("is_dirty = 0", ()) if tree is None else ("tree_digest = ?", (tree,))
+        sql = f"SELECT DISTINCT run FROM code_versions WHERE git_commit IS ? AND {condition} ORDER BY run"
+        return [run for (run,) in self._rows(sql, commit, *value)]
+
+    def _data(self, condition: str, *values: Any) -> Iterator[tuple[str, Node]]:
+        sql = f"""
+            SELECT role, name, number, fingerprint, kind, source FROM run_datasets
+            JOIN dataset_versions USING (name, fingerprint) WHERE {condition} ORDER BY role, name, number
+            """
+        for role, *about in self._rows(sql, *values):
+            yield role, _data(*about)
+
+    def _runs_of(self, data: Node, condition: str, *, up: bool) -> Iterator[tuple[Edge, Node]]:
+        sql = f"SELECT run, role FROM run_datasets WHERE name = ? AND fingerprint = ? AND {condition} ORDER BY run"
+        for run, role in self._rows(sql, data.detail["name"], data.detail["fingerprint"], OUTPUT):
+            node = self._run(run)
+            yield Edge(*((node.id, data.id) if up else (data.id, node.id)), role), node
+
+    def _find_data(self, text: str) -> list[Node]:
+        name, mark, number = text.rpartition(":")
+        sql = "SELECT name, number, fingerprint, kind, source FROM dataset_versions WHERE name = ?"
+        found = []
+        if mark and number.isdecimal():
+            found = self._rows(f"{sql} AND number = ?", name, int(number[:18]))
+        found = found or self._rows(f"{sql} ORDER BY number", text)
+        if not found:
+            known = ", ".join(
+                row[0] for row in self._rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1 LIMIT 10")
+            )
+            raise NotFoundError(f"The store has no data {shown(text)}; it has: {known or 'none'}.")
+        return [_data(*about) for about in found]
+
+    def _find_code(self, text: str) -> list[Node]:
+        start = text.partition("+")[0]
+        found: dict[str, Node] = {}
+        if start and start.isalnum():
+            ends = (start, start + "~")  # every hexadecimal digit sorts before the tilde
+            for column in ("git_commit", "tree_digest"):
+                for node in self._code(f"{column} >= ? AND {column} < ?", *ends):
+                    found[node.id] = node
+        if not found:
+            raise NotFoundError(f"No run of the store was made from the code {shown(text)}.")
+        return list(found.values())
+
+
+def _version(row: VersionRow) -> Node:
+    reference = f"{row.model}:{row.number}"
+    about = {"model": row.model, "number": row.number, "stage": row.stage, "run": row.run, "digest": row.digest}
+    return Node(reference, "version", reference, about)
+
+
+def _environment(digest: str) -> Node:
+    return Node(f"environment:{digest}", "environment", digest[:_SHORT], {"digest": digest})
+
+
+def _data(name: str, number: int, fingerprint: str, kind: str, source: str | None) -> Node:
+    about = {"name": name, "number": number, "fingerprint": fingerprint, "data_kind": kind, "source": source}
+    return Node(f"data:{name}:{number}", "data", f"{name}:{number}", about)
+
+
+def _code(commit: str | None, is_dirty: int | None, tree: str) -> Node:
+    """A clean commit is one thing, whatever ran from it; with changes on top, or without git, what ran is."""
+    if commit is not None and not is_dirty:
+        return Node(f"code:{commit}", "code", commit[:_SHORT], {"commit": commit, "tree": None})
+    if commit is None:
+        return Node(f"code:{tree}", "code", f"snapshot {tree[:_SHORT]}", {"commit": None, "tree": tree})
+    about = {"commit": commit, "tree": tree}
+    return Node(f"code:{commit}+{tree[:_SHORT]}", "code", f"{commit[:_SHORT]} with changes", about)

@@ -1,0 +1,1 @@
+"""A model as a tree of files: description, signature, example, requirements, code, links."""

@@ -1,0 +1,110 @@
+"""The weights of a model as its format reads them: verified bytes in memory, or verified copies in a private folder.
+
+What was verified is what is read: nobody can change it in between. Writes in temporary folders only.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+
+from modelmgmt.errors import CorruptDataError
+
+if TYPE_CHECKING:
+    from modelmgmt.models.packaging.package import Package
+    from modelmgmt.store.kernel import Kernel
+
+IN_MEMORY = 256 << 20  # bytes; what is larger goes through a private file, so that it is not in memory twice
+
+
+class Files(Protocol):
+    """The files of one model."""
+
+    def names(self) -> list[str]:
+        """Their paths."""
+
+    def read(self, name: str) -> bytes:
+        """One of them, whole. Raises CorruptDataError when it is not there or not what was written."""
+
+    def open(self, name: str) -> BinaryIO:
+        """One of them, open for reading anywhere in it."""
+
+    def folder(self) -> Path:
+        """A folder that holds all of them, for libraries that read paths. It is gone when the model is loaded."""
+
+
+class PackageFiles(AbstractContextManager["PackageFiles"]):
+    """The files of a package below `part`."""
+
+    def __init__(self, kernel: Kernel, package: Package, part: str) -> None:
+        self._kernel = kernel
+        self._entries = {
+            path.removeprefix(f"{part}/"): entry
+            for path, entry in package.tree.items()
+            if path.startswith(f"{part}/") and entry.mode != "link"
+        }
+        self._name = package.name
+        self._open = ExitStack()
+        self._folder: Path | None = None
+
+    def names(self) -> list[str]:
+        return list(self._entries)
+
+    def read(self, name: str) -> bytes:
+        return self._kernel.objects.get(self._entries[self._known(name)].digest)
+
+    def open(self, name: str) -> BinaryIO:
+        if self._entries[self._known(name)].size <= IN_MEMORY:
+            return io.BytesIO(self.read(name))
+        return self._open.enter_context((self.folder() / name).open("rb"))
+
+    def folder(self) -> Path:
+        if self._folder is None:
+            place = tempfile.TemporaryDirectory(prefix="modelmgmt-", ignore_cleanup_errors=True)
+            self._folder = Path(self._open.enter_context(place))
+            self.copy_to(self._folder)
+        return self._folder
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy them, verified, into an empty folder."""
+        for name, entry in self._entries.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._kernel.objects.copy_to(entry.digest, target, replace=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _known(self, name: str) -> str:
+        if name not in self._entries:
+            raise CorruptDataError(f"The model {self._name} has no file {name!r}; it has {', '.join(self._entries)}.")
+        return name
+
+
+class FolderFiles:
+    """The files of a folder that somebody else has vouched for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        paths = (path for path in self._folder.rglob("*") if path.is_file())
+        return sorted(path.relative_to(self._folder).as_posix() for path in paths)
+
+    def read(self, name: str) -> bytes:
+        return (self._folder / name).read_bytes()
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BytesIO(self.read(name))
+
+    def folder(self) -> Path:
+        return self._folder

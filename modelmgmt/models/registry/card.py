@@ -1,0 +1,117 @@
+"""A model card: one version on a page of Markdown. Reads, and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.models.lineage.rows import lineage
+from modelmgmt.models.registry.decisions import of_model
+from modelmgmt.models.registry.evidence import description_of
+from modelmgmt.models.registry.history import Decision
+from modelmgmt.models.registry.rows import AliasRow, ApprovalRow, ModelRow, ResultRow, Tables, TagRow, VersionRow
+from modelmgmt.tracking import record as records
+from modelmgmt.tracking.run import Run
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+def card(kernel: Kernel, row: VersionRow) -> str:
+    """The page. Sections that would be empty are left out."""
+    with kernel.database.reading() as connection:
+        rows = Tables(connection)
+        owner = rows.find(ModelRow, row.model)
+        run = None if row.run is None else Run(kernel, records.read(connection, row.run))
+        aliases = [found.alias for found in rows.select(AliasRow, model=row.model, number=row.number)]
+        tags = {found.key: found.value for found in rows.select(TagRow, model=row.model, number=row.number)}
+        results = list(rows.select(ResultRow, model=row.model, number=row.number))
+        approvals = list(rows.select(ApprovalRow, model=row.model, number=row.number))
+        decisions = [
+            decision for event in of_model(connection, row.model) if _is_about(decision := Decision.of(event), row)
+        ]
+    description = description_of(kernel, row.digest)
+    parts = [
+        f"# {_text(row.model)}, version {row.number}",
+        "\n\n".join(_text(text) for text in (owner.description if owner else "", row.description) if text),
+        _table(("", ""), _about(row, aliases, tags)),
+        _section("Where it comes from", _table(("", ""), _origin(kernel, run, row))),
+        _section("Metrics", _table(("metric", "last value"), [] if run is None else list(run.metrics.items()))),
+        _section("Params", _table(("param", "value"), [] if run is None else list(run.params.items()))),
+        _section("Signature", _table(("column", "type"), _signature(description.get("signature") or {}))),
+        _section("Results", _table(("result", "answer", "by", "when"), [_result(found) for found in results])),
+        _section("Approvals", _table(("stage", "by", "why"), [(a.stage, a.actor, a.reason) for a in approvals])),
+        _section("Decisions", _table(("when", "by", "what", "why"), [_decision(each) for each in decisions])),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _about(row: VersionRow, aliases: Sequence[str], tags: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    yield "stage", row.stage
+    if aliases:
+        yield "aliases", ", ".join(aliases)
+    yield "format", row.format
+    yield "package", f"SHA-256 {row.digest}"
+    yield "registered", f"{row.created_at} by {row.created_by}"
+    yield from ((f"tag {key}", value) for key, value in tags.items())
+
+
+def _origin(kernel: Kernel, run: Run | None, row: VersionRow) -> Iterator[tuple[str, Any]]:
+    if run is None:
+        return
+    record = run.record
+    yield "run", f"{record.experiment}/{record.name} ({record.id}), {record.true_status}"
+    yield "artifact", row.artifact or ""
+    yield "started", f"{record.started_at} by {record.user or 'unknown'} on {record.host}"
+    yield "command", record.command
+    found = lineage(kernel, f"run:{record.id}", "up")
+    for edge in found.edges:
+        if edge.end == f"run:{record.id}":
+            node = found.nodes[edge.start]
+            what = edge.role if edge.role == node.kind else f"{node.kind}, {edge.role}"
+            yield what, node.id.partition(":")[2]
+
+
+def _signature(signature: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    from modelmgmt.models.registry.comparing import signature_lines
+
+    yield from signature_lines(signature).items()
+
+
+def _result(found: ResultRow) -> tuple[str, ...]:
+    answer = (
+        f"mean loss {found.mean:.6g} on {found.dataset}"
+        if found.mean is not None
+        else "passed"
+        if found.passed
+        else "failed"
+    )
+    return found.name, answer, found.actor, found.logged_at
+
+
+def _is_about(decision: Decision, row: VersionRow) -> bool:
+    return row.number in (decision.version, *decision.detail.get("displaced", ()))
+
+
+def _decision(decision: Decision) -> tuple[str, ...]:
+    detail = decision.detail
+    moved = f" {detail['from']} to {detail['to']}" if "to" in detail else ""
+    return f"{decision.time:%Y-%m-%d %H:%M:%S}", decision.actor, f"{decision.kind}{moved}", decision.reason
+
+
+def _section(title: str, body: str) -> str:
+    return f"## {title}\n\n{body}" if body else ""
+
+
+def _table(heads: Sequence[str], rows: Any) -> str:
+    lines = [f"| {' | '.join(_text(str(cell)) for cell in row)} |" for row in rows]
+    if not lines:
+        return ""
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}", *lines])
+
+
+def _text(text: str) -> str:
+    """Text from outside: one line, and nothing in it is read as Markdown or HTML."""
+    line = " ".join(text.split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{char}" if char in "\\`*_[]|#!" else char for char in line)

@@ -1,0 +1,89 @@
+"""Deleting versions of a model for real. An event remains for each."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelmgmt.errors import NotFoundError
+from modelmgmt.models.registry.decisions import decide
+from modelmgmt.models.registry.model import refuse_in_use
+from modelmgmt.models.registry.rows import ModelRow, ResultRow, Tables, VersionRow
+from modelmgmt.models.registry.stages import Stages
+from modelmgmt.store.collect import collect, expanded
+from modelmgmt.tracking.deletion import scrub
+from modelmgmt.tracking.labels import checked_note
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedVersions:
+    """What was deleted: references, and the objects that nothing else names. A package that its run has stays there."""
+
+    versions: tuple[str, ...]
+    objects: tuple[str, ...]
+    bytes: int
+
+
+def delete_versions(kernel: Kernel, model: str, *numbers: int, reason: str, force: bool) -> DeletedVersions:
+    """Delete versions. On return nothing of them is in the store's files but their events, and what others name too.
+
+    Raises NotFoundError, PinnedError, StoreWriteError.
+    """
+    reason = checked_note(reason)
+    with kernel.database.writing(durable=True) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        owner = _owner(connection, model)
+        rows = [_row(connection, model, number) for number in numbers]
+        digests = _delete(connection, owner, rows, reason, force=force)
+    return _collected(kernel, rows, digests)
+
+
+def delete_model(kernel: Kernel, model: str, *, reason: str, force: bool) -> DeletedVersions:
+    """Delete a model and all its versions. Raises NotFoundError, PinnedError, StoreWriteError."""
+    reason = checked_note(reason)
+    with kernel.database.writing(durable=True) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        owner = _owner(connection, model)
+        rows = list(Tables(connection).select(VersionRow, model=model))
+        digests = _delete(connection, owner, rows, reason, force=force)
+        decide(connection, "model.deleted", model, {"reason": reason, "versions": [row.number for row in rows]})
+    return _collected(kernel, rows, digests)
+
+
+def _owner(connection: sqlite3.Connection, model: str) -> ModelRow:
+    owner = Tables(connection).find(ModelRow, model)
+    if owner is None:
+        raise NotFoundError(f"There is no model {model!r}: 'modelmgmt models list' names those there are.")
+    return owner
+
+
+def _row(connection: sqlite3.Connection, model: str, number: int) -> VersionRow:
+    row = Tables(connection).find(VersionRow, model, number)
+    if row is None:
+        raise NotFoundError(f"{model} has no version {number}.")
+    return row
+
+
+def _delete(
+    connection: sqlite3.Connection, owner: ModelRow, rows: list[VersionRow], reason: str, *, force: bool
+) -> set[str]:
+    """Returns the objects that the rows named."""
+    stages, digests = Stages.decode(owner.stages), set[str]()
+    for row in rows:
+        if not force:
+            refuse_in_use(connection, row, stages)
+        results = Tables(connection).select(ResultRow, model=row.model, number=row.number)
+        digests |= {row.digest, *(found.evidence_digest for found in results if found.evidence_digest)}
+        detail = {"version": row.number, "stage": row.stage, "digest": row.digest, "reason": reason, "forced": force}
+        decide(connection, "model.version_deleted", row.model, detail)
+    return digests
+
+
+def _collected(kernel: Kernel, rows: list[VersionRow], digests: set[str]) -> DeletedVersions:
+    freed = collect(kernel, grace_s=0.0, among=expanded(kernel, digests))
+    scrub(kernel)
+    return DeletedVersions(tuple(f"{row.model}:{row.number}" for row in rows), freed.digests, freed.bytes)

@@ -1,0 +1,142 @@
+"""What was decided about a model, and what followed from it at any time. Pure, but for the frame."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.models.registry.projection import PREFIX, detail_of, replay
+from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
+from modelmgmt.store.events import Event
+from modelmgmt.store.times import from_iso
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One event of a model, taken apart: who, when (aware, UTC), on which host, from which code, why."""
+
+    number: int
+    """Of the event in the store."""
+    kind: str
+    """promoted, rolled_back, archived, refused, registered, aliased, ..."""
+    time: datetime
+    actor: str
+    host: str
+    version: int | None
+    reason: str
+    commit: str | None
+    """What was checked out in the working folder of who decided."""
+    library: str | None
+    detail: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, event: Event) -> Decision:
+        detail = detail_of(event)
+        code = detail.get("code") or {}
+        return cls(
+            number=event.id, kind=event.kind.removeprefix(PREFIX), time=from_iso(event.time), actor=event.actor,
+            host=event.host, version=detail.get("version") or None, reason=detail.get("reason") or "",
+            commit=code.get("commit"), library=code.get("library"), detail=detail,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A model at one time: who was in which stage, and what the aliases were.
+
+    `moment["production"]` is the number of the version that had entered last, or None.
+    """
+
+    model: str
+    time: datetime | None
+    """What was asked for; None for now."""
+    stages: Mapping[str, tuple[int, ...]]
+    """Stage -> numbers of versions, who entered last at the end."""
+    aliases: Mapping[str, int]
+    digests: Mapping[int, str]
+    """Number -> package, of every version that was there."""
+
+    def __getitem__(self, label: str) -> int | None:
+        if label in self.aliases:
+            return self.aliases[label]
+        placed = self.stages.get(label, ())
+        return placed[-1] if placed else None
+
+    def __repr__(self) -> str:
+        placed = ", ".join(f"{stage}: {_listed(numbers)}" for stage, numbers in self.stages.items() if numbers)
+        named = "".join(f", @{alias}: {number}" for alias, number in self.aliases.items())
+        return (
+            f"<{self.model} {'now' if self.time is None else self.time.isoformat()}: {placed or 'no version'}{named}>"
+        )
+
+
+def moment_at(history: Sequence[Event], model: str, time: datetime | str | None) -> Moment:
+    """The model after the last event that is not later than `time`.
+
+    The order of the events is their number. Where a clock was set back, an event before a later-numbered one counts as no
+    later than that: everything up to the last event in question had happened. Raises NotFoundError, InvalidValueError.
+    """
+    then = None if time is None else checked_time(time)
+    rows = replay(history if then is None else history[: _count(history, then)])
+    owner = rows.find(ModelRow, model)
+    if owner is None:
+        raise NotFoundError(f"There was no model {model!r} at {then}." if then else f"There is no model {model!r}.")
+    stages: dict[str, list[int]] = {name: [] for name in json.loads(owner.stages)["names"]}
+    for row in sorted(rows.all(VersionRow), key=lambda row: (row.entered, row.number)):
+        stages.setdefault(row.stage, []).append(row.number)
+    aliases = {row.alias: row.number for row in sorted(rows.all(AliasRow), key=lambda row: row.alias)}
+    placed = {stage: tuple(numbers) for stage, numbers in stages.items()}
+    return Moment(model, then, placed, aliases, {row.number: row.digest for row in rows.all(VersionRow)})
+
+
+def checked_time(time: datetime | str) -> datetime:
+    """An aware time, in UTC. Raises InvalidTypeError, InvalidValueError."""
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError as error:
+            raise InvalidValueError(f"{time!r} is no time: write it as 2026-01-31T12:00:00Z.") from error
+    if not isinstance(time, datetime):
+        raise InvalidTypeError(f"A time is a datetime or ISO text, and {type(time).__name__} was given.")
+    if time.tzinfo is None:
+        raise InvalidValueError(f"The time {time} has no offset, so that it is not one moment: add Z, or a tzinfo.")
+    return time.astimezone(UTC)
+
+
+def versions_frame(connection: sqlite3.Connection, model: str) -> pd.DataFrame:
+    """One row a version, indexed by number."""
+    import pandas as pd
+
+    rows = Tables(connection)
+    records: dict[int, dict[str, Any]] = {
+        row.number: {
+            "stage": row.stage, "aliases": [], "format": row.format, "run": row.run,
+            "created_at": from_iso(row.created_at), "created_by": row.created_by, "digest": row.digest,
+            "description": row.description,
+        }
+        for row in rows.select(VersionRow, model=model)
+    }  # fmt: skip
+    for alias in rows.select(AliasRow, model=model):
+        records[alias.number]["aliases"].append(alias.alias)
+    for tag in rows.select(TagRow, model=model):
+        if tag.number in records:
+            records[tag.number][f"tags.{tag.key}"] = tag.value
+    return pd.DataFrame.from_dict(records, orient="index").rename_axis("number")
+
+
+def _count(history: Sequence[Event], then: datetime) -> int:
+    """How many of the first events had happened."""
+    return next((place for place in range(len(history), 0, -1) if from_iso(history[place - 1].time) <= then), 0)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    text = ", ".join(map(str, numbers[-3:]))
+    return text if len(numbers) <= 3 else f"{len(numbers):,} versions, last {text}"

@@ -1,0 +1,60 @@
+"""Finding versions: by their runs, in the filter language; by stage, tags and words of their own. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelmgmt.errors import InvalidTypeError
+from modelmgmt.models.registry.decisions import last_of
+from modelmgmt.models.registry.rows import Tables, VersionRow
+from modelmgmt.models.registry.versions import ModelVersion, View
+from modelmgmt.tracking.run import Run
+from modelmgmt.tracking.runs import Runs
+
+if TYPE_CHECKING:
+    from modelmgmt.store.kernel import Kernel
+
+
+def search(
+    kernel: Kernel,
+    filter: str,  # noqa: A002 - as for runs
+    *,
+    model: str | None,
+    stage: str | None,
+    tags: Mapping[str, str],
+    text: str,
+) -> list[ModelVersion]:
+    """The versions for which everything holds that is asked, newest first."""
+    for name, value in (("filter", filter), ("text", text)):
+        if not isinstance(value, str):
+            raise InvalidTypeError(f"{name} is text, and {type(value).__name__} was given.")
+    runs = set(Runs.query(kernel, Run, filter).ids) if filter.strip() else None
+    where = {"model": model, "stage": stage}
+    with kernel.database.reading() as connection:
+        rows = Tables(connection).select(
+            VersionRow, "created_at DESC, model, number DESC", **{name: v for name, v in where.items() if v is not None}
+        )
+        words = _words(connection, text) if text else None
+        found = [
+            row
+            for row in rows
+            if (runs is None or row.run in runs)
+            and (words is None or row.model in words or text.casefold() in row.description.casefold())
+            and _has(connection, row, tags)
+        ]
+        seen = {name: last_of(connection, name) for name in {row.model for row in found}}
+    return [ModelVersion(kernel, row, View(seen[row.model])) for row in found]
+
+
+def _words(connection: Any, text: str) -> set[str]:
+    """The models whose name or description has the text in it."""
+    models = connection.execute("SELECT name, description FROM models")
+    return {name for name, about in models if text.casefold() in f"{name}\n{about}".casefold()}
+
+
+def _has(connection: Any, row: VersionRow, tags: Mapping[str, str]) -> bool:
+    sql = "SELECT value FROM model_tags WHERE model = ? AND number = ? AND key = ?"
+    return all(
+        connection.execute(sql, (row.model, row.number, key)).fetchone() == (value,) for key, value in tags.items()
+    )
