@@ -262,6 +262,8 @@ def as_rich(table: Table, width: int | None = None) -> RichTable:
     drawn = RichTable(
         box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0), pad_edge=False
     )
+    if not table.rows:  # what it says instead should not be folded to the width of its heads
+        drawn.min_width = min(max(map(len, notes), default=0) + 2, width or sys.maxsize)
     for index, column in enumerate(kept):
         heading = Text(f"{_group_label(kept, index)}\n" if _has_groups(kept) else "", style="dim")
         heading.append(column.name, style="bold")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import click
 import pytest
@@ -14,31 +13,6 @@ from modelmgmt import cli
 from modelmgmt.cli.models import COMMANDS
 from modelmgmt.store.trees import Entry, Tree, Trees
 from modelmgmt.tracking import artifacts
-
-
-class Answer:
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self):
-        return json.loads(self.out, parse_constant=pytest.fail)
-
-
-@pytest.fixture
-def ask(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "220")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["modelmgmt", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Answer(end.value.code or 0, out, err)
-
-    return run
 
 
 @pytest.fixture

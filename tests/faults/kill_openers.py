@@ -8,7 +8,6 @@ and again, and then one is left to finish. The store must then be what it is whe
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
@@ -17,7 +16,6 @@ import random
 import shutil
 import sqlite3
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -28,7 +26,7 @@ from typing import Any
 
 import sqlite_utils
 from torture import kill_after
-from workload import forked, many_segments, ops, perform, read_all, stock
+from workload import forked, from_command_line, many_segments, ops, perform, read_all, stock
 
 import modelmgmt as mm
 from modelmgmt.errors import CorruptDataError
@@ -266,21 +264,5 @@ def difference(found: Any, expected: Any) -> str:
     return f"also there: {sorted(set(found) - set(expected))}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=None, help="where the stores are made")
-    chosen = parser.parse_args()
-    place = Path(tempfile.mkdtemp(dir=chosen.folder))
-    report = torture(chosen.kills, chosen.seed, place)
-    for fault in report.faults[:50]:
-        print(fault)
-    print(report)
-    if not report.faults:
-        shutil.rmtree(place)
-    return 1 if report.faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(from_command_line(torture, __doc__, 200))

@@ -12,7 +12,6 @@ unacknowledged, what was deleted is gone, the deep check must find nothing, and 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import os
@@ -25,7 +24,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from workload import Report, backup_of, compare, forked, make_other, ops, other_store, read_all, take_stock, work
+from workload import (
+    Report,
+    backup_of,
+    compare,
+    forked,
+    from_command_line,
+    make_other,
+    ops,
+    other_store,
+    read_all,
+    take_stock,
+    work,
+)
 
 import modelmgmt as mm
 
@@ -115,21 +126,5 @@ def look(path: Path, workers: dict[int, int], report: Report, *, under_way: int 
     report.faults[before:] = [f"{path}: {fault}" for fault in report.faults[before:]]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=None, help="where the stores are made")
-    chosen = parser.parse_args()
-    place = Path(tempfile.mkdtemp(dir=chosen.folder))
-    report = torture(chosen.kills, chosen.seed, place)
-    for fault in report.faults[:50]:
-        print(fault)
-    print(report)
-    if not report.faults:
-        shutil.rmtree(place)
-    return 1 if report.faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(from_command_line(torture, __doc__, 1000))

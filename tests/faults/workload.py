@@ -5,11 +5,13 @@ What the fault scripts beside this file share: each breaks something else while 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib
 import json
 import os
 import random
+import shutil
 import struct
 import sys
 import tempfile
@@ -17,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -384,3 +386,26 @@ def forked(task: Callable[[int], None]) -> tuple[int, int]:
 def read_all(descriptor: int) -> bytes:
     with os.fdopen(descriptor, "rb") as pipe:
         return pipe.read()
+
+
+class Faults(Protocol):
+    """What a script reports; prints itself as a sentence."""
+
+    faults: list[str]
+
+
+def from_command_line(torture: Callable[[int, int, Path], Faults], about: str | None, kills: int) -> int:
+    """Run a script that kills, as its options say, and print what it found; its folder stays when it found a fault."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--kills", type=int, default=kills)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=None, help="where the stores are made")
+    chosen = parser.parse_args()
+    place = Path(tempfile.mkdtemp(dir=chosen.folder))
+    report = torture(chosen.kills, chosen.seed, place)
+    for fault in report.faults[:50]:
+        print(fault)
+    print(report)
+    if not report.faults:
+        shutil.rmtree(place)
+    return 1 if report.faults else 0
