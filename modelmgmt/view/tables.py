@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from modelmgmt.view.text import (
     MISSING,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 20
 _HEADING = 24
 _GAP = "  "
+_LEAST = 16  # cells that a narrowed column keeps
 _GROUPS = ("params", "metrics", "tags")
 _STATUS = {"running": "cyan", "finished": "green", "failed": "red", "crashed": "magenta"}
 _DOT = {"running": "#1f8fd6", "finished": "#2a9d57", "failed": "#e0483e", "crashed": "#b65fcf"}
@@ -209,7 +210,7 @@ def _format_metric(values: Sequence[object]) -> list[str]:
 
 
 def as_text(table: Table, width: int = 100) -> str:
-    """Plain text, no line wider than `width` terminal cells; columns that do not fit are named below, not wrapped."""
+    """Plain text, no line wider than `width` terminal cells: cells end in "…", or columns are named below."""
     import textwrap
 
     places, widths, dropped = _fit(table, width)
@@ -249,13 +250,13 @@ def as_html(table: Table) -> str:
 
 
 def as_rich(table: Table, width: int | None = None) -> RichTable:
-    """A Rich table, statuses in colour; nothing in a cell is read as markup. `width` drops what does not fit."""
+    """A Rich table, statuses in colour; no cell is read as markup. `width` folds or drops what does not fit."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
     # The box has an edge of one space on both sides.
-    places, _, dropped = _fit(table, sys.maxsize if width is None else width - 2)
+    places, widths, dropped = _fit(table, sys.maxsize if width is None else width - 2)
     kept = [table.columns[place] for place in places]
     notes = _notes(table, dropped)
     caption = Text("\n".join(notes), style="dim", justify="left") if notes else None
@@ -267,7 +268,9 @@ def as_rich(table: Table, width: int | None = None) -> RichTable:
     for index, column in enumerate(kept):
         heading = Text(f"{_group_label(kept, index)}\n" if _has_groups(kept) else "", style="dim")
         heading.append(column.name, style="bold")
-        drawn.add_column(heading, justify="right" if column.right else "left", no_wrap=True, vertical="bottom")
+        side: Literal["left", "right"] = "right" if column.right else "left"
+        most = widths[index] + 1  # with the space beside it
+        drawn.add_column(heading, justify=side, overflow="fold", max_width=most)
     for row in table.rows:
         cells = [(column, row[place]) for column, place in zip(kept, places, strict=True)]
         drawn.add_row(*(Text(cell, style=_cell_style(column, cell)) for column, cell in cells))
@@ -282,6 +285,8 @@ def _fit(table: Table, width: int) -> tuple[list[int], list[int], list[Column]]:
     for index, column in enumerate(table.columns):
         heads = [column.name, *([column.group] if column.group else [])]
         widths.append(max(map(cell_len, [*heads, *(row[index] for row in table.rows)])))
+    if not _has_groups(table.columns) and (narrowed := _narrowed(widths, width)):
+        return list(range(len(widths))), narrowed, []
     kept: list[int] = []
     room = width + len(_GAP)
     for index in _by_importance(table.columns):
@@ -291,6 +296,19 @@ def _fit(table: Table, width: int) -> tuple[list[int], list[int], list[Column]]:
     kept.sort()
     dropped = [column for index, column in enumerate(table.columns) if index not in kept]
     return kept, [min(widths[index], width) for index in kept], dropped
+
+
+def _narrowed(widths: Sequence[int], width: int) -> list[int]:
+    """All columns in `width`: the widest give way, none below _LEAST; empty if that is not enough.
+
+    A key without its value would say nothing, so a table of keys and values rather shortens than drops.
+    """
+    room = width - len(_GAP) * (len(widths) - 1)
+    for cap in range(max(widths, default=0), _LEAST - 1, -1):
+        given = [min(size, cap) for size in widths]
+        if sum(given) <= room:
+            return given
+    return []
 
 
 def _by_importance(columns: Sequence[Column]) -> list[int]:

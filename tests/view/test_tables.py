@@ -288,3 +288,18 @@ def test_rich_drops_columns_like_the_text_and_stays_within_the_width():
     assert max(map(len, out.getvalue().split("\n"))) <= 80
     assert "more columns:" in out.getvalue()
     assert "…" not in out.getvalue().split("+")[0]
+
+
+@pytest.mark.parametrize("width", [60, 79, 80])
+def test_a_value_that_is_too_long_is_folded_on_a_terminal_and_never_dropped(width):
+    rows = (("params", "lr", "0.1"), ("run", "command", "python train.py " + "--flag " * 12 + "--end"))
+    table = Table((Column("section"), Column("key"), Column("value")), rows)
+    console = Console(file=io.StringIO(), width=width)
+    console.print(as_rich(table, width))
+    shown = console.file.getvalue()
+    assert "0.1" in shown
+    assert "--end" in shown
+    assert "more column" not in shown
+    plain = as_text(table, width)
+    assert "0.1" in plain
+    assert all(cell_len(line) <= width for line in plain.splitlines())
