@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
-from modelmgmt.errors import NotFoundError
+from modelmgmt.errors import InvalidValueError, NotFoundError
 
 if TYPE_CHECKING:
     from modelmgmt.models.trust.opcodes import Inspection, Pickle
@@ -67,7 +67,7 @@ def _files_of_model(reference: str, store_path: Path | None) -> Iterator[tuple[s
     try:
         kernel = open_store(store_path).kernel
         digest = resolve(kernel, reference).digest
-    except NotFoundError as error:
+    except (NotFoundError, InvalidValueError) as error:
         raise NotFoundError(f"{reference!r} is neither a file here nor a model in the store: {error}") from error
     for name, entry in Trees(kernel.objects).get(digest).items():
         if entry.mode != "link":

@@ -266,3 +266,10 @@ def test_a_name_that_looks_like_a_formula(store, package):
     store.models.register("$x_{\\alpha$".replace("\\", ""), digest=package(), format="raw")
     axes = store.lineage("$x_{alpha$:1").plot()
     axes.get_figure().canvas.draw()
+
+
+def test_what_is_no_reference_is_told_what_lineage_can_be_asked_of(tmp_path):
+    store = mm.Store(tmp_path / "store")
+    store.start_run("churn", name="first", code=False).finish()
+    with pytest.raises(InvalidValueError, match=r"run:ID, data:NAME.*'first' is none"):
+        store.lineage("first")

@@ -173,3 +173,9 @@ def test_trust_on_the_command_line(ask):
     assert ask("trust", "remove", "build server").code == 0
     assert ask("trust", "remove", "build server").code == 2
     assert json.loads(ask("trust", "key", "--json").out)["fingerprint"] == own
+
+
+def test_inspect_of_a_file_that_is_not_there_says_so(ask):
+    answer = ask("inspect", "download.pkl")
+    assert answer.code == 2
+    assert "neither a file here nor a model in the store" in answer.err

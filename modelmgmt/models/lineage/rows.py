@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.models.lineage.graph import Direction, Edge, Lineage, Node, walk
 from modelmgmt.models.registry.reference import find_version, parse
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, VersionRow
@@ -52,7 +52,11 @@ class _Graph:
         tables = Tables(self.connection)
         if tables.find(ModelRow, reference) is not None:
             return [_version(row) for row in tables.select(VersionRow, model=reference)]
-        return [_version(find_version(self.connection, parse(reference)))]
+        try:
+            return [_version(find_version(self.connection, parse(reference)))]
+        except InvalidValueError as error:
+            ways = "run:ID, data:NAME, data:NAME:2, code:COMMIT, the name of a model, or churn:3 and the like"
+            raise InvalidValueError(f"Lineage is of {ways}; {shown(reference)} is none of these here.") from error
 
     def up(self, node: Node) -> Iterator[tuple[Edge, Node]]:
         """What went into it."""
