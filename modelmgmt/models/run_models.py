@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from modelmgmt.tracking.record import RunRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoggedModel:
     """What `log_model` returns. `package` is None when the disk refused it and the run goes on without."""
 
@@ -30,6 +30,10 @@ class LoggedModel:
     name: str
     package: Package | None = None
     version: ModelVersion | None = None
+
+    def __repr__(self) -> str:
+        made = "" if self.version is None else f" {self.version.reference}"
+        return f"<LoggedModel {self.ref}{made} {self.format or 'not kept'}>"
 
     @property
     def ref(self) -> str:

@@ -430,3 +430,14 @@ def test_loading_warns_of_nothing(store, run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mm.load_model(logged.ref, store=store, cached=False)
+
+
+def test_a_logged_model_shows_itself_in_one_line(tmp_path):
+    from sklearn.linear_model import LinearRegression
+
+    import modelmgmt as mm
+
+    with mm.Store(tmp_path / "shown").start_run("churn", code=False) as run:
+        model = LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0])
+        logged = run.log_model(model, "line", register_as="lines")
+    assert repr(logged) == f"<LoggedModel run:{run.id}/line lines:1 {logged.format}>"
