@@ -236,7 +236,13 @@ def test_commands(command, cwd, expected):
     assert " ".join(found) == expected
 
 
-@pytest.mark.parametrize("command", ["python", "python -i", "Rscript x", "", "python x " + "y" * 10_000])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python", "python -i", "Rscript x", "", "python x " + "y" * 10_000, "python x --token '***'",
+        "python x --token='***'", "python x --data 'postgresql://***@host/db'",
+    ],
+)  # fmt: skip
 def test_commands_that_can_not_be_run_again(command):
     with pytest.raises(InvalidValueError):
         rewritten(command, root="/p", cwd="/p", folder="/new", python="py", script=None)

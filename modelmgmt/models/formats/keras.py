@@ -16,7 +16,9 @@ NAME = "keras"
 EXECUTES = False
 NEEDS = ("keras",)
 FILE = "model.keras"
-_LAMBDAS = {"Lambda", "__lambda__"}
+_FOREIGN = {"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+"""Layers that are no building blocks: bytecode, a pickle of torch, programs in files elsewhere. Older releases of Keras
+read some of them in their safe mode, too."""
 _FUNCTIONS = {"activations", "initializers", "losses", "metrics"}
 _CLASSES = _FUNCTIONS | {
     "constraints", "dtype_policies", "keras", "layers", "models", "optimizers", "quantizers", "random", "regularizers",
@@ -88,7 +90,7 @@ def _is_own(item: Mapping[str, Any]) -> bool:
     registered = str(item.get("registered_name") or "").partition(">")[0]
     parts = str(item.get("module") or "keras").removeprefix("keras.src.").removeprefix("keras.").split(".")
     allowed = _FUNCTIONS if item["class_name"] == "function" else _CLASSES
-    return parts[0] in allowed and _name(item) not in _LAMBDAS and registered in {"", "keras", _name(item), "function"}
+    return parts[0] in allowed and _name(item) not in _FOREIGN and registered in {"", "keras", _name(item), "function"}
 
 
 def _name(item: Mapping[str, Any]) -> str:
