@@ -436,35 +436,3 @@ def test_class_of_a_script_travels_in_the_pickle(store, tmp_path):
     loaded = mm.load_model(done.stdout.strip(), store=store)
     assert loaded.check_example() == ""
     assert loaded.predict([[4.0]]) == [8.0]
-
-
-# ------------------------------------------------------------------------------------------------------------ damage
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "options"),
-    [
-        ("skops", b"junk", {}),
-        ("safetensors", b"junk", {"library": "numpy", "holds": "arrays"}),
-        ("xgboost", b"junk", {"class": "XGBClassifier"}),
-        ("xgboost", b"{}", {"class": "os.system"}),
-        ("lightgbm", b"junk", {"class": "Booster"}),
-        ("lightgbm", b"tree", {"class": "Dataset"}),
-        ("catboost", b"junk", {"class": "CatBoost"}),
-        ("catboost", b"junk", {"class": "Pool"}),
-        ("keras", b"junk", {}),
-        ("onnx", b"junk", {}),
-        ("huggingface", b"junk", {"class": "pipeline"}),
-    ],
-)
-def test_junk_is_named_not_read(tmp_path, monkeypatch, name, data, options):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    from modelmgmt.models.packaging.files import FolderFiles
-
-    library = {"skops": "skops", "huggingface": "transformers"}.get(name, name)
-    pytest.importorskip(library)
-    found = formats.get(name)
-    file = getattr(found, "FILE", "config.json")
-    (tmp_path / file).write_bytes(data)
-    with pytest.raises(CorruptDataError):
-        found.load(FolderFiles(tmp_path), options, None)

@@ -10,6 +10,7 @@ from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, require
+from modelmgmt.models.packaging.archive import check_archive
 from modelmgmt.models.packaging.files import Files
 
 NAME = "keras"
@@ -48,6 +49,8 @@ def save(model: Any, folder: Path) -> Saved:
 
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
+    if FILE not in files.names():
+        raise CorruptDataError(f"The package has no file {FILE}: it is no model of Keras.")
     names = sorted(foreign_names(files.folder()) - set(trusted or ()))
     if names:
         raise UntrustedModelError(
@@ -63,6 +66,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
 
 def foreign_names(folder: Path) -> set[str]:
     """What the archive would have Keras look up outside itself, by full name; and Lambda layers, which are bytecode."""
+    check_archive(folder / FILE)
     try:
         with ZipFile(folder / FILE) as archive:
             if archive.getinfo("config.json").file_size > _CONFIG_LIMIT:

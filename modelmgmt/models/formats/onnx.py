@@ -38,6 +38,8 @@ def save(model: Any, folder: Path) -> Saved:
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options, trusted
     onnx = require("onnx", "'modelmgmt[onnx]'")
+    if FILE not in files.names():
+        raise CorruptDataError(f"The package has no file {FILE}: it is no ONNX model.")
     folder = files.folder()
     from google.protobuf.message import DecodeError
 
