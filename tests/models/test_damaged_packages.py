@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import pickle
 import stat
 import warnings
 import zipfile
@@ -11,8 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelmgmt.errors import CorruptDataError
+from modelmgmt.errors import CorruptDataError, ModelmgmtError
 from modelmgmt.models import formats
+from modelmgmt.models.load import load_digest
+from modelmgmt.models.packaging.package import SCHEMA, read_package
+from modelmgmt.store.trees import Entry, Tree, Trees
 
 FRAME = pd.DataFrame(np.random.default_rng(0).random((60, 4)), columns=list("abcd"))
 LABELS = (FRAME.a + FRAME.b > 1).astype(int)
@@ -27,7 +33,8 @@ EMPTY_SAFETENSORS = (8).to_bytes(8, "little") + b"{}      "
 
 
 @pytest.mark.parametrize("name", ["keras", "onnx"])
-def test_a_package_without_its_file_is_named(tmp_path, name):
+def test_a_package_without_its_file_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     from modelmgmt.models.packaging.files import FolderFiles
 
     pytest.importorskip(name)
@@ -51,9 +58,41 @@ def test_what_model_json_says_of_lightgbm_is_checked(options):
         load(Held(), {"class": "LGBMClassifier", **options}, None)
 
 
+@pytest.mark.parametrize("trust", [None, False, "restricted", ["os.system", "posix.system"]])
+@pytest.mark.parametrize("code", [{}, {"code/zz_hostile.py": b"import pathlib; pathlib.Path('ran').touch()"}])
+@pytest.mark.parametrize("name", formats.NAMES)
+@pytest.mark.filterwarnings("ignore")  # of the libraries themselves, of what they are given here
+def test_a_pickle_under_the_name_of_any_format_never_runs(store, tmp_path, monkeypatch, name, code, trust):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.chdir(tmp_path)
+    payload = pickle.dumps(Touch())
+    file = getattr(formats.get(name), "FILE", "config.json")
+    content = {"schema": SCHEMA, "name": "x", "format": name, "executes": False, "class": "x", "requirements": 5}
+    content |= {"options": {"class": "BertModel"}, "example": {"input": "example/input.pkl"}}
+    files = {
+        "model.json": json.dumps(content).encode(),
+        f"weights/{file}": payload,
+        "example/input.pkl": payload,
+        **code,
+    }
+    entries = {path: Entry(store.kernel.objects.put_bytes(data).digest, len(data)) for path, data in files.items()}
+    digest = Trees(store.kernel.objects).put(Tree(entries))
+    with pytest.raises(ModelmgmtError):
+        load_digest(store.kernel, digest, trust=trust, cached=False)
+    with pytest.raises(CorruptDataError):
+        _ = read_package(store.kernel, digest).example
+    assert not (tmp_path / "ran").exists()
+
+
+class Touch:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
 @pytest.mark.parametrize(("name", "inside"), [("skops", "schema.json"), ("keras", "config.json")])
 @pytest.mark.parametrize("kind", ["bomb", "twice", "above", "link"])
-def test_archives_are_looked_at_before_a_library_unpacks_them(tmp_path, name, inside, kind):
+def test_archives_are_looked_at_before_a_library_unpacks_them(tmp_path, monkeypatch, name, inside, kind):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     from modelmgmt.models.packaging.files import FolderFiles
 
     pytest.importorskip(name)
