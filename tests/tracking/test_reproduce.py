@@ -98,7 +98,7 @@ def test_a_changed_package_is_named(project, tmp_path, monkeypatch):
     project.write("conf.json", json.dumps({"scale": 1}))
     project.python("train.py", "word")
     run = runs_of(project)[0]
-    (site / "fresh.py").write_text("value = 2\n")
+    (site / "fresh.py").write_text("value = 1 + 1\n")  # of another size: bytecode is told by size and second
     (info / "METADATA").write_text("Name: fresh\nVersion: 1.1\n")
     info.rename(site / "fresh-1.1.dist-info")
     found = reproduce(run, from_folder=project.root)
