@@ -54,6 +54,7 @@ class Database:
         self._closed = False
         self._write_lock = threading.RLock()
         self._writer: _Block | None = None
+        self._writing_on: sqlite3.Connection | None = None  # until its transaction is over for certain
         self.meter = Meter()
         _open_databases.add(self)
         if read_only:
@@ -115,8 +116,8 @@ class Database:
             self._leave_abandoned()
             try:
                 block.frame = sys._getframe(2)  # noqa: SLF001 - of the `with` statement; a suspended generator has no stack
+                self._writer = block
                 with self._transaction(durable=durable) as connection:
-                    self._writer = block
                     self.meter.waits.add(time.perf_counter() - asked)
                     yield connection
                 self.meter.transactions.add(time.perf_counter() - asked)
@@ -129,7 +130,7 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        connection = self._borrow()
+        connection = self._writing_on = self._borrow()
         try:
             with translated(self.path):
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -138,24 +139,26 @@ class Database:
                 connection.execute("COMMIT")
         finally:
             self._give_back(connection)
+            self._writing_on = None
 
     def _leave_abandoned(self) -> None:
         """Roll back a transaction of this thread that an interrupt has cut off before it could end.
 
         A KeyboardInterrupt at the very end of a `with` block keeps Python from leaving it, as long as its traceback
-        lives: in a notebook, until the next error.
+        lives: in a notebook, until the next error. One that comes while a transaction is rolled back keeps it open.
         """
         block = self._writer
-        if block is None:
-            return
-        if _is_on_stack(block.frame):
-            raise StoreWriteError(
-                f"A signal handler can not write to {self.path} while the code that it interrupts does: log numbers there."
-            )
-        generator = block.generator()
-        if generator is not None:
-            generator.close()
-        self._writer = None
+        if block is not None:
+            if _is_on_stack(block.frame):
+                message = f"A signal handler can not write to {self.path} while the code that it interrupts does"
+                raise StoreWriteError(f"{message}: log numbers there.")
+            generator = block.generator()
+            if generator is not None:
+                generator.close()
+            self._writer = None
+        if self._writing_on is not None:
+            self._give_back(self._writing_on)
+            self._writing_on = None
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
@@ -240,7 +243,7 @@ class Database:
         self._pool = threading.Condition()
         self._forks = 0
         self._write_lock = threading.RLock()
-        self._writer = None
+        self._writer = self._writing_on = None
 
 
 _leaked: list[sqlite3.Connection] = []

@@ -6,9 +6,10 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 
 from modelmgmt.errors import InvalidValueError
-from modelmgmt.tracking.record import MAX_COMMAND_CHARS
+from modelmgmt.tracking.command_line import MAX_CHARS, has_hidden
 from modelmgmt.versions import notebook
 
 _is_python = re.compile(r"(?:python|pypy)[\d.]*(?:\.exe)?\Z").match
@@ -25,9 +26,15 @@ def rewritten(command: str, *, root: str, cwd: str, folder: str, python: str, sc
     """
     if script == notebook.PATH:
         return [python, "-m", "IPython", os.path.join(folder, notebook.PATH)]  # noqa: PTH118 - text
-    if len(command) >= MAX_COMMAND_CHARS:
+    if len(command) >= MAX_CHARS:
         raise InvalidValueError("The command line of the run was too long to be kept whole: it can not be run again.")
     words = shlex.split(command)
+    hidden = [f"{before} {word}" for before, word in pairwise(words) if has_hidden(word)]
+    if hidden:
+        raise InvalidValueError(
+            f"The command of the run had a password or token, which is not kept (at {hidden[0]!r}): let the script take it "
+            "from an environment variable, then its runs can be made again."
+        )
     if not words or not _is_python(os.path.basename(words[0])):  # noqa: PTH119 - text
         raise InvalidValueError(f"The run was not started by a Python command ({command[:200]!r}): run it by hand.")
     if not _has_program(words[1:]):

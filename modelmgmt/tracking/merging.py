@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.errors import NotFoundError, StoreError
 from modelmgmt.store import events
 from modelmgmt.store.collect import expanded, named
-from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, verified
+from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, row_crc, verified
+from modelmgmt.store.trees import Trees
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.deletion import deleted_runs
+from modelmgmt.tracking.steps import results
 from modelmgmt.versions.data import record as data
 
 if TYPE_CHECKING:
@@ -43,8 +46,8 @@ def merge(into: Kernel, other: Kernel) -> Merged:
 
     Runs are the same when their ids are. Of two values for one thing (a param, a tag, the end of a run) the same one is
     taken whichever store is merged into which: the later one where a time says so, else the one with the higher
-    checksum. A run that was deleted in either store does not come back. Points that a live process of `other` still has
-    in its journal come with the next merge.
+    checksum. Of a step whose result was kept as a pickle the result stays behind. A run that was deleted in either store
+    does not come back. Points that a live process of `other` still has in its journal come with the next merge.
     """
     other.fold()
     with other.database.reading() as source:
@@ -57,7 +60,7 @@ def merge(into: Kernel, other: Kernel) -> Merged:
         new, updated, chunks = [], [], 0
         for record in wanted:
             with into.database.writing() as target:
-                is_new, changes, count = _bring_run(into, source, target, record)
+                is_new, changes, count = _bring_run(into, other, source, target, record)
             chunks += count
             if is_new:
                 new.append(record.id)
@@ -86,7 +89,7 @@ def _bring_objects(into: Kernel, other: Kernel, source: sqlite3.Connection, runs
 
 
 def _bring_run(
-    into: Kernel, source: sqlite3.Connection, target: sqlite3.Connection, record: records.RunRecord
+    into: Kernel, other: Kernel, source: sqlite3.Connection, target: sqlite3.Connection, record: records.RunRecord
 ) -> tuple[bool, int, int]:
     """(whether it is new, how many rows came, how many chunks came)"""
     here = target.execute(f"{records.SELECT} WHERE id = ?", (record.id,)).fetchone()
@@ -98,7 +101,7 @@ def _bring_run(
         changes += record != records.from_row(here)
     changes += data.bring(source, target, record.id)
     for table, later in _TABLES.items():
-        changes += _bring_rows(source, target, table, record.id, later)
+        changes += _bring_rows(other, source, target, table, record.id, later)
     return here is None, changes, into.series.bring(source, target, record.id)
 
 
@@ -107,7 +110,9 @@ def _later(a: records.RunRecord, b: records.RunRecord) -> records.RunRecord:
     return max(a, b, key=lambda record: (record.ended_at or "", record.lost_points, repr(record)))
 
 
-def _bring_rows(source: sqlite3.Connection, target: sqlite3.Connection, table: str, run: str, later: str | None) -> int:
+def _bring_rows(
+    other: Kernel, source: sqlite3.Connection, target: sqlite3.Connection, table: str, run: str, later: str | None
+) -> int:
     """Rows that are not here, or that win over the one here: by the column `later`, else by checksum."""
     columns = checked_columns(table, column_names(target, table))
     own = [columns.index(name) for name in _own_key(target, table)]
@@ -120,13 +125,34 @@ def _bring_rows(source: sqlite3.Connection, target: sqlite3.Connection, table: s
     insert = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     here = {key(row, own): row for row in target.execute(select, (run,))}
     count = 0
+
+    def safe(row: Sequence[Any]) -> Sequence[Any]:
+        return _without_pickle(other, columns, row) if table == "steps" else row
+
     for row in source.execute(select, (run,)).fetchall():
         verified(table, row)
-        known = here.get(key(row, own))
-        if known is None or key(row, order) > key(known, order):
-            target.execute(insert, row)
+        brought, known = safe(row), here.get(key(row, own))
+        if known is None or key(brought, order) > key(safe(known), order):
+            target.execute(insert, brought)
             count += 1
     return count
+
+
+def _without_pickle(other: Kernel, columns: Sequence[str], row: Sequence[Any]) -> Sequence[Any]:
+    """The row of a step without its result when that was kept as a pickle, or when nobody can say what it is.
+
+    A call of the same step here would unpickle it, and so run whatever the writers of the other store wanted.
+    """
+    values = dict(zip(columns, row, strict=True))
+    digest = values["output_digest"]
+    try:
+        is_pickle = digest is not None and results.PICKLE in Trees(other.objects).get(digest)
+    except (StoreError, NotFoundError):
+        is_pickle = True
+    if not is_pickle:
+        return row
+    kept = tuple(None if name == "output_digest" else values[name] for name in columns if name != CHECKSUM)
+    return (*kept, row_crc("steps", kept))
 
 
 def _own_key(connection: sqlite3.Connection, table: str) -> list[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sqlite3
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -17,11 +14,11 @@ from modelmgmt.store.ids import new_id, new_name
 from modelmgmt.store.process import Process, current
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_us, to_iso
+from modelmgmt.tracking.command_line import command_line
 
 RECOVERED = "recovered"
 """The experiment of runs that a repair had to make a new row for."""
 MAX_ERROR_CHARS = 100_000
-MAX_COMMAND_CHARS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ def insert(
         boot_id=owner.boot_id,
         pid=owner.pid,
         process_start=owner.start,
-        command=_command(),
+        command=command_line(),
         lost_points=0,
     )
     write(connection, record)
@@ -216,9 +213,3 @@ def running(connection: sqlite3.Connection) -> bool:
 def _starts(reference: str) -> str:
     escaped = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return (escaped or "\\") + "%"
-
-
-def _command() -> str:
-    arguments = getattr(sys, "orig_argv", None) or sys.argv
-    text = shlex.join(arguments) if arguments else f"pid {os.getpid()}"
-    return text.encode("utf-8", "replace").decode()[:MAX_COMMAND_CHARS]

@@ -86,7 +86,9 @@ def without_credentials(url: str) -> str:
     'git@example.org:a.git'
     """
     if "://" not in url:
-        return url
+        user, at, host = url.partition("@")
+        is_odd = at and ":" in user and not {"/", "\\"} & set(user)  # no form that git documents, but it is seen
+        return host if is_odd else url
     try:
         scheme, place, path, _, _ = urlsplit(url)
     except ValueError:

@@ -18,7 +18,13 @@ _SECRET_NAMES = (
     ".env*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.secret", "*.secrets",
     "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "credentials*", "*-credentials.*", "*_credentials.*", "secrets.*",
     ".netrc", "_netrc", ".pgpass", ".pypirc", ".npmrc", ".htpasswd", ".git-credentials", ".dockercfg", "kubeconfig*",
-    "service-account*.json", "service_account*.json", "*.tfvars", "*.ovpn", "*.asc", "*.gpg",
+    "service-account*.json", "service_account*.json", "*.tfvars", "*.tfstate*", "*.ovpn", "*.asc", "*.gpg",
+    "client_secret*.json", "client-secret*.json", ".s3cfg", ".boto", ".my.cnf", "*.token",
+    *(
+        f"{word}.{kind}"
+        for word in ("*secret", "*secrets", "*token", "*password", "*passwords", "*api_key", "*apikey", "*api-key")
+        for kind in ("json", "yaml", "yml", "toml", "ini", "cfg", "conf", "txt")
+    ),
 )  # fmt: skip
 _SECRET_FOLDERS = frozenset({".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker"})
 _DATA = frozenset({

@@ -260,6 +260,9 @@ def test_keras_lambda_is_refused_at_load(store, run, keras):
         {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"},
         {"module": "os", "class_name": "function", "config": "system", "registered_name": None},
         {"module": "keras.layers", "class_name": "Lambda", "config": {}, "registered_name": None},
+        {"module": "keras.layers", "class_name": "TorchModuleWrapper", "config": {"module": "gASVLg"}},
+        {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "/tmp/program"}},
+        {"module": "keras.layers", "class_name": "JaxLayer", "config": {}},
         {"module": None, "class_name": "Mine", "config": {}, "registered_name": "shop>Mine"},
         {"module": "keras.src.legacy.saving.serialization", "class_name": "function", "config": "x"},
     ],
@@ -284,15 +287,43 @@ def test_onnx_round_trips(store, run):
     assert loaded.predict(data, method="predict_proba").shape == (60, 2)
 
 
-def test_onnx_graph_may_not_read_other_files(store, run, tmp_path):
-    onnx = pytest.importorskip("onnx")
-    from modelmgmt.models.packaging.files import FolderFiles
-
+def external_tensor(onnx, location):
     tensor = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], [1.0])
     tensor.ClearField("float_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
     entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "../../etc/passwd"
+    entry.key, entry.value = "location", location
+    return tensor
+
+
+@pytest.mark.parametrize("location", ["../../etc/passwd", "secret.bin", "model.onnx.data"])
+@pytest.mark.parametrize("depth", [0, 2])
+def test_onnx_tensors_inside_of_nodes_may_not_read_other_files_either(tmp_path, location, depth):
+    onnx = pytest.importorskip("onnx")
+    from modelmgmt.models.packaging.files import FolderFiles
+
+    make, number = onnx.helper, onnx.TensorProto.FLOAT
+    output = make.make_tensor_value_info("y", number, [1])
+    graph = make.make_graph(
+        [make.make_node("Constant", [], ["y"], value=external_tensor(onnx, location))], "g", [], [output]
+    )
+    for _ in range(depth):
+        yes = make.make_tensor("yes", onnx.TensorProto.BOOL, [], [True])
+        nodes = [
+            make.make_node("Constant", [], ["c"], value=yes),
+            make.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=graph),
+        ]
+        graph = make.make_graph(nodes, "g", [], [output])
+    (tmp_path / "model.onnx").write_bytes(make.make_model(graph).SerializeToString())
+    with pytest.raises(CorruptDataError, match="of its package is its own"):
+        formats.get("onnx").load(FolderFiles(tmp_path), {}, None)
+
+
+def test_onnx_graph_may_not_read_other_files(store, run, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    from modelmgmt.models.packaging.files import FolderFiles
+
+    tensor = external_tensor(onnx, "../../etc/passwd")
     output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
     node = onnx.helper.make_node("Identity", ["w"], ["y"])
     graph = onnx.helper.make_graph([node], "g", [], [output], initializer=[tensor])
@@ -315,9 +346,26 @@ def test_hugging_face_models_and_folders_round_trip(store, run, tmp_path):
     ids = torch.ones((1, 3), dtype=torch.int64)
     assert torch.allclose(again.model(ids).logits, model(ids).logits, atol=1e-6)
     assert again.package.class_name == "transformers.BertForSequenceClassification"
-    (tmp_path / "bert" / "pytorch_model.bin").write_bytes(b"\x80\x04N.")
-    with pytest.raises(InvalidTypeError, match=r"pytorch_model.bin"):
+    (tmp_path / "bert" / "pytorch_model.BIN").write_bytes(b"\x80\x04N.")
+    with pytest.raises(InvalidTypeError, match=r"pytorch_model.BIN"):
         run.log_model(tmp_path / "bert", "folder", format="huggingface")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"_attn_implementation": "somebody/kernel"},
+        {"text_config": {"attn_implementation": {"": "eager", "vision": "somebody/kernel"}}},
+        {"experts_implementation": 3},
+    ],
+)
+def test_hugging_face_folders_may_not_ask_for_programs_from_elsewhere(tmp_path, asked):
+    pytest.importorskip("transformers")
+    from modelmgmt.models.packaging.files import FolderFiles
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **asked}))
+    with pytest.raises(CorruptDataError, match="not part of transformers"):
+        formats.get("huggingface").load(FolderFiles(tmp_path), {"class": "BertModel"}, None)
 
 
 # ------------------------------------------------------------------------------------------------- objects, functions
@@ -388,35 +436,3 @@ def test_class_of_a_script_travels_in_the_pickle(store, tmp_path):
     loaded = mm.load_model(done.stdout.strip(), store=store)
     assert loaded.check_example() == ""
     assert loaded.predict([[4.0]]) == [8.0]
-
-
-# ------------------------------------------------------------------------------------------------------------ damage
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "options"),
-    [
-        ("skops", b"junk", {}),
-        ("safetensors", b"junk", {"library": "numpy", "holds": "arrays"}),
-        ("xgboost", b"junk", {"class": "XGBClassifier"}),
-        ("xgboost", b"{}", {"class": "os.system"}),
-        ("lightgbm", b"junk", {"class": "Booster"}),
-        ("lightgbm", b"tree", {"class": "Dataset"}),
-        ("catboost", b"junk", {"class": "CatBoost"}),
-        ("catboost", b"junk", {"class": "Pool"}),
-        ("keras", b"junk", {}),
-        ("onnx", b"junk", {}),
-        ("huggingface", b"junk", {"class": "pipeline"}),
-    ],
-)
-def test_junk_is_named_not_read(tmp_path, monkeypatch, name, data, options):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    from modelmgmt.models.packaging.files import FolderFiles
-
-    library = {"skops": "skops", "huggingface": "transformers"}.get(name, name)
-    pytest.importorskip(library)
-    found = formats.get(name)
-    file = getattr(found, "FILE", "config.json")
-    (tmp_path / file).write_bytes(data)
-    with pytest.raises(CorruptDataError):
-        found.load(FolderFiles(tmp_path), options, None)

@@ -98,7 +98,7 @@ def test_a_changed_package_is_named(project, tmp_path, monkeypatch):
     project.write("conf.json", json.dumps({"scale": 1}))
     project.python("train.py", "word")
     run = runs_of(project)[0]
-    (site / "fresh.py").write_text("value = 2\n")
+    (site / "fresh.py").write_text("value = 1 + 1\n")  # of another size: bytecode is told by size and second
     (info / "METADATA").write_text("Name: fresh\nVersion: 1.1\n")
     info.rename(site / "fresh-1.1.dist-info")
     found = reproduce(run, from_folder=project.root)
@@ -236,7 +236,13 @@ def test_commands(command, cwd, expected):
     assert " ".join(found) == expected
 
 
-@pytest.mark.parametrize("command", ["python", "python -i", "Rscript x", "", "python x " + "y" * 10_000])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python", "python -i", "Rscript x", "", "python x " + "y" * 10_000, "python x --token '***'",
+        "python x --token='***'", "python x --data 'postgresql://***@host/db'",
+    ],
+)  # fmt: skip
 def test_commands_that_can_not_be_run_again(command):
     with pytest.raises(InvalidValueError):
         rewritten(command, root="/p", cwd="/p", folder="/new", python="py", script=None)

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -583,6 +584,24 @@ def test_steps_survive_backup_merge_and_check(store, in_runs, tmp_path):
         assert run.steps[0].status == "cached"
         assert other.check(deep=True) == []
     assert seen.calls == 1
+
+
+def test_a_pickle_of_another_store_never_runs_here(store, in_runs, tmp_path):
+    work, seen = counted(Model, pickle=True)
+    _, [[first]] = in_runs(lambda: work(1))
+    assert first.output_digest
+    with mm.Store(tmp_path / "other") as other:
+        other.merge(store)
+        [brought] = other.run(first.run).steps
+        assert brought == replace(first, output_digest=None)
+        with other.start_run("steps") as run:
+            work(1)
+        assert [step.status for step in run.steps] == ["ran"]
+        assert other.merge(store).updated == ()
+        assert other.check(deep=True) == []
+        store.merge(other)
+        assert store.run(first.run).steps == (first,)  # one's own stays
+    assert seen.calls == 2
 
 
 def test_a_killed_step_stays_as_running(store, script):

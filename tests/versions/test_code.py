@@ -476,13 +476,16 @@ def test_a_file_that_changed_after_the_process_began_is_a_note(small):
 @pytest.mark.parametrize(
     "path",
     [".env", ".env.local", "prod.env", "a/server.PEM", "id_rsa", "credentials.json", "Secrets.py", ".aws/config",
-     "deploy/.ssh/known", "my-credentials.py", "tls.key", ".netrc", "terraform.tfvars"],
+     "deploy/.ssh/known", "my-credentials.py", "tls.key", ".netrc", "terraform.tfvars",
+     "client_secret_12.apps.json", "conf/secret.yaml", "hf_token.txt", "token.json", "my.apikey.txt", "prod-passwords.yml",
+     "terraform.tfstate.backup"],
 )  # fmt: skip
 def test_secrets(path):
     assert "secret" in why_not(path, 1)
 
 
-@pytest.mark.parametrize("path", ["train.py", "environment.py", "env.py", "keys.py", "tokenizer.py", "a/monkey.py"])
+@pytest.mark.parametrize("path", ["train.py", "environment.py", "env.py", "keys.py", "tokenizer.py", "a/monkey.py",
+    "tokenizer.json", "special_tokens_map.json", "tokens.txt", "secretary.json", "tests/test_token.py"])  # fmt: skip
 def test_no_secrets(path):
     assert why_not(path, 1) is None
 
@@ -496,6 +499,7 @@ def test_no_secrets(path):
         ("ssh://git:pw@example.org/x", "ssh://git@example.org/x"),
         ("git@example.org:a/b.git", "git@example.org:a/b.git"),
         ("/home/a/b", "/home/a/b"),
+        ("https:me:pw@example.org/x", "example.org/x"),
         ("https://[broken", "(an address that can not be read)"),
         ("git+https://me:pw@example.org/x", "git+https://example.org/x"),
     ],

@@ -45,6 +45,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     _check(folder)
     name = options.get("class")
     found = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None
+    _check_kernels(folder)
     allowed = (transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase)
     if not isinstance(found, type) or not issubclass(found, allowed):
         raise CorruptDataError(f"The package names the class {name!r}, which is no model or tokenizer of transformers.")
@@ -77,9 +78,34 @@ def _copy(source: Path, folder: Path) -> None:
 
 
 def _check(folder: Path) -> None:
-    odd = [path.name for path in folder.rglob("*") if path.suffix in _PICKLES]
+    odd = [path.name for path in folder.rglob("*") if path.suffix.lower() in _PICKLES]
     if odd:
         raise CannotHoldError(f"{odd[0]!r} may run code when it is loaded: save the weights as safetensors")
+
+
+def _check_kernels(folder: Path) -> None:
+    """An attention or an expert layer of the name `somebody/something` is a program that transformers would fetch."""
+    todo: list[Any] = []
+    for path in sorted(folder.rglob("*.json")):
+        if path.name.endswith("config.json"):
+            try:
+                todo.append(json.loads(path.read_bytes()))
+            except (ValueError, RecursionError) as error:
+                raise CorruptDataError(f"The file {path.name} of the model is no JSON ({error}).") from error
+    while todo:
+        item = todo.pop()
+        todo += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        for key, value in item.items() if isinstance(item, dict) else ():
+            if str(key).endswith("_implementation") and not _is_built_in(value):
+                raise CorruptDataError(
+                    f"The model asks for the program {str(value)[:80]!r} as its {key}: it is not part of transformers."
+                )
+
+
+def _is_built_in(value: Any) -> bool:
+    """Of how to compute a layer; a mapping has it for each part."""
+    each = value.values() if isinstance(value, Mapping) else [value]
+    return all(isinstance(name, str | None) and "/" not in str(name) for name in each)
 
 
 def _class(model: Any, folder: Path) -> str:

@@ -10,13 +10,16 @@ from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, require
+from modelmgmt.models.packaging.archive import check_archive
 from modelmgmt.models.packaging.files import Files
 
 NAME = "keras"
 EXECUTES = False
 NEEDS = ("keras",)
 FILE = "model.keras"
-_LAMBDAS = {"Lambda", "__lambda__"}
+_FOREIGN = {"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+"""Layers that are no building blocks: bytecode, a pickle of torch, programs in files elsewhere. Older releases of Keras
+read some of them in their safe mode, too."""
 _FUNCTIONS = {"activations", "initializers", "losses", "metrics"}
 _CLASSES = _FUNCTIONS | {
     "constraints", "dtype_policies", "keras", "layers", "models", "optimizers", "quantizers", "random", "regularizers",
@@ -46,6 +49,8 @@ def save(model: Any, folder: Path) -> Saved:
 
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
+    if FILE not in files.names():
+        raise CorruptDataError(f"The package has no file {FILE}: it is no model of Keras.")
     names = sorted(foreign_names(files.folder()) - set(trusted or ()))
     if names:
         raise UntrustedModelError(
@@ -61,6 +66,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
 
 def foreign_names(folder: Path) -> set[str]:
     """What the archive would have Keras look up outside itself, by full name; and Lambda layers, which are bytecode."""
+    check_archive(folder / FILE)
     try:
         with ZipFile(folder / FILE) as archive:
             if archive.getinfo("config.json").file_size > _CONFIG_LIMIT:
@@ -88,7 +94,7 @@ def _is_own(item: Mapping[str, Any]) -> bool:
     registered = str(item.get("registered_name") or "").partition(">")[0]
     parts = str(item.get("module") or "keras").removeprefix("keras.src.").removeprefix("keras.").split(".")
     allowed = _FUNCTIONS if item["class_name"] == "function" else _CLASSES
-    return parts[0] in allowed and _name(item) not in _LAMBDAS and registered in {"", "keras", _name(item), "function"}
+    return parts[0] in allowed and _name(item) not in _FOREIGN and registered in {"", "keras", _name(item), "function"}
 
 
 def _name(item: Mapping[str, Any]) -> str:

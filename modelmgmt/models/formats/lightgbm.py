@@ -45,7 +45,13 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
         booster = lightgbm.Booster(model_str=files.read(FILE).decode())
     except lightgbm.basic.LightGBMError as error:
         raise CorruptDataError(f"LightGBM can not read the model ({error}).") from error
-    return booster if options["class"] == "Booster" else _rebuilt(lightgbm, booster, options)
+    try:
+        return booster if options["class"] == "Booster" else _rebuilt(lightgbm, booster, options)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = (
+            f"What model.json says of a {options['class']} is not what was written ({type(error).__name__}: {error})."
+        )
+        raise CorruptDataError(message) from error
 
 
 def predict(model: Any, data: Any, method: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ def save(model: Any, folder: Path) -> Saved:
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options, trusted
     onnx = require("onnx", "'modelmgmt[onnx]'")
+    if FILE not in files.names():
+        raise CorruptDataError(f"The package has no file {FILE}: it is no ONNX model.")
     folder = files.folder()
     from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load_model(folder / FILE, load_external_data=False)
-        _check_external(model)
+        _check_external(model, files.names())
         if (folder / WEIGHTS).exists():
             onnx.load_external_data_for_model(model, str(folder))
     except DecodeError as error:
@@ -95,11 +97,24 @@ def _typed(model: Any, name: str, array: Any) -> Any:
     return array.astype(object if np.dtype(dtype) == object else dtype)
 
 
-def _check_external(model: Any) -> None:
-    """Weights beside the file are in the one file that `save` writes: a graph names no other path."""
-    for tensor in model.graph.initializer:
+def _check_external(model: Any, names: Collection[str]) -> None:
+    """Weights beside the file are in the one file that `save` writes: nothing in the graph names another path."""
+    for tensor in _tensors(model):
         for entry in tensor.external_data:
-            if entry.key == "location" and entry.value != WEIGHTS:
+            if entry.key == "location" and (entry.value != WEIGHTS or WEIGHTS not in names):
                 raise CorruptDataError(
-                    f"The ONNX model would read the file {entry.value!r}: only {WEIGHTS} is its own."
+                    f"The ONNX model would read the file {entry.value!r}: only {WEIGHTS} of its package is its own."
                 )
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every tensor at any depth: in attributes, in graphs that are attributes, in functions, sparse ones too."""
+    todo = [model]
+    while todo:
+        message = todo.pop()
+        if message.DESCRIPTOR.full_name == "onnx.TensorProto":
+            yield message
+            continue
+        for about, value in message.ListFields():
+            if about.message_type is not None:
+                todo += [value] if hasattr(value, "ListFields") else value

@@ -59,13 +59,17 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     require("safetensors", "'modelmgmt[models]'")
     from safetensors import SafetensorError
 
+    if options.get("library") not in ("numpy", "torch"):
+        raise CorruptDataError(f"The package names the library {options.get('library')!r}: numpy and torch are known.")
     try:
         arrays = _read(files, _library_of_files(options["library"]))
     except SafetensorError as error:
         raise CorruptDataError(f"The file {FILE} of the model is no safetensors file ({error}).") from error
-    for name, other in options.get("same_as", {}).items():
-        arrays[name] = arrays[other]
-    return arrays[_SINGLE] if options["holds"] == "array" else arrays
+    try:
+        arrays |= {name: arrays[other] for name, other in options.get("same_as", {}).items()}
+        return arrays[_SINGLE] if options["holds"] == "array" else arrays
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorruptDataError(f"model.json speaks of weights that are not in {FILE} ({error}).") from error
 
 
 def fill(model: Any, arrays: Any, what: str) -> Any:

@@ -13,6 +13,7 @@ from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require
+from modelmgmt.models.packaging.archive import check_archive
 from modelmgmt.models.packaging.files import Files
 from modelmgmt.models.trust import soundness
 from modelmgmt.models.trust.allowed import rules_for
@@ -101,7 +102,8 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
 
 
 def _names_in(file: BinaryIO) -> set[str]:
-    """The full names of all classes and functions that a skops file mentions."""
+    """The full names of all classes and functions that a skops file mentions. Raises CorruptDataError for a bomb."""
+    check_archive(file)
     with ZipFile(file) as archive:
         schema = archive.read("schema.json").decode("utf-8", "replace")
     file.seek(0)

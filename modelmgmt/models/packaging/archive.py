@@ -26,6 +26,7 @@ _PIECE = 1 << 20
 _FED = 1 << 16
 _LZMA_BYTES = 1 << 29  # of memory that a stream may ask for
 _ENCRYPTED = 0x1
+_ANY_SIZE = Limits(max_bytes=1 << 62)
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
@@ -109,6 +110,18 @@ class Archive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._zip.close()
+
+
+def check_archive(source: Path | IO[bytes]) -> None:
+    """Refuse a zip before a library unpacks it: what `Archive` refuses, and what grows beyond its own size, whatever that
+
+    is: models may be large. Raises CorruptDataError.
+    """
+    try:
+        with Archive(source, _ANY_SIZE):
+            return
+    except (InvalidNameError, InvalidValueError) as error:
+        raise CorruptDataError(f"This is no archive that a model is kept in: {error}") from error
 
 
 class _Member(io.RawIOBase):

@@ -79,20 +79,26 @@ def _plain(array: Any) -> Any:
 def read(name: str, data: bytes) -> Any:
     """The data that `write` was given. Raises CorruptDataError."""
     import io
+    import zlib
+    from zipfile import BadZipFile
 
     import numpy as np
 
+    from modelmgmt.models.packaging.archive import check_archive
     from modelmgmt.tracking.table_file import decode
 
     try:
         if name.endswith(_TABLE):
             return decode(data)
         if name.endswith(_ARRAYS):
+            check_archive(io.BytesIO(data))
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return dict(arrays)
         if name.endswith(_ARRAY):
             return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except CorruptDataError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, BadZipFile, zlib.error, MemoryError) as error:
         raise CorruptDataError(f"The example {name!r} can not be read ({error}).") from error
     raise CorruptDataError(f"The example {name!r} is a file of no kind that this version knows.")
 

@@ -93,7 +93,8 @@ class Package:
     @property
     def requirements(self) -> tuple[str, ...]:
         """The distributions that it needs, as pip takes them."""
-        return tuple(str(line) for line in self.content.get("requirements", ()))
+        found = self.content.get("requirements", ())
+        return tuple(str(line) for line in found) if isinstance(found, list | tuple) else ()
 
     @property
     def run(self) -> str | None:

@@ -54,7 +54,7 @@ def step(function: Any = None, /, *, name: str | None = None, cache: bool = Fals
     alone: what it logs, prints or changes elsewhere does not happen when it is skipped. Results that are numbers, text,
     collections, arrays, frames and files are kept in formats that execute nothing. For any other, such as a fitted model,
     `pickle=True` allows a pickle: unpickling executes what the file says, so allow it only in a store whose every
-    writer you trust.
+    writer you trust. A merge leaves pickles behind.
 
     A finished call survives SIGKILL, its kept result a power cut. Raises InvalidTypeError for what is no plain function,
     and for generators and coroutines, whose body runs after the call.
