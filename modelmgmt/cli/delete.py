@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, store_option
+from modelmgmt.cli.options import DONE, NO, confirmed, json_option, open_store, print_json, store_option
 
 
 @click.command("delete")
@@ -24,7 +24,7 @@ def command(run: str, children: bool, reason: str, yes: bool, store_path: Path |
     """
     store = open_store(store_path)
     found = store.run(run)
-    if not yes and not click.confirm(f"Delete {found.experiment}/{found.name} ({found.id}) for good?", err=True):
+    if not yes and not confirmed(f"Delete {found.experiment}/{found.name} ({found.id}) for good?"):
         return NO
     deletion = store.delete(found, children=children, reason=reason)
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, store_option
+from modelmgmt.cli.options import DONE, NO, confirmed, json_option, open_store, print_json, store_option
 
 
 @click.command("delete")
@@ -26,7 +26,7 @@ def command(reference: str, force: bool, reason: str, yes: bool, store_path: Pat
     whole = reference in store.models
     version = None if whole else store.models.version(reference)
     what = f"the model {reference} with {len(store.models[reference])} versions" if whole else str(version)
-    if not yes and not click.confirm(f"Delete {what} for good?", err=True):
+    if not yes and not confirmed(f"Delete {what} for good?"):
         return NO
     if version is None:
         deleted = store.models.delete(reference, reason=reason, force=force)

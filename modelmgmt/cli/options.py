@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +37,16 @@ def json_option(function: F) -> F:
 def open_store(path: Path | None) -> Store:
     """The store that is there: looking never makes one. Raises NotFoundError."""
     return existing_store(path if path is not None else default_path())
+
+
+def confirmed(question: str) -> bool:
+    """Ask at the terminal. Raises UsageError where nobody can answer."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("There is nobody to ask here: add --yes to do it.") from error
 
 
 def print_json(content: object) -> None:

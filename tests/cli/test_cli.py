@@ -253,6 +253,7 @@ def test_delete_asks_first(filled):
         done = subprocess.run([BIN, "delete", "r0"], input=reply, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         assert "Delete churn/r0" in done.stderr
+        assert ("--yes" in done.stderr) == (reply == "")
         found = subprocess.run([BIN, "runs", "run.name = 'r0'"], capture_output=True, check=False)
         assert found.returncode == (0 if code else 1)
 
