@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
-from modelmgmt.front import Run
+from modelmgmt.front import Run, Store
+from modelmgmt.tracking.query import unknown_fields
 
 
 @click.command("runs")
@@ -38,7 +39,15 @@ def command(filter: str, order_by: tuple[str, ...], limit: int, store_path: Path
         from modelmgmt.view.tables import runs_table
 
         print_table(runs_table(shown.to_frame(), now=datetime.now(UTC), max_rows=None, total=len(runs)))
+    if not len(runs):
+        _say_unknown(store, filter)
     return DONE if len(runs) else NO
+
+
+def _say_unknown(store: Store, filter: str) -> None:  # noqa: A002 - the word people type
+    with store.kernel.series.snapshot() as snapshot:
+        for sentence in unknown_fields(snapshot.connection, filter):
+            click.echo(sentence, err=True)
 
 
 def describe(run: Run) -> dict[str, Any]:

@@ -258,6 +258,15 @@ def test_delete_asks_first(filled):
         assert found.returncode == (0 if code else 1)
 
 
+def test_a_name_that_no_run_has_is_told_from_a_no(ask, filled):
+    answer = ask("runs", "params.lrr > 0 or metrics.los < 1 and not tags.team = 'a'")
+    assert answer.code == 1
+    assert "No run has params.lrr: there are lr" in answer.err
+    assert "No run has metrics.los: there are loss" in answer.err
+    assert "team" not in answer.err
+    assert ask("runs", "params.lr > 100").err == ""
+
+
 # -- wrong questions --------------------------------------------------------------------------------------------------
 
 ARGUMENTS = {"run": ["r0"], "compare": ["r0", "r1"], "delete": ["r0", "--yes"], "backup": ["copy"], "merge": ["other"],

@@ -41,5 +41,6 @@ from .language import parse
 from .order import compile_order
 from .sql import Compiled, compile_filter
 from .tree import FIELDS, Node
+from .unknown import unknown_fields
 
-__all__ = ["FIELDS", "Compiled", "Node", "compile_filter", "compile_order", "parse"]
+__all__ = ["FIELDS", "Compiled", "Node", "compile_filter", "compile_order", "parse", "unknown_fields"]
