@@ -424,7 +424,9 @@ LIMITED = """
         try:
             log(step)
         except StoreWriteError as error:
-            assert str(error).startswith("Could not") and sys.argv[1] in str(error), error
+            room = os.environ["IS_MAPPED"] or "points to" not in str(error)
+            assert ("Could not make room" if room else "Could not write") in str(error), error
+            assert sys.argv[1] in str(error), error
             refused += 1
         else:
             assert not refused
