@@ -6,15 +6,18 @@ import json
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require
-from modelmgmt.models.packaging.archive import check_archive
+from modelmgmt.models.packaging.archive import of_model
 from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.packaging.members import Members
 from modelmgmt.models.trust import soundness
 from modelmgmt.models.trust.allowed import rules_for
 from modelmgmt.models.trust.makers import ShapeError
@@ -87,8 +90,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     allowed = reviewed() | set(trusted or ())
     try:
         with files.open(FILE) as file:
-            # skops goes through the whole list at each of many thousand nodes: it gets the names that the file has.
-            model = io.load(file, trusted=sorted(allowed & _names_in(file)))
+            model = _read(file, allowed)
     except UntrustedTypesFoundException as error:
         names = sorted(set(io.get_untrusted_types(data=files.read(FILE))) - allowed)
         raise UntrustedModelError(
@@ -101,13 +103,27 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     return model
 
 
-def _names_in(file: BinaryIO) -> set[str]:
-    """The full names of all classes and functions that a skops file mentions. Raises CorruptDataError for a bomb."""
-    check_archive(file)
-    with ZipFile(file) as archive:
-        schema = archive.read("schema.json").decode("utf-8", "replace")
+def _read(file: BinaryIO, allowed: Collection[str]) -> Any:
+    """What `skops.io.load` reads. Raises CorruptDataError for an archive that no model is kept in, and what skops raises."""
+    with of_model(Members, file) as members:
+        nodes = _nodes()
+        if nodes is not None:
+            with suppress(nodes.OtherProtocolError):
+                return nodes.read(members, allowed)
+        schema = members.whole("schema.json").decode("utf-8", "replace")
+    from skops.io import load as plain
+
     file.seek(0)
-    return {f"{module}.{name}" for name, module in _names(schema)}
+    # skops goes through the whole list at each of many thousand nodes: it gets the names that the file has.
+    return plain(file, trusted=sorted({f"{module}.{name}" for name, module in _names(schema)} & set(allowed)))
+
+
+def _nodes() -> Any:
+    """The faster reader of skops files, or None where it does not know the insides of the skops that is here."""
+    try:
+        return import_module("modelmgmt.models.formats.skops_nodes")
+    except (ImportError, AttributeError):
+        return None
 
 
 @cache

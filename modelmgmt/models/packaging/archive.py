@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 from modelmgmt.errors import CorruptDataError, InvalidNameError, InvalidValueError, ModelmgmtError, NotFoundError
 from modelmgmt.models.trust.simulation import DEFAULT_LIMITS, Limits
@@ -112,14 +112,22 @@ class Archive:
         self._zip.close()
 
 
+A = TypeVar("A", bound=Archive)
+
+
 def check_archive(source: Path | IO[bytes]) -> None:
     """Refuse a zip before a library unpacks it: what `Archive` refuses, and what grows beyond its own size, whatever that
 
     is: models may be large. Raises CorruptDataError.
     """
+    with of_model(Archive, source):
+        return
+
+
+def of_model(kind: type[A], source: Any) -> A:
+    """The archive that a model is kept in, opened as `kind`. Raises CorruptDataError for what `check_archive` refuses."""
     try:
-        with Archive(source, _ANY_SIZE):
-            return
+        return kind(source, _ANY_SIZE)
     except (InvalidNameError, InvalidValueError) as error:
         raise CorruptDataError(f"This is no archive that a model is kept in: {error}") from error
 

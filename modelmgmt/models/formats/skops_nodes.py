@@ -1,0 +1,146 @@
+"""Reading a skops file faster than skops does, with its own rules: importing this fails where its insides are others.
+
+skops makes a node of each part of a model, asks each for the types that it would make, compares them with what is
+trusted, and only then lets the nodes make anything. All of that is left to it. What takes its time is done otherwise:
+
+- an array is looked at where it lies in the archive, and copied once, where skops copies its bytes four times;
+- the names that a kind of node trusts by itself are put together once, and not for every node;
+- a part that is met again is asked for its types once.
+
+Private names of skops that are used here, and nowhere else but for its writer in `skops.py`: `_audit.Node`,
+`NODE_TYPE_MAPPING`, `audit_tree`, `get_tree`; `_general.DictNode`; `_numpy.NdArrayNode` with `type`, `trusted`,
+`children`, `NUMPY_DTYPE_TYPE_NAMES`; `_sklearn.TreeNode` with `args`, `attrs`, `constructor`; `_protocol.PROTOCOL`;
+`_utils.LoadContext`, `get_type_paths`, `gettype`, `read_schema`. A later skops may have mended a hole in one of them,
+and a class of ours in its place would open it again: only versions whose insides were read are taken, and
+`skops.io.load` reads for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import skops
+from skops.io._audit import NODE_TYPE_MAPPING, Node, audit_tree, get_tree
+from skops.io._general import DictNode
+from skops.io._numpy import NUMPY_DTYPE_TYPE_NAMES, NdArrayNode
+from skops.io._protocol import PROTOCOL
+from skops.io._sklearn import TreeNode
+from skops.io._utils import LoadContext, get_type_paths, gettype, read_schema
+
+from modelmgmt.models.formats.npy import Arrays
+from modelmgmt.models.packaging.members import Members
+
+KNOWN = frozenset({"0.16.0"})
+"""Versions of skops whose insides are as this module takes them to be."""
+
+if skops.__version__ not in KNOWN:
+    raise ImportError(f"the insides of skops {skops.__version__} have not been read")
+
+_QUICK: Any = object()
+"""The protocol under which our nodes are known to skops: one that no file can name, so that skops itself never makes them."""
+
+
+class OtherProtocolError(Exception):
+    """A file of an earlier skops, whose nodes are others."""
+
+
+def read(members: Members, trusted: Collection[str]) -> Any:
+    """What `skops.io.load(file, trusted=...)` gives, or raises. Raises OtherProtocolError before anything is made."""
+    source = _Source(members)
+    schema, context = read_schema(source)
+    if context.protocol != PROTOCOL:
+        raise OtherProtocolError
+    # Nodes are made with no name of the caller's: they go off the list of what is not trusted at its end, as in skops.
+    tree = get_tree(schema, LoadContext(src=source, protocol=_QUICK), trusted=None)
+    audit_tree(tree, trusted=list(trusted))
+    return tree.construct()
+
+
+class _Source:
+    """What nodes read from, in the place of a ZipFile."""
+
+    def __init__(self, members: Members) -> None:
+        self.read = members.whole
+        self.view = members.view
+        self.arrays = Arrays()
+
+
+class _Quick:
+    """What every node does otherwise. It comes before a node of skops."""
+
+    _was_asked = False
+
+    @staticmethod
+    def _get_trusted(trusted: Sequence[Any] | None, default: Sequence[Any]) -> frozenset[str]:
+        own = _paths(tuple(default))
+        return own | frozenset(get_type_paths(trusted)) if trusted else own
+
+    def get_unsafe_set(self) -> set[str]:
+        """The names of types below this node that it does not trust by itself; nothing when it was asked before."""
+        if self._was_asked:
+            return set()
+        self._was_asked = True
+        return super().get_unsafe_set()  # type: ignore[misc, no-any-return]  # of the node of skops
+
+
+@lru_cache(maxsize=256)
+def _paths(types: tuple[Any, ...]) -> frozenset[str]:
+    return frozenset(get_type_paths(types))
+
+
+class _Array(_Quick, NdArrayNode):  # type: ignore[misc]
+    """An array, or a number that numpy keeps as one."""
+
+    def __init__(self, state: dict[str, Any], load_context: Any, trusted: Sequence[Any] | None = None) -> None:
+        if state["type"] != "numpy":  # of objects: a list of other nodes
+            super().__init__(state, load_context, trusted)
+            return
+        Node.__init__(self, state, load_context, trusted)
+        self.type = "numpy"
+        self.trusted = self._get_trusted(trusted, [np.ndarray, *NUMPY_DTYPE_TYPE_NAMES])
+        self._view = load_context.src.view(state["file"])
+        self._arrays: Arrays = load_context.src.arrays
+
+    @property
+    def is_plain(self) -> bool:
+        return self.type == "numpy" and (self.module_name, self.class_name) == ("numpy", "ndarray")
+
+    def lend(self) -> Any:
+        """The array for one who copies it at once, and keeps nothing of it."""
+        return self._arrays.look(self._view)
+
+    def _construct(self) -> Any:
+        if self.type != "numpy":
+            return super()._construct()
+        array = self._arrays.load(self._view)
+        return array if self.is_plain else gettype(self.module_name, self.class_name)(array)
+
+
+class _Tree(_Quick, TreeNode):  # type: ignore[misc]
+    """A decision tree, which copies its two large arrays: they are lent to it."""
+
+    def _construct(self) -> Any:
+        attrs = self.attrs
+        if not isinstance(attrs, DictNode) or (attrs.module_name, attrs.class_name) != ("builtins", "dict"):
+            return super()._construct()
+        tree = gettype(self.constructor.module_name, self.constructor.class_name)(*self.args.construct())
+        state = {
+            kind(key): value.lend() if isinstance(value, _Array) and value.is_plain else value.construct()
+            for kind, (key, value) in zip(attrs.key_types.construct(), attrs.content.items(), strict=False)
+        }
+        if state:
+            tree.__setstate__(state)
+        return tree
+
+
+_OWN = {"NdArrayNode": _Array, "TreeNode": _Tree}
+NODE_TYPE_MAPPING.update(
+    {
+        (loader, _QUICK): _OWN.get(loader) or type(f"_{node.__name__}", (_Quick, node), {})
+        for (loader, protocol), node in list(NODE_TYPE_MAPPING.items())
+        if protocol == PROTOCOL
+    }
+)
