@@ -71,15 +71,15 @@ def _tree(tree: Any) -> None:
     """Children come after their parent and are there, so that every way down ends; every feature is there."""
     import numpy as np
 
-    left, right, feature = tree.children_left, tree.children_right, tree.feature
-    places = np.arange(len(left))
-    is_leaf = left == -1
-    for child in (left, right):
-        require(((child > places) & (child < len(left)))[~is_leaf].all(), "a tree whose branches lead elsewhere")
-    require(
-        ((feature >= 0) & (feature < tree.n_features))[~is_leaf].all(), "a tree that asks for features beyond its own"
-    )
-    require((right[is_leaf] == -1).all(), "a tree whose branches lead elsewhere")
+    # Copied from between the nodes' other fields, or each of the comparisons would walk through all of the tree.
+    left, right, feature = map(np.ascontiguousarray, (tree.children_left, tree.children_right, tree.feature))
+    is_leaf, ends = left == -1, right == -1
+    comes_later = np.minimum(left, right) > np.arange(len(left))
+    is_there = np.maximum(left, right) < len(left)
+    require((is_leaf | (comes_later & is_there)).all(), "a tree whose branches lead elsewhere")
+    is_known = (feature >= 0) & (feature < tree.n_features)
+    require((is_leaf | is_known).all(), "a tree that asks for features beyond its own")
+    require((ends | ~is_leaf).all(), "a tree whose branches lead elsewhere")
 
 
 def _boosted(predictor: Any) -> None:
