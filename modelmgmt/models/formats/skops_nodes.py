@@ -8,7 +8,7 @@ trusted, and only then lets the nodes make anything. All of that is left to it. 
 - a part that is met again is asked for its types once.
 
 Private names of skops that are used here, and nowhere else but for its writer in `skops.py`: `_audit.Node`,
-`NODE_TYPE_MAPPING`, `audit_tree`, `get_tree`; `_general.DictNode`; `_numpy.NdArrayNode` with `type`, `trusted`,
+`NODE_TYPE_MAPPING`, `audit_tree`, `get_tree`; `_general.DictNode`, `JsonNode`; `_numpy.NdArrayNode` with `type`, `trusted`,
 `children`, `NUMPY_DTYPE_TYPE_NAMES`; `_sklearn.TreeNode` with `args`, `attrs`, `constructor`; `_protocol.PROTOCOL`;
 `_utils.LoadContext`, `get_type_paths`, `gettype`, `read_schema`. A later skops may have mended a hole in one of them,
 and a class of ours in its place would open it again: only versions whose insides were read are taken, and
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import skops
 from skops.io._audit import NODE_TYPE_MAPPING, Node, audit_tree, get_tree
-from skops.io._general import DictNode
+from skops.io._general import DictNode, JsonNode
 from skops.io._numpy import NUMPY_DTYPE_TYPE_NAMES, NdArrayNode
 from skops.io._protocol import PROTOCOL
 from skops.io._sklearn import TreeNode
@@ -91,8 +91,15 @@ def _paths(types: tuple[Any, ...]) -> frozenset[str]:
     return frozenset(get_type_paths(types))
 
 
+class _Json(_Quick, JsonNode):  # type: ignore[misc]
+    """A number, a text or a constant, of which a model has thousands: skops trusts what json reads, whatever its name."""
+
+    def get_unsafe_set(self) -> set[str]:
+        return set()
+
+
 class _Array(_Quick, NdArrayNode):  # type: ignore[misc]
-    """An array, or a number that numpy keeps as one."""
+    """An array, or a number that numpy keeps as one. It has no other nodes below it, but where it is one of objects."""
 
     def __init__(self, state: dict[str, Any], load_context: Any, trusted: Sequence[Any] | None = None) -> None:
         if state["type"] != "numpy":  # of objects: a list of other nodes
@@ -111,6 +118,11 @@ class _Array(_Quick, NdArrayNode):  # type: ignore[misc]
     def lend(self) -> Any:
         """The array for one who copies it at once, and keeps nothing of it."""
         return self._arrays.look(self._view)
+
+    def get_unsafe_set(self) -> set[str]:
+        if self.type != "numpy":
+            return super().get_unsafe_set()
+        return set() if self.is_self_safe() else {f"{self.module_name}.{self.class_name}"}
 
     def _construct(self) -> Any:
         if self.type != "numpy":
@@ -136,7 +148,7 @@ class _Tree(_Quick, TreeNode):  # type: ignore[misc]
         return tree
 
 
-_OWN = {"NdArrayNode": _Array, "TreeNode": _Tree}
+_OWN = {"JsonNode": _Json, "NdArrayNode": _Array, "TreeNode": _Tree}
 NODE_TYPE_MAPPING.update(
     {
         (loader, _QUICK): _OWN.get(loader) or type(f"_{node.__name__}", (_Quick, node), {})

@@ -6,6 +6,7 @@ A tree whose node points to itself never ends; one that points beyond its nodes 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from modelmgmt.models.trust.allowed import own_name
@@ -23,20 +24,23 @@ _PHILOX_WORDS = 4
 
 def check_state(target: Any, state: Any) -> None:
     """Raises ShapeError for a state that `__setstate__` of the target would take without looking."""
-    for name in _names(target):
+    kind: type = type(target)
+    for name in _names(kind):
         if name in _BEFORE:
             _BEFORE[name](state)
 
 
 def check(target: Any) -> None:
     """Raises ShapeError for an object that has its state, and is not sound."""
-    for name in _names(target):
+    kind: type = type(target)
+    for name in _names(kind):
         if name in _AFTER:
             _AFTER[name](target)
 
 
-def _names(target: Any) -> list[str]:
-    return [name for base in type(target).__mro__ if (name := own_name(base))]
+@lru_cache(maxsize=512)
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(name for base in kind.__mro__ if (name := own_name(base)))
 
 
 def _places(state: Any) -> None:
