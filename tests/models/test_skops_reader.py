@@ -385,7 +385,9 @@ def test_changed_arrays_are_taken_as_skops_takes_them(data):
     chosen = data.draw(st.sampled_from(sorted(name for name in MEMBERS if name.endswith(".npy"))))
     content = bytearray(MEMBERS[chosen])
     for _ in range(data.draw(st.integers(0, 3))):
-        content[data.draw(st.integers(0, min(len(content), 200) - 1))] = data.draw(st.sampled_from(b"0123456789(),'<|Oif \n#\""))
+        content[data.draw(st.integers(0, min(len(content), 200) - 1))] = data.draw(
+            st.sampled_from(b"0123456789(),'<|Oif \n#\"")
+        )
     content = content[: data.draw(st.sampled_from([None, None, -1, 100, 10, 0]))]
     compare(rewritten(DATA, lambda name, old: bytes(content) if name == chosen else old))
 
@@ -511,7 +513,9 @@ def test_headers_of_arrays(header, version, first):
     assert found.flags.writeable
 
 
-@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x01\x00\xff\xff", b"PK\x03\x04", b"\x80\x04N."])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x01\x00\xff\xff", b"PK\x03\x04", b"\x80\x04N."]
+)
 def test_what_is_no_array(data):
     with pytest.raises(Exception) as theirs:  # noqa: PT011 - whatever numpy says
         np.load(io.BytesIO(data), allow_pickle=False)
