@@ -93,7 +93,7 @@ def unfitted():
 def test_every_estimator_that_skops_trusts_is_read_as_skops_reads_it():
     rng = np.random.default_rng(0)
     features, target = rng.random((24, 4)), np.arange(24) % 2
-    tried, fitted = 0, 0
+    tried, unfitted_names = 0, []
     for name, model in unfitted():
         if name in ("Birch", "GridSearchCV", "RandomizedSearchCV"):  # skops holds no Birch
             continue
@@ -104,13 +104,12 @@ def test_every_estimator_that_skops_trusts_is_read_as_skops_reads_it():
                 if hasattr(model, parameter):
                     setattr(model, parameter, value)
             model.fit(features, target)
-            fitted += 1
-        except Exception:  # many need other data: they are compared as they are
-            pass
+        except Exception:  # noqa: BLE001 - some need other data: they are compared as they are
+            unfitted_names.append(name)
         assert_alike(dumped(model))
         tried += 1
     assert tried > 190
-    assert fitted > 150
+    assert len(unfitted_names) < 50, unfitted_names
 
 
 def test_what_people_keep_is_read_as_skops_reads_it():
@@ -120,11 +119,11 @@ def test_what_people_keep_is_read_as_skops_reads_it():
     for value in honest().values():
         try:
             data = dumped(value)
-        except Exception:  # skops does not hold everything
+        except Exception:  # noqa: BLE001 - skops does not hold everything
             continue
         try:
             skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever skops says
             with pytest.raises(type(error)):
                 quick(data, skops.io.get_untrusted_types(data=data))
             continue
@@ -157,7 +156,7 @@ def test_whatever_skops_holds(value):
     try:
         data = dumped(value)
         skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
-    except Exception:  # some of it skops can not hold, or not read
+    except Exception:  # noqa: BLE001 - some of it skops can not hold, or not read
         assume(False)
     assert_alike(data)
 
@@ -385,9 +384,8 @@ def test_changed_arrays_are_taken_as_skops_takes_them(data):
     chosen = data.draw(st.sampled_from(sorted(name for name in MEMBERS if name.endswith(".npy"))))
     content = bytearray(MEMBERS[chosen])
     for _ in range(data.draw(st.integers(0, 3))):
-        content[data.draw(st.integers(0, min(len(content), 200) - 1))] = data.draw(
-            st.sampled_from(b"0123456789(),'<|Oif \n#\"")
-        )
+        place = data.draw(st.integers(0, min(len(content), 200) - 1))
+        content[place] = data.draw(st.sampled_from(b"0123456789(),'<|Oif \n#\""))
     content = content[: data.draw(st.sampled_from([None, None, -1, 100, 10, 0]))]
     compare(rewritten(DATA, lambda name, old: bytes(content) if name == chosen else old))
 
@@ -425,8 +423,8 @@ def compare(data):
     """Where skops refuses, so do we; where we do not, the object is the same. An archive we may refuse by ourselves."""
     try:
         expected = skops.io.loads(data, trusted=TRUSTED)
-    except Exception:
-        with pytest.raises(Exception):  # noqa: B017, PT011 - of whatever kind
+    except Exception:  # noqa: BLE001 - whatever skops says
+        with pytest.raises(Exception):
             quick(data, TRUSTED)
         return
     try:
@@ -501,7 +499,7 @@ def test_headers_of_arrays(header, version, first):
             pass
         try:
             expected = np.load(io.BytesIO(data), allow_pickle=False)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever numpy says
             for verb in (reader.load, reader.look):
                 with pytest.raises(type(error)):
                     verb(memoryview(data))
@@ -517,7 +515,7 @@ def test_headers_of_arrays(header, version, first):
     "data", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x01\x00\xff\xff", b"PK\x03\x04", b"\x80\x04N."]
 )
 def test_what_is_no_array(data):
-    with pytest.raises(Exception) as theirs:  # noqa: PT011 - whatever numpy says
+    with pytest.raises(Exception) as theirs:
         np.load(io.BytesIO(data), allow_pickle=False)
     with pytest.raises(type(theirs.value)):
         Arrays().load(memoryview(data))
