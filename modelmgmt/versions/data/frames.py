@@ -19,7 +19,7 @@ def from_pandas(frame: pd.DataFrame, *, index: bool) -> Table:
     """The columns of a frame, and with `index` those of its index. Raises InvalidTypeError that names the column."""
     import pandas as pd
 
-    series = [frame.iloc[:, place] for place in range(frame.shape[1])]
+    series = [one for _, one in frame.items()]  # by place: labels may come twice
     kept = [_column(label, one.array) for label, one in zip(frame.columns, series, strict=True)]
     container: dict[str, Any] = {
         "library": "pandas",

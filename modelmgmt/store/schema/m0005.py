@@ -1,0 +1,34 @@
+"""New: prediction_schemas, prediction_batches: what deployed models were asked, and what they said."""
+
+STATEMENTS = (
+    """
+    CREATE TABLE prediction_schemas (
+        fingerprint TEXT PRIMARY KEY,     -- SHA-256 of the columns
+        columns TEXT NOT NULL,            -- JSON: role, name, type, ... of each column
+        crc INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    # Not WITHOUT ROWID: rows of up to a megabyte would fill the inner pages of such a table.
+    """
+    CREATE TABLE prediction_batches (
+        id TEXT PRIMARY KEY,              -- as of a run; of a fold the first of the batches in it
+        model TEXT,                       -- NULL for a model that is not registered
+        number INTEGER,
+        label TEXT,                       -- the stage or alias that was asked
+        run TEXT REFERENCES runs(id),     -- that made the model; NULL for one that was imported without it
+        artifact TEXT,                    -- its name in that run
+        package TEXT NOT NULL,            -- the digest of the model's tree, which is kept by its run or version, not by this
+        schema TEXT NOT NULL REFERENCES prediction_schemas(fingerprint),
+        rows INTEGER NOT NULL,            -- predictions
+        first_at TEXT NOT NULL,
+        last_at TEXT NOT NULL,
+        data BLOB,                        -- of few rows: all of them; NULL where they are objects
+        content_digest TEXT,              -- a tree: the columns
+        lookup_digest TEXT,               -- which ids are in it
+        crc INTEGER NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX prediction_batches_by_model ON prediction_batches(model, first_at)",
+    "CREATE INDEX prediction_batches_by_run ON prediction_batches(run)",
+    "CREATE INDEX prediction_batches_to_fold ON prediction_batches(package, id) WHERE data IS NOT NULL",
+)
