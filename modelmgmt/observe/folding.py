@@ -68,7 +68,7 @@ class Folding:
 
     def _work(self) -> None:
         try:
-            fold(self._kernel)
+            fold(self._kernel, FOLD_BATCHES, FOLD_BYTES)
         except (StoreError, NotFoundError) as error:
             self._error = error  # said by the next look; nothing is lost
 
@@ -81,8 +81,8 @@ def of(kernel: Kernel) -> Folding:
     return _foldings.setdefault(kernel, Folding(kernel))
 
 
-def fold(kernel: Kernel, least_batches: int = FOLD_BATCHES, least_bytes: int = FOLD_BYTES) -> int:
-    """Fold the batches of every model and schema of which enough wait. Returns how many were folded.
+def fold(kernel: Kernel, least_batches: int, least_bytes: int) -> int:
+    """Fold the batches of every model and schema of which so many, or so many bytes, wait. Returns how many were folded.
 
     On return it survives SIGKILL; killed anywhere, it is as if it had not begun. Raises StoreError.
     """
@@ -113,7 +113,7 @@ def _next_rows(kernel: Kernel, where: Where) -> list[BatchRow]:
     """The oldest that wait, up to the size of a fold; none when there is but one."""
     found, size = [], 0
     with kernel.database.reading() as connection:
-        for row in batches.select(connection, where, "id"):
+        for row in batches.select(connection, where):
             found.append(row)
             size += len(row.data or b"")
             if size >= MAX_FOLD_BYTES:

@@ -34,10 +34,15 @@ def to_frame(found: Sequence[Block]) -> pd.DataFrame:
         return pd.DataFrame({"id": pd.Series(dtype="object"), "time": pd.Series(dtype="datetime64[us, UTC]"),
                              "version": pd.Series(dtype="object"), "label": pd.Series(dtype="object")})  # fmt: skip
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    frame = frame[[*_OWN, *(name for name in frame.columns if name not in _OWN)]]
+    frame = frame[sorted(frame.columns, key=_place)]
     if frame["time"].is_monotonic_increasing:
         return frame
     return frame.sort_values("time", kind="stable", ignore_index=True)
+
+
+def _place(name: str) -> int:
+    """Facts first, then what was said, then what was asked."""
+    return _OWN.index(name) if name in _OWN else len(_OWN) + name.startswith("input")
 
 
 def values_of(row: Block) -> tuple[Any, dict[str, Any] | None]:

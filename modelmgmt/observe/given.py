@@ -46,7 +46,7 @@ def take(inputs: Any, predictions: Any, keep: Keep = True) -> tuple[int, tuple[C
             "There are no predictions: pass what the model said, one row for each row of the inputs."
         )
     rows, found = _columns(predictions, "prediction")
-    if rows and not found:
+    if rows and not any(0 not in column.values.shape[1:] for column in found):
         raise InvalidValueError("The predictions have no columns: pass what the model said, one row for each.")
     if inputs is not None:
         count, more = _columns(inputs, "input")
@@ -98,11 +98,8 @@ def _check_ids(ids: Sequence[str]) -> None:
 
 def _columns(data: Any, role: Role) -> tuple[int, list[Column]]:
     data = _plain(data)
-    if isinstance(data, (list, tuple)) and _is_outputs(data):
-        parts = [_columns(part, role) for part in data]
-        if len({rows for rows, _ in parts}) > 1:
-            raise InvalidValueError("The arrays of a model with many outputs have different numbers of rows.")
-        return parts[0][0], [_named(one, role, place) for place, (_, found) in enumerate(parts) for one in found]
+    if isinstance(data, (list, tuple)):
+        return _of_list(data, role)
     if isinstance(data, np.ndarray):
         return _of_array(data, role)
     if isinstance(data, (str, bytes)) or np.isscalar(data):
@@ -111,14 +108,42 @@ def _columns(data: Any, role: Role) -> tuple[int, list[Column]]:
     if table.kind == "sparse":
         return table.rows, _of_sparse(table.columns, role)
     found = [_settled(one, (role, one.label)) for one in table.columns]
-    return table.rows, [_named(found[0], role, None)] if len(found) == 1 and _is_nameless(data, found[0]) else found
+    return table.rows, [_named(found[0], role, None)] if len(found) == 1 and _is_nameless(data, role) else found
 
 
-def _is_nameless(data: Any, column: Column) -> bool:
-    """Whether the only column of a list or a series has no name but the one that reading it as a table gave it."""
-    if isinstance(data, (list, tuple)):
-        return column.label[1] == 0 and not isinstance(data[0] if data else None, Mapping)
-    return not isinstance(data, Mapping) and not hasattr(data, "columns") and data.name in (None, "")
+def _is_nameless(data: Any, role: Role) -> bool:
+    """Whether the only column is a series without a name of its own, or one of predictions: pandas calls it what the
+    target was called.
+    """
+    if isinstance(data, Mapping) or hasattr(data, "columns"):
+        return False
+    return role == "prediction" or data.name in (None, "")
+
+
+def _of_list(data: Sequence[Any], role: Role) -> tuple[int, list[Column]]:
+    """Mappings are rows of named columns, sequences of one length rows of a matrix, matrices outputs, all else values."""
+    if not data:
+        return 0, []
+    if _is_outputs(data):
+        parts = [_columns(part, role) for part in data]
+        if len({rows for rows, _ in parts}) > 1:
+            raise InvalidValueError("The arrays of a model with many outputs have different numbers of rows.")
+        return parts[0][0], [_named(one, role, place) for place, (_, found) in enumerate(parts) for one in found]
+    if all(isinstance(row, Mapping) for row in data):
+        table = table_of(list(data))
+        return table.rows, [_settled(one, (role, one.label)) for one in table.columns]
+    widths = {len(row) if isinstance(row, (list, tuple, np.ndarray)) and np.ndim(row) else -1 for row in data}
+    width = widths.pop()
+    if widths or width < 1:
+        return len(data), [_of_values(list(data), (role, None))]
+    if all(isinstance(row, np.ndarray) for row in data):
+        return _of_array(np.stack(data), role)
+    return len(data), [_of_values([row[place] for row in data], (role, place)) for place in range(width)]
+
+
+def _of_values(values: list[Any], label: tuple[Role, Any]) -> Column:
+    [column] = table_of({"values": values}).columns
+    return _settled(column, label)
 
 
 def _plain(data: Any) -> Any:

@@ -225,6 +225,8 @@ class _Guards:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._guard = Guard(self._on_error, _no_points, self._kernel.meter)
+        self.said = 0
+        """How many lost predictions were spoken of."""
 
     @property
     def lock(self) -> threading.RLock:
@@ -248,5 +250,6 @@ def _end(guards: _Guards, name: str) -> None:
     with guards.lock:
         if guard.is_waiting:
             guard.last_try(lambda: None)
-    if guard.lost_points:
+    if guard.lost_points > guards.said:
+        guards.said = guard.lost_points
         warnings.warn(f"The monitor of {name} lost {guard.lost_points:,} predictions: the disk refused.", stacklevel=3)

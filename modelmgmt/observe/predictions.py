@@ -124,9 +124,11 @@ class Predictions:
         return int(count)
 
     def __iter__(self) -> Iterator[Prediction]:
-        for block in self.blocks:
-            for place in range(block.rows):
-                yield prediction_at(block, place)
+        places = [(block, place) for block in self.blocks for place in range(block.rows)]
+        if places:
+            times = np.concatenate([block.times for block in self.blocks])
+            for one in np.argsort(times, kind="stable").tolist():
+                yield prediction_at(*places[one])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prediction, oldest first: id, time (UTC), version, label, `prediction`, `input.NAME`.

@@ -30,5 +30,5 @@ STATEMENTS = (
     """,
     "CREATE INDEX prediction_batches_by_model ON prediction_batches(model, first_at)",
     "CREATE INDEX prediction_batches_by_run ON prediction_batches(run)",
-    "CREATE INDEX prediction_batches_to_fold ON prediction_batches(package, id) WHERE data IS NOT NULL",
+    "CREATE INDEX prediction_batches_to_fold ON prediction_batches(package, first_at) WHERE data IS NOT NULL",
 )
