@@ -34,7 +34,7 @@ def to_frame(found: Sequence[Block]) -> pd.DataFrame:
         return pd.DataFrame({"id": pd.Series(dtype="object"), "time": pd.Series(dtype="datetime64[us, UTC]"),
                              "version": pd.Series(dtype="object"), "label": pd.Series(dtype="object")})  # fmt: skip
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    frame = frame[sorted(frame.columns, key=_place)]
+    frame = frame[sorted(frame.columns, key=lambda name: _place(str(name)))]
     if frame["time"].is_monotonic_increasing:
         return frame
     return frame.sort_values("time", kind="stable", ignore_index=True)

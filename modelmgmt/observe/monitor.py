@@ -159,9 +159,8 @@ class Monitor:
         with self._guards.lock:
             self._guards.here().retry()
         with self._kernel.database.writing(durable=True) as connection:
-            batches.touch(
-                connection
-            )  # a commit that changes nothing would not reach the disk, and carry the others with it
+            # A commit that changes nothing would not reach the disk, and carry the others with it.
+            batches.touch(connection)
 
     def close(self) -> None:
         """Try again what is waiting, wait for a fold that is under way, and say what was lost."""
