@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -253,8 +254,7 @@ class Store:
             other = existing_store(other)
         merged = merge(self.kernel, other.kernel)
         signing.bring(self.kernel, other.kernel)
-        merge_predictions(self.kernel, other.kernel)
-        return merged
+        return replace(merged, predictions=merge_predictions(self.kernel, other.kernel))
 
     def repair(self) -> Repaired:
         """Save all that is intact in a damaged store; the rest is moved to its folder `set-aside`, nothing is deleted.
@@ -268,8 +268,7 @@ class Store:
 
         repaired = repair(self.kernel)
         restore_registry(self.kernel)
-        forget_lost(self.kernel)
-        return repaired
+        return replace(repaired, predictions=tuple(forget_lost(self.kernel)))
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""

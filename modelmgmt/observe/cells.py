@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -122,7 +123,7 @@ def _column(reader: _Reader, rows: int, field: Field) -> Column:
     if field.variable:
         values, lengths = reader.variable(rows)
     else:
-        values = reader.array(field.dtype, rows * int(np.prod(field.item))).reshape((rows, *field.item))
+        values = reader.array(field.dtype, rows * math.prod(field.item)).reshape((rows, *field.item))
     valid = reader.array("?", rows) if has_valid else None
     return Column((field.role, field.name), field.type, values, lengths, valid)
 

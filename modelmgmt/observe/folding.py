@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+import weakref
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from modelmgmt.errors import NotFoundError, StoreError
 from modelmgmt.observe import batches, blocks
@@ -32,8 +32,9 @@ class Folding:
     """Looks now and then whether enough waits in a store, and folds it in a thread that ends when it is done."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+        self._kernel = weakref.ref(kernel)  # who keeps a store open is whoever uses it
         self._forget()
+        kernel.before_close.append(self.settle)
 
     def _forget(self) -> None:
         self._pid = os.getpid()
@@ -55,7 +56,7 @@ class Folding:
         error, self._error = self._error, None
         if error is not None:
             warnings.warn(f"Predictions are kept, but could not be folded yet: {error}", stacklevel=4)
-        self._thread = threading.Thread(target=self._work, name="modelmgmt-predictions")
+        self._thread = threading.Thread(target=self._work, args=(self._kernel(),), name="modelmgmt-predictions")
         try:
             self._thread.start()
         except RuntimeError:  # too many threads, or the interpreter is ending: what waits, waits
@@ -63,22 +64,24 @@ class Folding:
 
     def settle(self) -> None:
         """Wait for the thread, if there is one."""
-        if self._thread is not None and self._pid == os.getpid():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and self._pid == os.getpid() and thread is not threading.current_thread():
+            thread.join()
 
-    def _work(self) -> None:
+    def _work(self, kernel: Kernel) -> None:
         try:
-            fold(self._kernel, FOLD_BATCHES, FOLD_BYTES)
+            fold(kernel, FOLD_BATCHES, FOLD_BYTES)
         except (StoreError, NotFoundError) as error:
             self._error = error  # said by the next look; nothing is lost
 
 
-_foldings: WeakKeyDictionary[Kernel, Folding] = WeakKeyDictionary()
+_foldings: weakref.WeakKeyDictionary[Kernel, Folding] = weakref.WeakKeyDictionary()
 
 
 def of(kernel: Kernel) -> Folding:
     """The folding of a store in this process."""
-    return _foldings.setdefault(kernel, Folding(kernel))
+    found = _foldings.get(kernel)
+    return found if found is not None else _foldings.setdefault(kernel, Folding(kernel))
 
 
 def fold(kernel: Kernel, least_batches: int, least_bytes: int) -> int:

@@ -372,3 +372,9 @@ def test_what_waits_in_a_parent_is_not_its_childs(store, monitor, refuses):
     assert os.waitpid(pid, 0)[1] == 0
     monitor.close()
     assert sorted(one.prediction for one in monitor.predictions()) == [1, 2]
+
+
+def test_closing_a_store_waits_for_the_fold(store, monitor):
+    monitor.log(None, [1])  # a process looks with its first batch
+    store.close()
+    assert not [one for one in threading.enumerate() if one.name == "modelmgmt-predictions"]
