@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.observe.cells import Schema, read_schema
+from modelmgmt.observe.cells import Schema, first_bytes, read_schema
 from modelmgmt.store.rows import row_crc, verified
 
 BATCHES, SCHEMAS = "prediction_batches", "prediction_schemas"
@@ -144,9 +144,13 @@ def may_hold(keys: Collection[str]) -> Where:
     """Rows that may have one of these ids or batches: each fold, and of those that wait the ones with the text in them."""
     if len(keys) > MAX_SEARCHED:
         return EVERYTHING
-    inside = " OR ".join(["instr(data, ?)"] * len(keys)) or "0"
+    texts = [key.encode() for key in keys]
     names = ", ".join("?" * len(keys))
-    return f"data IS NULL OR id IN ({names}) OR {inside}", (*keys, *(key.encode() for key in keys))
+    inside = " OR ".join(["instr(data, ?)"] * len(keys)) or "0"
+    # Of one row the id is at the beginning; else it may be anywhere.
+    alone = " OR ".join(["substr(data, 1, length(?)) = ?"] * len(keys)) or "0"
+    firsts = [first_bytes(text) for text in texts for _ in range(2)]
+    return f"data IS NULL OR id IN ({names}) OR iif(rows = 1, {alone}, {inside})", (*keys, *firsts, *texts)
 
 
 def equal(values: Mapping[str, Any]) -> Where:

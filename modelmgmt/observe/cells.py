@@ -103,6 +103,11 @@ def encode(ids: Sequence[str] | None, rows: int, found: Sequence[Column]) -> byt
     return b"".join(parts)
 
 
+def first_bytes(id_: bytes) -> bytes:
+    """What a batch of one prediction with that id begins with."""
+    return _FLAGS[1] + len(id_).to_bytes(8, "little") + id_
+
+
 def decode(data: bytes, rows: int, schema: Schema) -> tuple[list[str] | None, tuple[Column, ...]]:
     """What `encode` was given. Raises CorruptDataError."""
     reader = _Reader(data)

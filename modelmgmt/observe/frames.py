@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,14 @@ def _series(values: Any) -> Any:
 
 
 def _values(block: Block) -> Iterator[tuple[str, Any]]:
-    """Name -> values, one for each row."""
+    """Name -> values, one for each row. A name that came before is told apart by a number."""
+    seen: Counter[str] = Counter()
+    for name, values in _named_values(block):
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}#{seen[name]}", values
+
+
+def _named_values(block: Block) -> Iterator[tuple[str, Any]]:
     by_label: Mapping[Any, Column] = {column.label: column for column in block.columns}
     for (name, field), column in zip(cells.named(block.schema), block.columns, strict=True):
         if field.name == SPARSE_PLACES:

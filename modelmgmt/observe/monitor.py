@@ -74,7 +74,7 @@ class Monitor:
             raise InvalidTypeError(f"inputs is True, False or a list of names, and {type(inputs).__name__} was given.")
         self._kernel = kernel
         self._scope = targets.scope_of(kernel, reference)
-        self._inputs: Keep = inputs if isinstance(inputs, bool) else tuple(inputs)
+        self._inputs: Keep = inputs if isinstance(inputs, bool) else tuple(map(str, inputs))
         self._targets: dict[str, Target] = {}
         self._guards = _Guards(on_error, kernel)
         weakref.finalize(self, _end, self._guards, self._scope.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.models.registry.reference import ARTIFACT_KIND, Reference, find_version, parse
+from modelmgmt.models.registry.reference import ARTIFACT_KIND, Reference, find_version, parse, resolve
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages
 from modelmgmt.observe.batches import Target, Where, equal
@@ -40,12 +40,12 @@ def scope_of(kernel: Kernel, reference: object) -> Scope:
     """
     with kernel.database.reading() as connection:
         if hasattr(reference, "package"):
-            target = target_of(connection, kernel, reference)
-            return Scope(target.reference, equal({"package": target.package}), target, is_exact=True)
+            reference = target_of(connection, kernel, reference).reference
         text = getattr(reference, "reference", reference)
         if isinstance(text, str) and Tables(connection).find(ModelRow, text) is not None:
             return Scope(text, equal({"model": text}), None, text)
-        scope = _of_reference(connection, parse(text))
+        parsed = parse(text)
+        scope = _of_run(kernel, connection, parsed) if parsed.run is not None else _of_model(connection, parsed)
         if scope.missing is not None and not _has_rows(connection, scope.where):
             raise scope.missing
         return scope
@@ -74,9 +74,7 @@ def target_of(connection: sqlite3.Connection, kernel: Kernel, model: Any, scope:
     if found is not None:
         return _of_version(found, None if scope is None else scope.label)
     if named:
-        raise NotFoundError(
-            f"The model that was given is no version of {scope and scope.model}: its package is {digest}."
-        )
+        raise NotFoundError(f"The model that was given is no version of {named['model']}: its package is {digest}.")
     artifact = _artifact_of(connection, package, digest)
     if artifact is None:
         raise NotFoundError(
@@ -85,9 +83,7 @@ def target_of(connection: sqlite3.Connection, kernel: Kernel, model: Any, scope:
     return Target(None, None, None, *artifact, digest)
 
 
-def _of_reference(connection: sqlite3.Connection, reference: Reference) -> Scope:
-    if reference.run is not None:
-        return _of_run(connection, reference.run, str(reference.artifact))
+def _of_model(connection: sqlite3.Connection, reference: Reference) -> Scope:
     label = _canonical(connection, reference)
     named = {"model": reference.model, **({"label": label} if label is not None else {"number": reference.number})}
     name = f"{reference.model}{f'@{label}' if label is not None else f':{reference.number}'}"
@@ -99,16 +95,14 @@ def _of_reference(connection: sqlite3.Connection, reference: Reference) -> Scope
     return Scope(name, equal(named), _of_version(version, label), **about)
 
 
-def _of_run(connection: sqlite3.Connection, run: str, artifact: str) -> Scope:
-    record = records.find(connection, run)
-    rows = connection.execute(
-        "SELECT digest FROM artifacts WHERE run = ? AND name = ? AND kind = ?", (record.id, artifact, ARTIFACT_KIND)
-    ).fetchall()
-    name, where = f"run:{record.id}/{artifact}", equal({"run": record.id, "artifact": artifact})
-    if not rows:
-        error = NotFoundError(f"The run {record.name} has no model {artifact!r}.")
+def _of_run(kernel: Kernel, connection: sqlite3.Connection, reference: Reference) -> Scope:
+    run, artifact = records.find(connection, str(reference.run)).id, str(reference.artifact)
+    name, where = f"run:{run}/{artifact}", equal({"run": run, "artifact": artifact})
+    try:
+        digest = resolve(kernel, name).digest
+    except NotFoundError as error:
         return Scope(name, where, None, is_exact=True, missing=error)
-    return Scope(name, where, Target(None, None, None, record.id, artifact, rows[0][0]), is_exact=True)
+    return Scope(name, where, Target(None, None, None, run, artifact, digest), is_exact=True)
 
 
 def _canonical(connection: sqlite3.Connection, reference: Reference) -> str | None:

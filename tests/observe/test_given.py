@@ -219,6 +219,17 @@ def test_nothing_is_kept_of_nothing(monitor):
     assert list(monitor.predictions().to_frame().columns) == ["id", "time", "version", "label"]
 
 
+def test_columns_of_one_name_are_told_apart(store, monitor):
+    frame = pd.DataFrame([[1, 2, 3, 4]], columns=["a", "a", 1, "1"])
+    monitor.log(frame, [5], ids=["p"])
+    for _ in range(2):
+        found = monitor.predictions().to_frame()
+        assert found.loc[0, ["input.a", "input.a#2", "input.1", "input.1#2"]].tolist() == [1, 2, 3, 4]
+        assert store.prediction("p").inputs == {"a": 1, "a#2": 2, "1": 3, "1#2": 4}
+        monitor.log(frame[:0], [])
+        folding.fold(store.kernel, 1, 1)
+
+
 def test_inputs_are_kept_as_asked(store, run):
     frame = pd.DataFrame({"age": [1], "name": ["secret"]})
     for inputs, wanted in ((True, ["input.age", "input.name"]), (False, []), (["age"], ["input.age"])):

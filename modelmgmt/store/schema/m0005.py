@@ -1,4 +1,4 @@
-"""New: prediction_schemas, prediction_batches: what deployed models were asked, and what they said."""
+"""New: prediction_schemas, prediction_batches, predictions_by_version: what deployed models were asked, and said."""
 
 STATEMENTS = (
     """
@@ -31,4 +31,9 @@ STATEMENTS = (
     "CREATE INDEX prediction_batches_by_model ON prediction_batches(model, first_at)",
     "CREATE INDEX prediction_batches_by_run ON prediction_batches(run)",
     "CREATE INDEX prediction_batches_to_fold ON prediction_batches(package, first_at) WHERE data IS NOT NULL",
+    """
+    CREATE VIEW predictions_by_version AS
+        SELECT model, number, label, run, package, sum(rows) AS predictions, min(first_at) AS first_at, max(last_at) AS last_at
+        FROM prediction_batches GROUP BY model, number, label, run, package ORDER BY last_at DESC
+    """,
 )
