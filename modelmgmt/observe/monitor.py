@@ -7,7 +7,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,7 +39,7 @@ class Batch:
     time: datetime
     """Aware, UTC."""
     rows: int
-    _given: tuple[str, ...] | None = None
+    _given: tuple[str, ...] | None = field(default=None, repr=False)
 
     @property
     def ids(self) -> list[str]:

@@ -33,7 +33,8 @@ STATEMENTS = (
     "CREATE INDEX prediction_batches_to_fold ON prediction_batches(package, first_at) WHERE data IS NOT NULL",
     """
     CREATE VIEW predictions_by_version AS
-        SELECT model, number, label, run, package, sum(rows) AS predictions, min(first_at) AS first_at, max(last_at) AS last_at
+        SELECT model, number, label, run, package, sum(rows) AS predictions,
+            min(first_at) AS first_at, max(last_at) AS last_at
         FROM prediction_batches GROUP BY model, number, label, run, package ORDER BY last_at DESC
     """,
 )
