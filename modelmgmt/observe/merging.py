@@ -41,13 +41,16 @@ def merge_predictions(into: Kernel, other: Kernel) -> int:
         if least > row.last_at:
             continue
         _bring_objects(into, other, row)
-        with into.database.writing(durable=True) as target:
+        with into.database.writing() as target:
             if row.run is not None and not target.execute("SELECT 1 FROM runs WHERE id = ?", (row.run,)).fetchone():
                 continue  # deleted here, or there
             new = _what_is_new(into, other, target, row, known, schemas[row.schema], to_us(least) if least else None)
             if new is not None:
                 batches.put(target, new, schemas[row.schema])
                 count += new.rows
+    if rows:
+        with into.database.writing(durable=True) as target:
+            batches.touch(target)
     return count
 
 
@@ -101,13 +104,8 @@ class _Known:
 
     def among(self, target: sqlite3.Connection, row: BatchRow, wanted: list[bytes]) -> set[bytes]:
         """Those of `wanted` that are here."""
-        waiting = {
-            name.encode()
-            for (name,) in target.execute(
-                f"SELECT id FROM {BATCHES} WHERE data IS NOT NULL AND package = ?", (row.package,)
-            )
-        }
-        found = waiting.intersection(wanted)
+        by_key = f"SELECT id FROM {BATCHES} WHERE data IS NOT NULL AND id = ?"
+        found = {one for one in wanted if target.execute(by_key, (one.decode(),)).fetchone()}
         where = (
             "data IS NULL AND package = ? AND first_at <= ? AND last_at >= ?",
             (row.package, row.last_at, row.first_at),

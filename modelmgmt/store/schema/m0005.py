@@ -28,9 +28,8 @@ STATEMENTS = (
         crc INTEGER NOT NULL
     ) STRICT
     """,
+    # One, as each costs every call a page of the log. Rows are few: what is folded is one.
     "CREATE INDEX prediction_batches_by_model ON prediction_batches(model, first_at)",
-    "CREATE INDEX prediction_batches_by_run ON prediction_batches(run)",
-    "CREATE INDEX prediction_batches_to_fold ON prediction_batches(package, first_at) WHERE data IS NOT NULL",
     """
     CREATE VIEW predictions_by_version AS
         SELECT model, number, label, run, package, sum(rows) AS predictions,
