@@ -82,7 +82,7 @@ def _delete(
     owner: ModelRow,
     rows: list[VersionRow],
     reason: str,
-    refusals: Sequence[Refuse],
+    refusals: Sequence[Refuse] = (),
     *,
     force: bool,
 ) -> set[str]:
