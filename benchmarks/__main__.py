@@ -27,6 +27,7 @@ from benchmarks import (
     many,
     models,
     objects,
+    predictions,
     query,
     read,
     registry,
@@ -52,6 +53,7 @@ SUBJECTS: dict[str, tuple[Callable[[Path, Scale], list[Figure]], str]] = {
     "data": (data.run, data.BASELINE),
     "models": (models.run, models.BASELINE),
     "registry": (registry.run, registry.BASELINE),
+    "predictions": (predictions.run, predictions.BASELINE),
 }
 WIDTH = 200  # columns, where the output is no terminal
 

@@ -50,6 +50,10 @@ PROMISED = {
     "data: extra bytes, 1 % changed here and there / the table": 0.05,
     "registry: resolve churn@production / 1 ms": 1,
     "registry: promote / durable commit of one row": None,
+    "predictions: one prediction, inputs as an array / commit of its row": None,
+    "predictions: one prediction, inputs as a frame / 1 ms": 1,
+    "predictions: a batch of 1,000 / commit of its rows": 1,
+    "predictions: one by its id / by a primary key": None,
 }
 
 

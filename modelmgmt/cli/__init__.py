@@ -22,6 +22,7 @@ _COMMANDS = {
     "by-commit": "Show a metric by git commit: which change moved it.",
     "steps": "Show the pipeline steps of a run.",
     "models": "Registered models: versions, stages, aliases, decisions.",
+    "predictions": "What deployed models predicted: list, show one, delete old ones.",
     "env": "Show the environment of a run, or what differs between two.",
     "reproduce": "Do a run again, and say whether it came out the same.",
     "lineage": "Show what a model, run, data or commit came from, and where it went.",

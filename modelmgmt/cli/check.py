@@ -45,7 +45,9 @@ def _repaired(path: Path) -> Repaired:
     try:
         return open_store(path).repair()
     except CorruptDataError:
-        return rescue(path)
+        rescued = rescue(path)
+        open_store(path).repair()  # what only the rooms above the tables can say: the registry, predictions
+        return rescued
 
 
 def _problems(path: Path, *, deep: bool) -> list[Problem]:

@@ -20,12 +20,13 @@ from modelmgmt.view.text import clean
 @store_option
 @json_option
 def command(reference: str, direction: str, plot: Path | None, store_path: Path | None, as_json: bool) -> int:
-    """Show what REFERENCE came from, and where it went: data, code, environment, runs, versions, stages.
+    """Show what REFERENCE came from, and where it went: data, code, environment, runs, versions, stages, predictions.
 
     \b
     modelmgmt lineage churn@production
     modelmgmt lineage data:customers:2 --direction down
     modelmgmt lineage code:1a2b3c
+    modelmgmt lineage prediction:order-17
     """
     found = open_store(store_path).lineage(reference, direction=direction)  # type: ignore[arg-type]  # click has checked
     if plot is not None:

@@ -15,7 +15,7 @@ from modelmgmt.cli.options import DONE, json_option, open_store, print_json, sto
 @store_option
 @json_option
 def command(other: Path, store_path: Path | None, as_json: bool) -> int:
-    """Take in every run of the store OTHER that is not here, and what is new of those that are.
+    """Take in every run of the store OTHER that is not here, what is new of those that are, and what they predicted.
 
     By content: merging again, or the other way round, gives the same.
     """
@@ -24,5 +24,6 @@ def command(other: Path, store_path: Path | None, as_json: bool) -> int:
         print_json(asdict(merged))
     else:
         runs = f"{len(merged.runs)} new runs, {len(merged.updated)} updated"
-        click.echo(f"{runs}, {merged.chunks} chunks and {merged.objects} objects.")
+        rest = f"{merged.chunks} chunks, {merged.objects} objects and {merged.predictions:,} predictions"
+        click.echo(f"{runs}, {rest}.")
     return DONE

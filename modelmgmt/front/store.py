@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     import numpy as np
     import sqlite_utils
 
+    from modelmgmt.front.observed import Monitor, Prediction
     from modelmgmt.models.exports import Kind
     from modelmgmt.models.lineage.graph import Direction
+    from modelmgmt.models.load import LoadedModel
     from modelmgmt.models.registry.audit import Audit
     from modelmgmt.models.registry.registry import Registry
     from modelmgmt.models.registry.versions import ModelVersion
     from modelmgmt.models.trust.decision import Trust
+    from modelmgmt.observe.given import Keep
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
     from modelmgmt.store.meter import Stats
@@ -216,14 +220,15 @@ class Store:
         """Delete a run for real: rows, points, objects that nothing else names, free pages, write-ahead log.
 
         An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError, also
-        while versions of a model come from it.
+        while versions of a model, or predictions, come from it.
         """
         from modelmgmt.models.registry.registry import refuse_registered
+        from modelmgmt.observe.deletion import refuse_predicted_run
         from modelmgmt.tracking.deletion import delete
 
         return delete(
             self.kernel, self._find(run).id,
-            children=children, reason=labels.checked_note(reason), refusals=[refuse_registered],
+            children=children, reason=labels.checked_note(reason), refusals=[refuse_registered, refuse_predicted_run],
         )  # fmt: skip
 
     def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> Collected:
@@ -242,15 +247,18 @@ class Store:
         return backup(self.kernel, Path(path).expanduser())
 
     def merge(self, other: Store | str | Path) -> Merged:
-        """Take in every run of another store, by content: again and in any order gives the same. See `Merged`."""
+        """Take in every run of another store, and what its models predicted, by content: again and in any order gives the
+        same. See `Merged`.
+        """
         from modelmgmt.models.trust import signing
+        from modelmgmt.observe.merging import merge_predictions
         from modelmgmt.tracking.merging import merge
 
         if not isinstance(other, Store):
             other = existing_store(other)
         merged = merge(self.kernel, other.kernel)
         signing.bring(self.kernel, other.kernel)
-        return merged
+        return replace(merged, predictions=merge_predictions(self.kernel, other.kernel))
 
     def repair(self) -> Repaired:
         """Save all that is intact in a damaged store; the rest is moved to its folder `set-aside`, nothing is deleted.
@@ -259,18 +267,24 @@ class Store:
         RunInUseError. Survives a power cut on return.
         """
         from modelmgmt.models.registry.consistency import restore_registry
+        from modelmgmt.observe.integrity import forget_lost
         from modelmgmt.tracking.repair import repair
 
         repaired = repair(self.kernel)
         restore_registry(self.kernel)
-        return repaired
+        return replace(repaired, predictions=tuple(forget_lost(self.kernel)))
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
         from modelmgmt.models.registry.consistency import check_registry
+        from modelmgmt.observe.integrity import check_predictions
         from modelmgmt.tracking.integrity import check
 
-        return [*check(self.kernel, deep=deep), *check_registry(self.kernel)]
+        return [
+            *check(self.kernel, deep=deep),
+            *check_registry(self.kernel),
+            *check_predictions(self.kernel, deep=deep),
+        ]
 
     def export_model(self, ref: str, path: str | Path, kind: Kind = "bundle", *, trust: Trust = None) -> Path:
         """Write a model to a new file or folder, for others. Returns the path.
@@ -302,19 +316,44 @@ class Store:
         False
         """
         from modelmgmt.models.registry.registry import Registry
+        from modelmgmt.observe.deletion import refuse_predicted_version
 
-        return Registry(self.kernel)
+        return Registry(self.kernel, [refuse_predicted_version])
 
     def lineage(self, reference: str, *, direction: Direction = "both") -> Lineage:
         """What a model, run, dataset or commit came from ("up"), and what came of it ("down").
 
         References: "churn:3", "churn@production", "churn" for all its versions, "run:ID", "data:NAME", "data:NAME:2",
-        "code:COMMIT". Raises NotFoundError, AmbiguousError, InvalidValueError.
+        "code:COMMIT", "prediction:ID". Of what a version has predicted the lineage says how much, and when, under which
+        stage or alias. Raises NotFoundError, AmbiguousError, InvalidValueError.
         """
-        from modelmgmt.models.lineage.rows import lineage
+        from modelmgmt.observe.lineage import lineage
 
         found = lineage(self.kernel, reference, direction)
         return Lineage(found.roots, found.nodes, found.edges)
+
+    def monitor(
+        self, model: str | ModelVersion | LoadedModel, *, inputs: Keep = True, on_error: OnError = "warn"
+    ) -> Monitor:
+        """What a deployed model is asked and says: `monitor.log(X, predictions)`, `monitor.predictions()`.
+
+        `model` is a reference ("churn@production", "churn:3", "run:ID/NAME"), which is looked up now and once; or what
+        `mm.load_model` gave, which is what really predicts; or a model's name, to read what all its versions said. `inputs`
+        is whether the inputs are kept: all, none, or the columns of these names. With `on_error="raise"` a disk that refuses
+        raises StoreWriteError where it else warns and goes on. Raises NotFoundError, InvalidValueError, InvalidTypeError.
+        """
+        from modelmgmt.front.observed import Monitor
+
+        return Monitor(self.kernel, model, inputs=inputs, on_error=on_error)
+
+    def prediction(self, id: str | int) -> Prediction:  # noqa: A002 - the word people type
+        """One prediction by its id, the newest where several have it: what was asked and said, by which version.
+
+        Raises NotFoundError. Takes longer the more predictions there are, about a second for a hundred million.
+        """
+        from modelmgmt.front.observed import find
+
+        return find(self.kernel, id)
 
     @property
     def audit(self) -> Audit:

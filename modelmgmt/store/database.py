@@ -19,7 +19,7 @@ from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.meter import Meter
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_TIMEOUT_S = 60.0
 SHARED = "store.shared"  # is there in a store that several machines use; see `modelmgmt.store.filesystem`
 

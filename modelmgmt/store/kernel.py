@@ -10,6 +10,7 @@ import threading
 import warnings
 import weakref
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,8 @@ class Kernel:
         )
         self._series: Series | None = None
         self._closed = False
+        self.before_close: list[Callable[[], object]] = []
+        """What rooms above still have to end: threads of theirs that use the tables."""
         if not read_only:
             self._recover()
 
@@ -113,6 +116,8 @@ class Kernel:
         if self._closed or not self.path.is_dir():
             return
         self._closed = True
+        for end in self.before_close:
+            end()
         try:
             self.retire()
         except StoreError as error:

@@ -16,10 +16,12 @@ CHECKSUM = "crc"
 def row_crc(table: str, values: Sequence[Any]) -> int:
     """The CRC-32 of the table's name and the row's values as text, joined by the unit separator; NULL is a NUL.
 
+    A BLOB stands for itself by its own CRC-32, in decimal.
+
     >>> row_crc("tags", ("r1", "team", "a"))
     4010629482
     """
-    parts = ["\0" if value is None else str(value) for value in values]
+    parts = ["\0" if value is None else str(crc32(value) if type(value) is bytes else value) for value in values]
     return crc32("\x1f".join([table, *parts]).encode("utf-8", "surrogatepass"))
 
 

@@ -27,6 +27,15 @@ def from_iso(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def to_us(text: str) -> int:
+    """The microseconds that `to_iso` was given.
+
+    >>> to_us("1970-01-01T00:00:01.000000Z")
+    1000000
+    """
+    return (from_iso(text) - _EPOCH) // timedelta(microseconds=1)
+
+
 def now_iso() -> str:
     """The wall clock as ISO text, UTC."""
     return to_iso(now_us())

@@ -39,6 +39,8 @@ class Merged:
     """Were here, and got something more."""
     chunks: int
     objects: int
+    predictions: int = 0
+    """What deployed models said: brought by the room above."""
 
 
 def merge(into: Kernel, other: Kernel) -> Merged:

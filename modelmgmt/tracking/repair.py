@@ -32,6 +32,8 @@ class Repaired:
     """Artifacts whose content is damaged or missing: they are named no more."""
     data: tuple[str, ...] = ()
     """Versions of data whose content or profile is damaged or missing: what is left of them stays."""
+    predictions: tuple[str, ...] = ()
+    """Batches of predictions that are damaged or missing: gone, and an event each says how many they were."""
 
 
 def repair(kernel: Kernel) -> Repaired:

@@ -21,6 +21,8 @@ _COLOURS: dict[Kind, tuple[str, str]] = {
     "run": ("#d9f0e4", "#008a5e"),
     "version": ("#fbe0c8", "#c25700"),
     "deployment": ("#f5d9e6", "#b0417a"),
+    "prediction": ("#e6e0f8", "#6a51a3"),
+    "predictions": ("#e6e0f8", "#6a51a3"),
 }
 _NAMES: dict[Kind, str] = {"deployment": "stage or alias"}
 _LINE = 24  # characters in a box

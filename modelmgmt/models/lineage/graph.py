@@ -15,13 +15,14 @@ from modelmgmt.errors import InvalidValueError
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["code", "data", "environment", "run", "version", "deployment"]
+Kind = Literal["code", "data", "environment", "run", "version", "deployment", "prediction", "predictions"]
 Direction = Literal["both", "up", "down"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One thing. `id` is also a reference to it: `churn:3`, `churn@production`, `run:ID`, `data:NAME:2`, `code:COMMIT`."""
+    """One thing. `id` is also a reference to it: `churn:3`, `churn@production`, `run:ID`, `data:NAME:2`, `code:COMMIT`,
+    `prediction:ID`; but for all predictions of a version, which are one node."""
 
     id: str
     kind: Kind

@@ -37,7 +37,7 @@ def collapsed(lineage: Lineage, max_alike: int = 6) -> Lineage:
             alike = [name for name in column if lineage.nodes[name].kind == kind and name not in lineage.roots]
             alike.sort(key=lambda name: name not in leading)
             rest = alike[max_alike:] if len(alike) > max_alike + 1 else []
-            word = f"{len(rest):,} more {kind if kind == 'data' else f'{kind}s'}"
+            word = f"{len(rest):,} more {kind if kind in ('data', 'predictions') else f'{kind}s'}"
             merged |= dict.fromkeys(rest, Node(f"more:{kind}:{rest[0]}", kind, word)) if rest else {}
     if not merged:
         return lineage

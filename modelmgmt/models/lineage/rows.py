@@ -30,12 +30,12 @@ def lineage(kernel: Kernel, reference: object, direction: Direction = "both") ->
     `code:COMMIT` (its beginning will do). Raises NotFoundError, InvalidValueError, AmbiguousError.
     """
     with kernel.database.reading() as connection:
-        graph = _Graph(connection)
+        graph = Graph(connection)
         return walk(graph.find(reference), graph, direction)
 
 
 @dataclass(frozen=True, slots=True)
-class _Graph:
+class Graph:
     connection: sqlite3.Connection
 
     def find(self, reference: object) -> list[Node]:
@@ -48,12 +48,12 @@ class _Graph:
         if head == "code":
             return self._find_code(rest)
         if head == "run":
-            return [self._run(records.find(self.connection, rest.partition("/")[0]).id)]
+            return [self.run(records.find(self.connection, rest.partition("/")[0]).id)]
         tables = Tables(self.connection)
         if tables.find(ModelRow, reference) is not None:
-            return [_version(row) for row in tables.select(VersionRow, model=reference)]
+            return [version_node(row) for row in tables.select(VersionRow, model=reference)]
         try:
-            return [_version(find_version(self.connection, parse(reference)))]
+            return [version_node(find_version(self.connection, parse(reference)))]
         except InvalidValueError as error:
             ways = "run:ID, data:NAME, data:NAME:2, code:COMMIT, the name of a model, or churn:3 and the like"
             raise InvalidValueError(f"Lineage is of {ways}; {shown(reference)} is none of these here.") from error
@@ -62,14 +62,14 @@ class _Graph:
         """What went into it."""
         detail = node.detail
         if node.kind == "version" and detail["run"] is not None:
-            run = self._run(detail["run"])
+            run = self.run(detail["run"])
             yield Edge(run.id, node.id, "made"), run
         elif node.kind == "run":
             for code in self._code("run = ?", detail["run"]):
                 yield Edge(code.id, node.id, "code"), code
             for role, data in self._data("run = ? AND role != ?", detail["run"], OUTPUT):
                 yield Edge(data.id, node.id, role), data
-            for (digest,) in self._rows("SELECT digest FROM run_environments WHERE run = ?", detail["run"]):
+            for (digest,) in self.rows("SELECT digest FROM run_environments WHERE run = ?", detail["run"]):
                 yield Edge(f"environment:{digest}", node.id, "environment"), _environment(digest)
         elif node.kind == "data":
             yield from self._runs_of(node, "role = ?", up=True)
@@ -79,7 +79,7 @@ class _Graph:
         detail = node.detail
         if node.kind == "run":
             for row in Tables(self.connection).select(VersionRow, run=detail["run"]):
-                yield Edge(node.id, f"{row.model}:{row.number}", "made"), _version(row)
+                yield Edge(node.id, f"{row.model}:{row.number}", "made"), version_node(row)
             for role, data in self._data("run = ? AND role = ?", detail["run"], OUTPUT):
                 yield Edge(node.id, data.id, role), data
         elif node.kind == "version":
@@ -89,17 +89,15 @@ class _Graph:
             yield from self._runs_of(node, "role != ?", up=False)
         elif node.kind == "code":
             for run in self._runs_from(detail["commit"], detail["tree"]):
-                yield Edge(node.id, f"run:{run}", "code"), self._run(run)
+                yield Edge(node.id, f"run:{run}", "code"), self.run(run)
         elif node.kind == "environment":
-            for (run,) in self._rows(
-                "SELECT run FROM run_environments WHERE digest = ? ORDER BY run", detail["digest"]
-            ):
-                yield Edge(node.id, f"run:{run}", "environment"), self._run(run)
+            for (run,) in self.rows("SELECT run FROM run_environments WHERE digest = ? ORDER BY run", detail["digest"]):
+                yield Edge(node.id, f"run:{run}", "environment"), self.run(run)
 
-    def _rows(self, sql: str, *values: Any) -> list[Any]:
+    def rows(self, sql: str, *values: Any) -> list[Any]:
         return self.connection.execute(sql, values).fetchall()
 
-    def _run(self, run: str) -> Node:
+    def run(self, run: str) -> Node:
         record = records.read(self.connection, run)
         label = f"{record.experiment}/{record.name}"
         return Node(f"run:{run}", "run", label, {"run": run, "status": record.true_status})
@@ -114,27 +112,27 @@ class _Graph:
 
     def _code(self, condition: str, *values: Any) -> Iterator[Node]:
         sql = f"SELECT DISTINCT git_commit, is_dirty, tree_digest FROM code_versions WHERE {condition}"
-        for commit, is_dirty, tree in self._rows(sql, *values):
+        for commit, is_dirty, tree in self.rows(sql, *values):
             yield _code(commit, is_dirty, tree)
 
     def _runs_from(self, commit: str | None, tree: str | None) -> list[str]:
         """The runs of a clean commit (no tree), or of what was snapshot."""
         condition, value = ("is_dirty = 0", ()) if tree is None else ("tree_digest = ?", (tree,))
         sql = f"SELECT DISTINCT run FROM code_versions WHERE git_commit IS ? AND {condition} ORDER BY run"
-        return [run for (run,) in self._rows(sql, commit, *value)]
+        return [run for (run,) in self.rows(sql, commit, *value)]
 
     def _data(self, condition: str, *values: Any) -> Iterator[tuple[str, Node]]:
         sql = f"""
             SELECT role, name, number, fingerprint, kind, source FROM run_datasets
             JOIN dataset_versions USING (name, fingerprint) WHERE {condition} ORDER BY role, name, number
             """
-        for role, *about in self._rows(sql, *values):
+        for role, *about in self.rows(sql, *values):
             yield role, _data(*about)
 
     def _runs_of(self, data: Node, condition: str, *, up: bool) -> Iterator[tuple[Edge, Node]]:
         sql = f"SELECT run, role FROM run_datasets WHERE name = ? AND fingerprint = ? AND {condition} ORDER BY run"
-        for run, role in self._rows(sql, data.detail["name"], data.detail["fingerprint"], OUTPUT):
-            node = self._run(run)
+        for run, role in self.rows(sql, data.detail["name"], data.detail["fingerprint"], OUTPUT):
+            node = self.run(run)
             yield Edge(*((node.id, data.id) if up else (data.id, node.id)), role), node
 
     def _find_data(self, text: str) -> list[Node]:
@@ -142,11 +140,11 @@ class _Graph:
         sql = "SELECT name, number, fingerprint, kind, source FROM dataset_versions WHERE name = ?"
         found = []
         if mark and number.isdecimal():
-            found = self._rows(f"{sql} AND number = ?", name, int(number[:18]))
-        found = found or self._rows(f"{sql} ORDER BY number", text)
+            found = self.rows(f"{sql} AND number = ?", name, int(number[:18]))
+        found = found or self.rows(f"{sql} ORDER BY number", text)
         if not found:
             known = ", ".join(
-                row[0] for row in self._rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1 LIMIT 10")
+                row[0] for row in self.rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1 LIMIT 10")
             )
             raise NotFoundError(f"The store has no data {shown(text)}; it has: {known or 'none'}.")
         return [_data(*about) for about in found]
@@ -164,7 +162,7 @@ class _Graph:
         return list(found.values())
 
 
-def _version(row: VersionRow) -> Node:
+def version_node(row: VersionRow) -> Node:
     reference = f"{row.model}:{row.number}"
     about = {"model": row.model, "number": row.number, "stage": row.stage, "run": row.run, "digest": row.digest}
     return Node(reference, "version", reference, about)

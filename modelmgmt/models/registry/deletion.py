@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
 
+Refuse = Callable[[sqlite3.Connection, VersionRow], None]
+"""Asked for each version, unless it is forced: raises when something of a room above hangs on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeletedVersions:
     """What was deleted: references, and the objects that nothing else names. A package that its run has stays there."""
@@ -28,7 +33,9 @@ class DeletedVersions:
     bytes: int
 
 
-def delete_versions(kernel: Kernel, model: str, *numbers: int, reason: str, force: bool) -> DeletedVersions:
+def delete_versions(
+    kernel: Kernel, model: str, *numbers: int, reason: str, force: bool, refusals: Sequence[Refuse] = ()
+) -> DeletedVersions:
     """Delete versions. On return nothing of them is in the store's files but their events, and what others name too.
 
     Raises NotFoundError, PinnedError, StoreWriteError.
@@ -38,18 +45,20 @@ def delete_versions(kernel: Kernel, model: str, *numbers: int, reason: str, forc
         connection.execute("PRAGMA secure_delete = ON")
         owner = _owner(connection, model)
         rows = [_row(connection, model, number) for number in numbers]
-        digests = _delete(connection, owner, rows, reason, force=force)
+        digests = _delete(connection, owner, rows, reason, refusals, force=force)
     return _collected(kernel, rows, digests)
 
 
-def delete_model(kernel: Kernel, model: str, *, reason: str, force: bool) -> DeletedVersions:
+def delete_model(
+    kernel: Kernel, model: str, *, reason: str, force: bool, refusals: Sequence[Refuse] = ()
+) -> DeletedVersions:
     """Delete a model and all its versions. Raises NotFoundError, PinnedError, StoreWriteError."""
     reason = checked_note(reason)
     with kernel.database.writing(durable=True) as connection:
         connection.execute("PRAGMA secure_delete = ON")
         owner = _owner(connection, model)
         rows = list(Tables(connection).select(VersionRow, model=model))
-        digests = _delete(connection, owner, rows, reason, force=force)
+        digests = _delete(connection, owner, rows, reason, refusals, force=force)
         decide(connection, "model.deleted", model, {"reason": reason, "versions": [row.number for row in rows]})
     return _collected(kernel, rows, digests)
 
@@ -69,13 +78,21 @@ def _row(connection: sqlite3.Connection, model: str, number: int) -> VersionRow:
 
 
 def _delete(
-    connection: sqlite3.Connection, owner: ModelRow, rows: list[VersionRow], reason: str, *, force: bool
+    connection: sqlite3.Connection,
+    owner: ModelRow,
+    rows: list[VersionRow],
+    reason: str,
+    refusals: Sequence[Refuse] = (),
+    *,
+    force: bool,
 ) -> set[str]:
     """Returns the objects that the rows named."""
     stages, digests = Stages.decode(owner.stages), set[str]()
     for row in rows:
         if not force:
             refuse_in_use(connection, row, stages)
+            for refuse in refusals:
+                refuse(connection, row)
         results = Tables(connection).select(ResultRow, model=row.model, number=row.number)
         digests |= {row.digest, *(found.evidence_digest for found in results if found.evidence_digest)}
         detail = {"version": row.number, "stage": row.stage, "digest": row.digest, "reason": reason, "forced": force}

@@ -26,7 +26,7 @@ from modelmgmt.tracking.labels import checked_note, checked_tags
 if TYPE_CHECKING:
     import pandas as pd
 
-    from modelmgmt.models.registry.deletion import DeletedVersions
+    from modelmgmt.models.registry.deletion import DeletedVersions, Refuse
     from modelmgmt.store.kernel import Kernel
     from modelmgmt.tracking.comparison import Comparison
 
@@ -48,8 +48,9 @@ class Model:
     (<ModelVersion churn:2, raw>, <ModelVersion churn:1, raw>)
     """
 
-    def __init__(self, kernel: Kernel, name: str) -> None:
+    def __init__(self, kernel: Kernel, name: str, refusals: Sequence[Refuse] = ()) -> None:
         self._kernel = kernel
+        self._refusals = refusals
         self.name = name
         self._view = View(0)
         self.refresh()
@@ -310,11 +311,13 @@ class Model:
         """Delete a version for real: its rows, its losses, and its package unless a run or another version has it too.
 
         An event remains that says so; its number is not given again. Refused with PinnedError while it is in a stage
-        between the first and the last, has an alias, or its run is pinned; `force` deletes it all the same.
+        between the first and the last, has an alias, its run is pinned, or predictions of it are kept; `force` deletes it all
+        the same.
         """
         from modelmgmt.models.registry.deletion import delete_versions
 
-        return delete_versions(self._kernel, self.name, self._number(version), reason=reason, force=force)
+        number = self._number(version)
+        return delete_versions(self._kernel, self.name, number, reason=reason, force=force, refusals=self._refusals)
 
     # ----------------------------------------------------------------------------------------- within
 

@@ -22,7 +22,7 @@ from modelmgmt.tracking import record as records
 from modelmgmt.tracking.labels import checked_note, checked_tags
 
 if TYPE_CHECKING:
-    from modelmgmt.models.registry.deletion import DeletedVersions
+    from modelmgmt.models.registry.deletion import DeletedVersions, Refuse
     from modelmgmt.store.kernel import Kernel
 
 
@@ -34,12 +34,13 @@ class Registry(Mapping[str, Model]):
     (['churn'], True, 'who will leave')
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, refusals: Sequence[Refuse] = ()) -> None:
         self._kernel = kernel
+        self._refusals = refusals
 
     def __getitem__(self, name: str) -> Model:
         """Raises NotFoundError, which is a KeyError."""
-        return Model(self._kernel, name)
+        return Model(self._kernel, name, self._refusals)
 
     def __iter__(self) -> Iterator[str]:
         with self._kernel.database.reading() as connection:
@@ -71,7 +72,7 @@ class Registry(Mapping[str, Model]):
             _create(connection, name, checked_note(description), own)
             if kept:
                 decide(connection, "model.tagged", name, {"version": 0, "tags": kept})
-        return Model(self._kernel, name)
+        return Model(self._kernel, name, self._refusals)
 
     def version(self, reference: str) -> ModelVersion:
         """The version that a reference leads to: "churn:3", "churn@production". Raises NotFoundError."""
@@ -133,11 +134,11 @@ class Registry(Mapping[str, Model]):
     def delete(self, name: str, *, reason: str = "", force: bool = False) -> DeletedVersions:
         """Delete a model with all its versions, for real; see `Model.delete`. Its events remain.
 
-        Raises PinnedError while one of its versions is in use, unless `force` is given; NotFoundError.
+        Raises PinnedError while one of its versions is in use or has predicted, unless `force` is given; NotFoundError.
         """
         from modelmgmt.models.registry.deletion import delete_model
 
-        return delete_model(self._kernel, name, reason=reason, force=force)
+        return delete_model(self._kernel, name, reason=reason, force=force, refusals=self._refusals)
 
     def __repr__(self) -> str:
         names = list(self)

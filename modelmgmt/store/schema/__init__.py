@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlite_utils import Database, Migrations
 
-from modelmgmt.store.schema import m0001, m0002, m0003, m0004
+from modelmgmt.store.schema import m0001, m0002, m0003, m0004, m0005
 
 migrations = Migrations("modelmgmt")
 
@@ -34,6 +34,11 @@ def m0003_versions(db: Database) -> None:
 @migrations()
 def m0004_models(db: Database) -> None:
     _apply(db, m0004.STATEMENTS)
+
+
+@migrations()
+def m0005_predictions(db: Database) -> None:
+    _apply(db, m0005.STATEMENTS)
 
 
 def _apply(db: Database, statements: Sequence[str]) -> None:

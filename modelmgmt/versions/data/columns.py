@@ -6,6 +6,7 @@ logical type has equal parts, whichever library it came from.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -161,6 +162,7 @@ def texts(label: Any, values: list[Any], valid: NDArray[np.bool_] | None) -> Col
         raise InvalidTypeError(f"the column {shown(label)} holds what is no text ({error})") from error
 
 
+@functools.lru_cache(maxsize=256)
 def type_name(dtype: np.dtype[Any]) -> str:
     """The logical type of a numpy dtype: `float64`, `bool`, `bytes8` for S8, `text5` for U5."""
     if dtype.kind == "S":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ def from_pandas(frame: pd.DataFrame, *, index: bool) -> Table:
     """The columns of a frame, and with `index` those of its index. Raises InvalidTypeError that names the column."""
     import pandas as pd
 
-    series = [frame.iloc[:, place] for place in range(frame.shape[1])]
+    series = [one for _, one in frame.items()]  # by place: labels may come twice
     kept = [_column(label, one.array) for label, one in zip(frame.columns, series, strict=True)]
     container: dict[str, Any] = {
         "library": "pandas",
@@ -97,7 +98,9 @@ def _column(label: Any, array: Any) -> tuple[Column, dict[str, Any]]:
     if isinstance(array, pd.arrays.NumpyExtensionArray) and not isinstance(array.dtype, pd.StringDtype):
         array = array.to_numpy()
     dtype = array.dtype
-    about: dict[str, Any] = {"dtype": str(dtype)}
+    about: dict[str, Any] = {"dtype": _name(dtype) if isinstance(dtype, np.dtype) else str(dtype)}
+    if type(array) is np.ndarray and dtype.kind in columns.SUPPORTED_KINDS:
+        return columns.fixed(label, array), about
     if isinstance(dtype, pd.CategoricalDtype):
         return _category(label, array)
     if isinstance(dtype, pd.ArrowDtype):
@@ -118,9 +121,15 @@ def _column(label: Any, array: Any) -> tuple[Column, dict[str, Any]]:
         return columns.fixed(label, array.to_numpy(array.dtype.numpy_dtype, na_value=0), ~array.isna()), about
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         return _object(label, array, about)
-    if isinstance(dtype, np.dtype) and dtype.kind in columns.SUPPORTED_KINDS:
+    if isinstance(dtype, np.dtype) and dtype.kind in columns.SUPPORTED_KINDS:  # times, in an array of their own
         return columns.fixed(label, np.asarray(array)), about
     return columns.objects(label, list(array)), about
+
+
+@functools.lru_cache(maxsize=256)
+def _name(dtype: np.dtype[Any]) -> str:
+    """What `str` says: of numpy's it takes longer than all else that one row of a frame needs."""
+    return str(dtype)
 
 
 def _category(label: Any, array: Any) -> tuple[Column, dict[str, Any]]:

@@ -1,0 +1,109 @@
+"""modelmgmt predictions: what deployed models predicted - list, show one, delete old ones."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelmgmt.cli.options import DONE, NO, confirmed, json_option, open_store, print_json, print_table, store_option
+from modelmgmt.view.text import clean
+
+
+@click.group("predictions")
+def command() -> None:
+    """Predictions that services logged with store.monitor(...).log(...).
+
+    \b
+    modelmgmt predictions list churn@production --since 2026-01-31T00:00:00Z
+    modelmgmt predictions show order-17
+    modelmgmt predictions delete churn --before 2025-01-01T00:00:00Z
+    """
+
+
+@command.command("list")
+@click.argument("reference")
+@click.option("--since", metavar="TIME", help="Not before this time, as 2026-01-31T12:00:00Z.")
+@click.option("--until", metavar="TIME", help="Before this time.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="Only of this id; may be repeated.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="The newest so many.")
+@store_option
+@json_option
+def list_(
+    reference: str,
+    since: str | None,
+    until: str | None,
+    ids: tuple[str, ...],
+    limit: int,
+    store_path: Path | None,
+    as_json: bool,
+) -> int:
+    """List what REFERENCE (churn@production, churn:3, churn, run:ID/NAME) predicted; exit code 1 when there is nothing."""
+    from modelmgmt.view.predictions import predictions_table
+
+    found = open_store(store_path).monitor(reference).predictions(since, until, list(ids) or None)
+    newest = found.newest(limit)
+    if as_json:
+        print_json([_described(one) for one in newest])
+    else:
+        print_table(predictions_table(newest.to_frame(), total=len(found)))
+    return DONE if len(found) else NO
+
+
+@command.command("show")
+@click.argument("id_", metavar="ID")
+@store_option
+@json_option
+def show(id_: str, store_path: Path | None, as_json: bool) -> int:
+    """Show one prediction: what was asked, what was said, and what made it."""
+    from modelmgmt.view.models import facts_table
+
+    found = open_store(store_path).prediction(id_)
+    lineage = found.lineage()
+    if as_json:
+        print_json({**_described(found), "lineage": lineage.to_dict()})
+        return DONE
+    print_table(facts_table(_described(found)))
+    for line in lineage.lines():
+        click.echo(clean(line, 300))
+    return DONE
+
+
+@command.command("delete")
+@click.argument("reference")
+@click.option("--before", metavar="TIME", required=True, help="What was predicted before this time.")
+@click.option("--reason", default="", help="Kept with the event that remains.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+@json_option
+def delete(reference: str, before: str, reason: str, yes: bool, store_path: Path | None, as_json: bool) -> int:
+    """Delete what REFERENCE predicted before a time. An event remains; 'modelmgmt gc' frees the files.
+
+    Exits with 1 when the answer is no.
+    """
+    monitor = open_store(store_path).monitor(reference)
+    if not yes and not confirmed(f"Delete what {monitor.name} predicted before {before} for good?"):
+        return NO
+    deleted = monitor.delete(before, reason=reason)
+    if as_json:
+        print_json({"monitor": monitor.name, "predictions": deleted.predictions, "before": deleted.before})
+    else:
+        click.echo(f"Deleted {deleted.predictions:,} predictions of {monitor.name}.")
+    return DONE
+
+
+def _described(one: Any) -> dict[str, Any]:
+    """A prediction for JSON; what JSON has no word for is text."""
+    return {part.name: _plain(getattr(one, part.name)) for part in fields(one) if not part.name.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,177 @@
+"""Predictions in memory, and between there and the store: a row's own bytes, or columns as objects.
+
+Writes objects; the rows are written by `batches`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+
+from modelmgmt.errors import CorruptDataError
+from modelmgmt.observe import cells
+from modelmgmt.observe.batches import BatchRow, Target
+from modelmgmt.observe.cells import Schema
+from modelmgmt.store.times import to_iso, to_us
+from modelmgmt.versions.data import columns
+from modelmgmt.versions.data.columns import Column, Table
+from modelmgmt.versions.data.content import read_content, write_content
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from modelmgmt.store.objects import Objects
+
+_BATCH, _ID, _TIME = "batch", "id", "time"
+_OWN = 3  # columns of a fold before those of its schema
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Predictions of one model with one schema: of each the batch that it came in, its id, its time (microseconds).
+
+    An id that nobody gave is None here, and reads as `BATCH-PLACE`; the rows of a batch stand together, in their order.
+    """
+
+    target: Target
+    schema: Schema
+    batches: NDArray[np.bytes_]
+    given: tuple[str | None, ...]
+    times: NDArray[np.int64]
+    columns: tuple[Column, ...]
+
+    @property
+    def rows(self) -> int:
+        return len(self.times)
+
+    def ids(self) -> list[str]:
+        """The id of every prediction."""
+        if None not in self.given:
+            return [one for one in self.given if one is not None]
+        starts = np.flatnonzero(np.concatenate([[True], self.batches[1:] != self.batches[:-1]]))
+        places = np.arange(self.rows) - np.repeat(starts, np.diff(np.append(starts, self.rows)))
+        return [
+            made_id(batch.decode(), place) if one is None else one
+            for one, batch, place in zip(self.given, self.batches.tolist(), places.tolist(), strict=True)
+        ]
+
+    def kept(self, wanted: NDArray[np.bool_]) -> Block:
+        """The rows for which it is true, with the ids that they have here."""
+        places = np.flatnonzero(wanted)
+        ids = self.given if self._is_whole(wanted) else self.ids()
+        found = cells.chosen(self.columns, places)
+        given = tuple(ids[place] for place in places.tolist())
+        return Block(self.target, self.schema, self.batches[places], given, self.times[places], found)
+
+    def _is_whole(self, wanted: NDArray[np.bool_]) -> bool:
+        """Whether of each batch all is wanted or nothing: then ids that go by the place in it stay what they are."""
+        same_batch = self.batches[1:] == self.batches[:-1]
+        return not (same_batch & (wanted[1:] != wanted[:-1])).any()
+
+
+def made_id(batch: str, place: int) -> str:
+    """The id of a prediction that was given none."""
+    return f"{batch}-{place}"
+
+
+def one_batch(
+    target: Target,
+    schema: Schema,
+    batch: str,
+    time_us: int,
+    ids: Sequence[str] | None,
+    found: tuple[Column, ...],
+    rows: int,
+) -> Block:
+    """What came in one call."""
+    given = tuple(ids) if ids is not None else (None,) * rows
+    return Block(target, schema, np.full(rows, batch, "S16"), given, np.full(rows, time_us, np.int64), found)
+
+
+def joined(parts: Sequence[Block]) -> Block:
+    """Blocks of one model and schema, one after the other."""
+    return Block(
+        parts[0].target, parts[0].schema,
+        np.concatenate([part.batches for part in parts]),
+        tuple(one for part in parts for one in part.given),
+        np.concatenate([part.times for part in parts]),
+        cells.joined([part.columns for part in parts]),
+    )  # fmt: skip
+
+
+def read(objects: Objects, row: BatchRow, schema: Schema) -> Block:
+    """The predictions of a row. Raises CorruptDataError, NotFoundError."""
+    if row.data is not None:
+        ids, found = cells.decode(row.data, row.rows, schema)
+        return one_batch(row.target, schema, row.id, to_us(row.first_at), ids, found, row.rows)
+    table = read_content(objects, str(row.content_digest))
+    own, rest = table.columns[:_OWN], table.columns[_OWN:]
+    if (
+        [one.label for one in own] != [_BATCH, _ID, _TIME]
+        or cells.schema_of(rest).fingerprint != row.schema
+        or table.rows != row.rows
+    ):
+        raise CorruptDataError(f"The predictions {row.content_digest} are not those of the row {row.id}.")
+    batches, ids_column, times = own
+    there = np.ones(row.rows, bool) if ids_column.valid is None else ids_column.valid
+    pairs = zip(ids_column.pieces(), there.tolist(), strict=True)
+    given = tuple(piece.decode() if is_there else None for piece, is_there in pairs)
+    return Block(row.target, schema, batches.values.astype("S16"), given, times.values.astype(np.int64), rest)
+
+
+def write(objects: Objects, block: Block) -> BatchRow:
+    """Keep a block as objects; returns the row that is to name them. They survive a power cut. Raises StoreWriteError."""
+    valid = np.fromiter((one is not None for one in block.given), bool, block.rows)
+    own = (
+        columns.fixed(_BATCH, block.batches),
+        columns.joined(_ID, "string", [b"" if one is None else one.encode() for one in block.given], valid),
+        columns.fixed(_TIME, block.times, type_="datetime[us, UTC]"),
+    )
+    table = Table("predictions", block.rows, (*own, *block.columns))
+    content = write_content(objects, table)
+    lookup = objects.put_bytes(lookup_of(block).tobytes()).digest
+    return row_of(block, None, content, lookup)
+
+
+def row_of(block: Block, data: bytes | None, content: str | None = None, lookup: str | None = None) -> BatchRow:
+    """The row of a block that is kept so."""
+    about = block.target
+    return BatchRow(
+        block.batches[0].decode(), about.model, about.number, about.label, about.run, about.artifact, about.package,
+        block.schema.fingerprint, block.rows, to_iso(int(block.times.min())), to_iso(int(block.times.max())),
+        data, content, lookup,
+    )  # fmt: skip
+
+
+def lookup_of(block: Block) -> NDArray[np.uint32]:
+    """Hashes, sorted, of the ids that were given and of the batches that had none: who is not among them is not there."""
+    keys: set[bytes] = {one.encode() for one in block.given if one is not None}
+    without = np.fromiter((one is None for one in block.given), bool, block.rows)
+    keys.update(np.unique(block.batches[without]).tolist())
+    return np.unique(np.fromiter(map(crc32, keys), "<u4", len(keys)))
+
+
+def may_have(objects: Objects, row: BatchRow, hashes: NDArray[np.uint32]) -> bool:
+    """Whether a fold may have one of the ids with these hashes; once in some ten thousand times it has not."""
+    kept = np.frombuffer(objects.get(str(row.lookup_digest)), "<u4")
+    places = np.searchsorted(kept, hashes)
+    return bool((kept[np.minimum(places, len(kept) - 1)] == hashes).any()) if len(kept) else False
+
+
+def keys_of(ids: Iterable[str]) -> set[str]:
+    """What ids are looked for by: as they are, and the batch of those that may have been made here."""
+    found: set[str] = set()
+    for one in ids:
+        found.add(one)
+        batch, mark, place = one.rpartition("-")
+        if mark and len(batch) == 16 and place.isdecimal():
+            found.add(batch)
+    return found
+
+
+def hashes_of(keys: Collection[str]) -> NDArray[np.uint32]:
+    return np.unique(np.fromiter((crc32(key.encode()) for key in keys), "<u4", len(keys)))

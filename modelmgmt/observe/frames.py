@@ -1,0 +1,113 @@
+"""Blocks of predictions as frames, and rows of them as plain values. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelmgmt.observe import cells
+from modelmgmt.observe.blocks import Block, joined
+from modelmgmt.observe.given import SPARSE_PLACES, SPARSE_VALUES
+from modelmgmt.versions.data.columns import Column
+from modelmgmt.versions.data.frames import natural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OWN = ("id", "time", "version", "label")
+MAX_EXPANDED = 1_000
+"""Columns that a matrix is spread over; a wider one stays an array in each cell."""
+
+
+def to_frame(found: Sequence[Block]) -> pd.DataFrame:
+    """One row per prediction, in the order of their times."""
+    import pandas as pd
+
+    groups: dict[tuple[Any, str], list[Block]] = {}
+    for block in found:
+        groups.setdefault((block.target, block.schema.fingerprint), []).append(block)
+    parts = [_one_frame(joined(group)) for group in groups.values()]
+    if not parts:
+        return pd.DataFrame({"id": pd.Series(dtype="object"), "time": pd.Series(dtype="datetime64[us, UTC]"),
+                             "version": pd.Series(dtype="object"), "label": pd.Series(dtype="object")})  # fmt: skip
+    frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    frame = frame[sorted(frame.columns, key=lambda name: _place(str(name)))]
+    if frame["time"].is_monotonic_increasing:
+        return frame
+    return frame.sort_values("time", kind="stable", ignore_index=True)
+
+
+def _place(name: str) -> int:
+    """Facts first, then what was said, then what was asked."""
+    return _OWN.index(name) if name in _OWN else len(_OWN) + name.startswith("input")
+
+
+def values_of(row: Block) -> tuple[Any, dict[str, Any] | None]:
+    """(what was said, what was asked) of a block with one row: a value, or name -> value."""
+    said: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
+    for name, values in _values(row):
+        role, _, rest = name.partition(".")
+        (said if role == "prediction" else asked)[rest] = _item(values)
+    return (said[""] if list(said) == [""] else said), (asked or None)
+
+
+def _item(values: Any) -> Any:
+    one = values[0] if isinstance(values, (list, np.ndarray)) else values.tolist()[0]
+    return one.item() if isinstance(one, np.generic) and one.dtype.kind not in "mM" else one
+
+
+def _one_frame(block: Block) -> pd.DataFrame:
+    import pandas as pd
+
+    times = pd.Series(block.times.view("M8[us]")).dt.tz_localize("UTC")
+    own = {
+        "id": np.array(block.ids(), object), "time": times, "version": block.target.reference, "label": block.target.label
+    }  # fmt: skip
+    return pd.DataFrame({**own, **{name: _series(values) for name, values in _values(block)}})
+
+
+def _series(values: Any) -> Any:
+    """Lists of lists, and of arrays, are cells and not dimensions."""
+    if not isinstance(values, list):
+        return values
+    whole = np.empty(len(values), object)
+    for place, value in enumerate(values):
+        whole[place] = value
+    return whole
+
+
+def _values(block: Block) -> Iterator[tuple[str, Any]]:
+    """Name -> values, one for each row. A name that came before is told apart by a number."""
+    seen: Counter[str] = Counter()
+    for name, values in _named_values(block):
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}#{seen[name]}", values
+
+
+def _named_values(block: Block) -> Iterator[tuple[str, Any]]:
+    by_label: Mapping[Any, Column] = {column.label: column for column in block.columns}
+    for (name, field), column in zip(cells.named(block.schema), block.columns, strict=True):
+        if field.name == SPARSE_PLACES:
+            yield field.role, _mappings(column, by_label[field.role, SPARSE_VALUES])
+        elif field.name == SPARSE_VALUES:
+            continue
+        elif not field.item:
+            yield name, natural(column)
+        elif len(field.item) == 1 and field.item[0] <= MAX_EXPANDED:
+            for place in range(field.item[0]):
+                yield f"{name}.{place}", column.values[:, place].astype(column.values.dtype.newbyteorder("="))
+        else:
+            yield name, list(column.values)
+
+
+def _mappings(places: Column, values: Column) -> list[dict[int, Any]]:
+    """Rows of a sparse matrix."""
+    dtype = values.type.removeprefix("bytes of ")
+    where, what = np.frombuffer(places.values.tobytes(), "<i4"), np.frombuffer(values.values.tobytes(), dtype)
+    ends = places.offsets() // 4
+    return [dict(zip(where[a:b].tolist(), what[a:b].tolist(), strict=True)) for a, b in pairwise(ends.tolist())]

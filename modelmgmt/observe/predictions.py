@@ -1,0 +1,212 @@
+"""Predictions read back: many as a frame, one with what made it. Reads only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.models.registry.history import checked_time
+from modelmgmt.observe import batches, blocks, frames
+from modelmgmt.observe.batches import EVERYTHING, BatchRow, Target, Where, both
+from modelmgmt.observe.blocks import Block
+from modelmgmt.observe.given import take_ids
+from modelmgmt.store.names import shown
+from modelmgmt.store.times import from_iso, to_iso, to_us
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from modelmgmt.store.kernel import Kernel
+
+
+_EARLIEST, _LATEST = "0000", "9999-99"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One prediction: what was asked, what was said, by whom, when."""
+
+    id: str
+    time: datetime
+    """Aware, UTC."""
+    version: str
+    """`churn:3`, or `run:ID/NAME`."""
+    label: str | None
+    """The stage or alias under which the model was asked for."""
+    run: str | None
+    """The run that made the model."""
+    package: str
+    """The digest of the model's package."""
+    batch: str
+    """Of which batch it is a part; batches are what `log` was called with."""
+    prediction: Any
+    """A value, or name -> value where there are several."""
+    inputs: dict[str, Any] | None
+    """Name -> value; None when they were not kept."""
+
+
+class Predictions:
+    """Predictions that were kept, oldest first. Nothing is read before it is looked at, and then once."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        where: Where = EVERYTHING,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        ids: Any = None,
+        limit: int | None = None,
+    ) -> None:
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+            raise InvalidValueError(f"limit is how many at most, and {limit!r} was given.")
+        self._asked = (kernel, where, since, until, ids)
+        self._kernel = kernel
+        self._since = None if since is None else to_us(checked_time(since).isoformat())
+        self._until = None if until is None else to_us(checked_time(until).isoformat())
+        self._ids = None if ids is None else _wanted(ids)
+        self._where = where
+        self._limit = limit
+
+    def newest(self, count: int) -> Self:
+        """The newest of them, so many at most."""
+        return type(self)(*self._asked, count if self._limit is None else min(count, self._limit))
+
+    def _in_time(self) -> Where:
+        """Rows of the table that may have some."""
+        since, until = _iso(self._since, _EARLIEST), _iso(self._until, _LATEST)
+        return both(self._where, ("last_at >= ? AND first_at < ?", (since, until)))
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """As columns: one block for each row of the table that has some, oldest first."""
+        found: list[Block] = []
+        newest = np.empty(0, np.int64)  # times, as many as the limit
+        with self._kernel.database.reading() as connection:
+            for row in _rows(connection, self._kernel, self._in_time(), self._ids, "last_at DESC, id DESC"):
+                if self._limit is not None and len(newest) == self._limit and not (newest < to_us(row.last_at)).any():
+                    break
+                block = self._own(blocks.read(self._kernel.objects, row, batches.schema(connection, row.schema)))
+                if block.rows:
+                    found.append(block)
+                if self._limit is not None:
+                    newest = np.sort(np.concatenate([newest, block.times]))[::-1][: self._limit]
+        return _newest(found[::-1], self._limit)
+
+    def _own(self, block: Block) -> Block:
+        wanted = np.ones(block.rows, bool)
+        if self._since is not None:
+            wanted &= block.times >= self._since
+        if self._until is not None:
+            wanted &= block.times < self._until
+        if self._ids is not None:
+            wanted &= np.fromiter((one in self._ids for one in block.ids()), bool, block.rows)
+        return block if wanted.all() else block.kept(wanted)
+
+    def __len__(self) -> int:
+        if "blocks" in vars(self) or self._ids is not None or self._limit is not None:
+            return sum(block.rows for block in self.blocks)
+        since, until = _iso(self._since, _EARLIEST), _iso(self._until, _LATEST)
+        inside: Where = ("first_at >= ? AND last_at < ?", (since, until))
+        condition, values = both(self._in_time(), inside)
+        with self._kernel.database.reading() as connection:
+            sql = f"SELECT coalesce(sum(rows), 0) FROM {batches.BATCHES} WHERE {condition}"
+            (count,) = connection.execute(sql, values).fetchone()
+            for row in batches.select(connection, both(self._in_time(), (f"NOT ({inside[0]})", inside[1]))):
+                schema = batches.schema(connection, row.schema)
+                count += self._own(blocks.read(self._kernel.objects, row, schema)).rows
+        return int(count)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        places = [(block, place) for block in self.blocks for place in range(block.rows)]
+        if places:
+            times = np.concatenate([block.times for block in self.blocks])
+            for one in np.argsort(times, kind="stable").tolist():
+                yield prediction_at(*places[one])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per prediction, oldest first: id, time (UTC), version, label, `prediction`, `input.NAME`.
+
+        A matrix of predictions is `prediction.0`, `prediction.1`, ...; so are arrays of inputs. What has more dimensions
+        is an array in each cell, a row of a sparse matrix is a mapping of place to value.
+        """
+        return frames.to_frame(self.blocks)
+
+
+def _iso(time_us: int | None, otherwise: str) -> str:
+    return otherwise if time_us is None else to_iso(time_us)
+
+
+def _newest(found: list[Block], limit: int | None) -> list[Block]:
+    total = sum(block.rows for block in found)
+    if limit is None or total <= limit:
+        return found
+    order = np.argsort(np.concatenate([block.times for block in found]), kind="stable")
+    wanted = np.zeros(total, bool)
+    wanted[order[total - limit :]] = True
+    ends = np.cumsum([block.rows for block in found])[:-1]
+    pairs = zip(found, np.split(wanted, ends), strict=True)
+    return [block.kept(own) for block, own in pairs if own.any()]
+
+
+def find(kernel: Kernel, id_: str | int) -> tuple[Block, int]:
+    """The newest prediction with this id, and its place in a block. Raises NotFoundError, InvalidTypeError."""
+    wanted = frozenset(take_ids([id_], 1) or ())
+    [one] = wanted
+    best: tuple[Block, int] | None = None
+    with kernel.database.reading() as connection:
+        for row in _rows(connection, kernel, EVERYTHING, wanted, "last_at DESC, id DESC"):
+            if best is not None and best[0].times[best[1]] >= to_us(row.last_at):
+                break
+            block = blocks.read(kernel.objects, row, batches.schema(connection, row.schema))
+            places = [place for place, own in enumerate(block.ids()) if own == one]
+            place = max(places, key=lambda place: (block.times[place], place), default=None)
+            if place is not None and (best is None or block.times[place] > best[0].times[best[1]]):
+                best = block, place
+    if best is None:
+        raise NotFoundError(f"The store has no prediction {shown(one)}: it was not logged here, or is deleted.")
+    return best
+
+
+def prediction_at(block: Block, place: int) -> Prediction:
+    """One row of a block."""
+    row = block.kept(np.arange(block.rows) == place)
+    said, asked = frames.values_of(row)
+    about: Target = block.target
+    return Prediction(
+        row.ids()[0], from_iso(to_iso(int(row.times[0]))), about.reference, about.label, about.run, about.package,
+        row.batches[0].decode(), said, asked,
+    )  # fmt: skip
+
+
+def _wanted(ids: Any) -> frozenset[str]:
+    """Ids that are looked for: one, or many."""
+    many = [ids] if isinstance(ids, (str, int, np.integer)) else list(dict.fromkeys(_listed(ids)))
+    return frozenset(take_ids(many, len(many)) or ())
+
+
+def _listed(ids: Any) -> Sequence[Any]:
+    if not hasattr(ids, "__iter__"):
+        raise InvalidTypeError(f"ids are str or int, one or a list of them, and {type(ids).__name__} was given.")
+    listed: Sequence[Any] = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    return listed
+
+
+def _rows(
+    connection: sqlite3.Connection, kernel: Kernel, where: Where, ids: frozenset[str] | None, order: str
+) -> Iterator[BatchRow]:
+    """The rows that may have predictions with these ids, or all."""
+    if ids is None:
+        yield from batches.select(connection, where, order)
+        return
+    keys = blocks.keys_of(ids)
+    hashes = blocks.hashes_of(keys)
+    for row in batches.select(connection, both(where, batches.may_hold(keys)), order):
+        if not row.is_folded or blocks.may_have(kernel.objects, row, hashes):
+            yield row

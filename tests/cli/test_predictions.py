@@ -1,0 +1,62 @@
+"""modelmgmt predictions, and lineage of one, at the terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+import modelmgmt as mm
+
+
+@pytest.fixture
+def served():
+    store = mm.Store()
+    with store.start_run("churn", code=False) as run:
+        run.log_model({"w": 1.0}, "weights", format="cloudpickle", register_as="churn")
+    store.models["churn"].promote(1, "production")
+    monitor = store.monitor("churn@production")
+    for n in range(3):
+        asked = [{"age": n, "tags": ["a"], "name": "\x1b[31mred"}]
+        monitor.log(asked, [float("nan") if n == 2 else n / 2], ids=[f"order-{n}"], at=f"2026-01-0{n + 1}T00:00:00Z")
+    return store
+
+
+def test_list(served, ask):
+    done = ask("predictions", "list", "churn@production", "--limit", "2")
+    assert done.code == 0
+    assert "order-2" in done.out
+    assert "order-0" not in done.out
+    assert "newest 2 of 3" in done.out
+    assert "\x1b" not in done.out
+    found = ask("predictions", "list", "churn", "--since", "2026-01-02T00:00:00Z", "--json").json
+    assert [one["id"] for one in found] == ["order-1", "order-2"]
+    assert [one["prediction"] for one in found] == [0.5, None]
+    assert found[0]["inputs"]["tags"] == ["a"]
+    found = ask("predictions", "list", "churn:1", "--until", "2026-01-03T00:00:00Z", "--id", "order-0", "--json").json
+    assert [(one["version"], one["label"]) for one in found] == [("churn:1", "production")]
+    done = ask("predictions", "list", "churn", "--since", "2027-01-01T00:00:00Z")
+    assert (done.code, "No predictions." in done.out) == (1, True)
+    assert ask("predictions", "list", "nope").code == 2
+    assert ask("predictions", "list", "churn", "--since", "yesterday").code == 2
+
+
+def test_show(served, ask):
+    done = ask("predictions", "show", "order-1")
+    assert done.code == 0
+    assert "inputs.age" in done.out
+    assert "predicted: churn:1" in done.out
+    found = ask("predictions", "show", "order-1", "--json").json
+    assert (found["prediction"], found["lineage"]["roots"]) == (0.5, ["prediction:order-1"])
+    assert ask("predictions", "show", "order-9").code == 2
+    found = ask("lineage", "prediction:order-1", "--json").json
+    assert {"from": "churn:1", "to": "prediction:order-1", "role": "predicted"} in found["edges"]
+
+
+def test_delete(served, ask):
+    words = ["predictions", "delete", "churn", "--before", "2026-01-02T00:00:00Z", "--reason", "old"]
+    assert ask(*words).code == 2  # nobody to ask
+    done = ask(*words, "--yes", "--json")
+    assert done.json["predictions"] == 1
+    assert (
+        "Deleted 2 predictions"
+        in ask("predictions", "delete", "churn", "--before", "2027-01-01T00:00:00Z", "--yes").out
+    )

@@ -1,0 +1,380 @@
+"""Who predicted is what really predicted; what `log` returned for is there, whatever becomes of the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from observe_tools import Loaded, register
+
+import modelmgmt as mm
+from modelmgmt.errors import InvalidValueError, NotFoundError, StoreWriteError
+from modelmgmt.observe import folding
+from modelmgmt.observe import monitor as monitoring
+from modelmgmt.store import database
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def digest_of(store, number):
+    return store.models["churn"][number].digest
+
+
+# ------------------------------------------------------------------------------------------- which version
+
+
+def test_an_alias_that_moves_does_not_change_who_predicted(store, monitor):
+    monitor.log(None, [1], ids=["before"])
+    register(store, weights=b"others")
+    store.models["churn"].promote(2, "production")
+    monitor.log(None, [2], ids=["after"])
+    assert (monitor.version, store.monitor("churn@production").version) == ("churn:1", "churn:2")
+    assert [one.version for one in monitor.predictions()] == ["churn:1"] * 2
+    store.monitor("models:/churn/Production").log(None, [3])
+    frame = monitor.predictions().to_frame()
+    assert frame["version"].tolist() == ["churn:1", "churn:1", "churn:2"]
+    assert frame["label"].tolist() == ["production"] * 3
+    assert len(store.monitor("churn:1").predictions()) == 2
+    assert len(store.monitor("churn").predictions()) == 3
+
+
+def test_the_loaded_model_says_who_it_is(store, monitor):
+    register(store, weights=b"others")
+    monitor.log(None, [1], model=Loaded(digest_of(store, 2)))
+    store.monitor("churn").log(None, [1], model=Loaded(digest_of(store, 1)))
+    store.monitor(Loaded(digest_of(store, 2))).log(None, [1])
+    found = [(one.version, one.label) for one in store.monitor("churn").predictions()]
+    assert found == [("churn:2", "production"), ("churn:1", None), ("churn:2", None)]
+    assert len(store.monitor(Loaded(digest_of(store, 2))).predictions()) == 2
+
+
+def test_a_model_that_is_another_or_not_here(store, monitor):
+    register(store, "other", weights=b"others")
+    other = Loaded(store.models["other"][1].digest)
+    with pytest.raises(NotFoundError, match="no version of churn"):
+        monitor.log(None, [1], model=other)
+    with pytest.raises(InvalidValueError, match="monitor is of churn:1, and the model that was given is another"):
+        store.monitor("churn:1").log(None, [1], model=other)
+    with pytest.raises(NotFoundError, match="is not in the store"):
+        store.monitor(Loaded("0" * 64))
+    with pytest.raises(NotFoundError, match=r"churn names no version: pass the model="):
+        store.monitor("churn").log(None, [1])
+    assert len(store.monitor("churn").predictions()) == 0
+
+
+def test_a_model_of_a_run_that_is_not_registered(store):
+    with store.start_run("fit", code=False) as run:
+        logged = run.log_model({"w": 1.0}, "weights", format="cloudpickle")
+    monitor = store.monitor(logged.ref)
+    monitor.log([[1]], [1], ids=["a"])
+    store.monitor(mm.load_model(logged.ref, store=store)).log([[1]], [1], ids=["b"])
+    assert [store.prediction(one).version for one in "ab"] == [f"run:{run.id}/weights"] * 2
+    assert len(monitor.predictions()) == 2
+    assert store.prediction("a").run == run.id
+
+
+def test_what_was_predicted_can_be_read_when_nothing_is_there_any_more(store, monitor):
+    monitor.log(None, [1])
+    store.models["churn"].archive(1)
+    monitor = store.monitor("churn@production")
+    assert (monitor.version, len(monitor.predictions())) == (None, 1)
+    with pytest.raises(NotFoundError, match="No version of churn is in the stage"):
+        monitor.log(None, [1])
+
+
+# ------------------------------------------------------------------------------------------- reading back
+
+
+def test_times_and_limits(store, monitor):
+    for minute in range(6):
+        monitor.log([{"x": minute}], [minute], at=NOON + timedelta(minutes=minute))
+
+    def said(**asked):
+        return [one.prediction for one in monitor.predictions(**asked)]
+
+    for _ in range(2):
+        assert said(since=NOON + timedelta(minutes=2), until="2026-01-01T12:05:00Z") == [2, 3, 4]
+        assert said(limit=2) == [4, 5]
+        assert said(limit=0) == []
+        assert said(until=NOON) == []
+        assert len(monitor.predictions(since=NOON + timedelta(minutes=4))) == 2
+        folding.fold(store.kernel, 1, 1)
+
+
+def test_an_id_that_comes_again(store, monitor):
+    for minute in range(3):
+        monitor.log(None, [minute, 10 + minute], ids=["same", f"other {minute}"], at=NOON + timedelta(minutes=minute))
+    folding.fold(store.kernel, 1, 1)
+    monitor.log(None, [0.5], ids=["same"], at=NOON - timedelta(days=1))
+    assert store.prediction("same").prediction == 2
+    assert [one.prediction for one in monitor.predictions(ids="same")] == [0.5, 0, 1, 2]
+
+
+def test_ids_that_only_look_alike(store, monitor):
+    batch = monitor.log(None, [1, 2])
+    monitor.log(None, ["mine"], ids=[f"{batch.id}-7"])
+    monitor.log(None, [b"x"], ids=["100%_'\""])
+    for _ in range(2):
+        assert store.prediction(batch.ids[1]).prediction == 2
+        assert store.prediction(f"{batch.id}-7").prediction == "mine"
+        assert store.prediction("100%_'\"").prediction == b"x"
+        for missing in (f"{batch.id}-2", f"{batch.id}-", batch.id, "100", f"{batch.id}-01"):
+            with pytest.raises(NotFoundError, match="no prediction"):
+                store.prediction(missing)
+        folding.fold(store.kernel, 1, 1)
+
+
+def test_many_ids_at_once(store, monitor):
+    ids = [f"id-{n}" for n in range(500)]
+    for start in range(0, 500, 100):
+        monitor.log(None, np.arange(start, start + 100), ids=ids[start : start + 100])
+    for _ in range(2):
+        assert [one.prediction for one in monitor.predictions(ids=ids[50:350])] == list(range(50, 350))
+        folding.fold(store.kernel, 1, 1)
+
+
+def test_a_large_batch_becomes_objects_at_once(store, monitor, monkeypatch):
+    monkeypatch.setattr(monitoring, "INLINE_BYTES", 1000)
+    asked = pd.DataFrame({"a": np.arange(300.0), "b": ["x"] * 300})
+    batch = monitor.log(asked, np.arange(300))
+    with store.kernel.database.reading() as connection:
+        assert connection.execute("SELECT data IS NULL, rows FROM prediction_batches").fetchall() == [(1, 300)]
+    frame = monitor.predictions().to_frame()
+    assert frame["id"].tolist() == batch.ids
+    assert store.prediction(batch.ids[299]).inputs == {"a": 299.0, "b": "x"}
+    assert store.check(deep=True) == []
+
+
+def test_a_table_of_what_was_predicted(store, monitor):
+    for n in range(30):
+        monitor.log([{"age": n, "name": "\x1b[31m<b>"}], [n], ids=[f"order-{n}"])
+    shown = repr(monitor.predictions())
+    assert "order-29" in shown
+    assert "order-9 " not in shown
+    assert "The newest 20 of 30 predictions." in shown
+    assert "\x1b" not in shown
+    assert "&lt;b&gt;" in monitor.predictions()._repr_html_()
+    assert repr(monitor.predictions(ids="nobody")).endswith("No predictions.")
+
+
+# ------------------------------------------------------------------------------------------- folding
+
+
+def test_what_waits_is_folded_by_itself(store, monitor, monkeypatch):
+    monkeypatch.setattr(folding, "LOOK_BATCHES", 10)
+    monkeypatch.setattr(folding, "FOLD_BATCHES", 20)
+    for n in range(45):
+        monitor.log([{"x": n}], [n], ids=[n])
+        folding.of(store.kernel).settle()
+    with store.kernel.database.reading() as connection:
+        folds, rows = connection.execute("SELECT count(content_digest), count(*) FROM prediction_batches").fetchone()
+    assert folds >= 1
+    assert rows < 30
+    assert [one.prediction for one in monitor.predictions()] == list(range(45))
+    assert threading.active_count() == 1
+
+
+def test_a_fold_that_fails_loses_nothing_and_is_said(store, monitor, monkeypatch):
+    monkeypatch.setattr(folding, "LOOK_BATCHES", 1)
+    monkeypatch.setattr(folding, "FOLD_BATCHES", 2)
+    monkeypatch.setattr(type(store.kernel.objects), "put_bytes", _full)
+    monitor.log(None, [1])
+    folding.of(store.kernel).settle()
+    monitor.log(None, [2])
+    folding.of(store.kernel).settle()
+    with pytest.warns(UserWarning, match="kept, but could not be folded yet: the disk is full"):
+        monitor.log(None, [3])
+    folding.of(store.kernel).settle()
+    assert len(monitor.predictions()) == 3
+    folding.of(store.kernel)._error = None
+
+
+def _full(*_, **__):
+    raise StoreWriteError("the disk is full")
+
+
+def test_two_who_fold_at_once(store, monitor):
+    for n in range(40):
+        monitor.log([{"x": n}], [n])
+    threads = [threading.Thread(target=folding.fold, args=(store.kernel, 2, 1)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.prediction for one in monitor.predictions()) == list(range(40))
+
+
+# ------------------------------------------------------------------------------------------- when the disk fails
+
+
+@pytest.fixture
+def refuses(store, monkeypatch):
+    """Every write to the tables is refused until `refuses()` is called."""
+    real = database._begin_immediate
+
+    def refuse(connection):
+        raise StoreWriteError("the disk is full")
+
+    monkeypatch.setattr(database, "_begin_immediate", refuse)
+    return lambda: monkeypatch.setattr(database, "_begin_immediate", real)
+
+
+def test_a_service_goes_on_when_the_disk_refuses(store, monitor, refuses):
+    with pytest.warns(UserWarning, match="Logging goes on in memory") as said:
+        for n in range(5):
+            monitor.log(None, [n])
+    assert len(said) == 1
+    with pytest.raises(StoreWriteError):
+        monitor.flush()
+    refuses()
+    monitor.log(None, [5])
+    assert [one.prediction for one in monitor.predictions()] == list(range(6))
+    assert monitor.lost == 0
+
+
+def test_what_was_waiting_is_written_at_the_end(store, monitor, refuses):
+    with pytest.warns(UserWarning, match="Logging goes on"):
+        monitor.log(None, [1])
+    refuses()
+    monitor.close()
+    assert len(monitor.predictions()) == 1
+
+
+def test_what_is_lost_is_counted_and_said(store, run, refuses, monkeypatch):
+    monkeypatch.setattr(monitoring, "INLINE_BYTES", 100)
+    with warnings.catch_warnings(record=True) as said, store.monitor("churn:1") as monitor:
+        warnings.simplefilter("always")
+        monitor.log(None, [1, 2])
+        monitor.log(None, np.zeros(1000))  # too large to wait
+        assert monitor.lost == 1000
+    assert "lost 1,002 predictions" in str(said[-1].message)
+
+
+def test_a_service_that_wants_to_know(store, run, refuses):
+    monitor = store.monitor("churn:1", on_error="raise")
+    with pytest.raises(StoreWriteError, match="disk is full"):
+        monitor.log(None, [1])
+
+
+def test_a_store_that_is_read_only(store, monitor):
+    monitor.log(None, [1])
+    copy = mm.Store(store.backup("copy").as_posix(), read_only=True)
+    assert len(copy.monitor("churn@production").predictions()) == 1
+    reader = copy.monitor("churn:1")
+    with pytest.warns(UserWarning, match="open for reading only"):
+        reader.log(None, [2])
+    with pytest.warns(UserWarning, match="lost 1 predictions"):
+        reader.close()
+
+
+def test_nothing_is_kept_while_logging_is_disabled(store, monitor, monkeypatch):
+    monkeypatch.setenv("MODELMGMT_DISABLED", "1")
+    assert len(monitor.log(None, [1, 2]).ids) == 2
+    assert len(monitor.predictions()) == 0
+
+
+def test_flush_is_durable(store, monitor):
+    monitor.log(None, [1])
+    monitor.flush()
+    assert len(monitor.predictions()) == 1
+
+
+# ------------------------------------------------------------------------------------------- processes
+
+
+LOGS = """
+import sys, modelmgmt as mm
+from modelmgmt.observe import folding
+folding.LOOK_BATCHES, folding.FOLD_BATCHES = 20, 60
+monitor = mm.Store(sys.argv[1]).monitor("churn@production")
+for n in range(int(sys.argv[3])):
+    batch = monitor.log([{"n": n}], [n], ids=[f"{sys.argv[2]}-{n}"])
+    print(n, flush=True)
+"""
+
+
+def start(store, name, count):
+    command = [sys.executable, "-c", LOGS, str(store.path), name, str(count)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_process_that_is_killed_loses_nothing_that_returned(store, monitor):
+    """Anywhere: also while it folds."""
+    done = {}
+    processes = {name: start(store, name, 10_000) for name in ("one", "two")}
+    for place, (name, process) in enumerate(processes.items()):
+        last = -1
+        while last < 130 + 37 * place:
+            last = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        rest = process.stdout.read().split()
+        process.wait()
+        process.stdout.close()
+        done[name] = int(rest[-1]) if rest else last
+    found = [one.id for one in monitor.predictions()]
+    assert len(found) == len(set(found))
+    for name, last in done.items():
+        assert {f"{name}-{n}" for n in range(last + 1)} <= set(found)
+    assert store.check(deep=True) == []
+    folding.fold(store.kernel, 1, 1)
+    assert sorted(one.id for one in monitor.predictions()) == sorted(found)
+
+
+def test_forks_and_threads(store, monitor):
+    def log(name, count):
+        for n in range(count):
+            monitor.log(None, [n], ids=[f"{name}-{n}"])
+
+    threads = [threading.Thread(target=log, args=(f"thread {n}", 20)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    children = []
+    for name in ("child 0", "child 1"):
+        pid = os.fork()
+        if not pid:
+            try:
+                log(name, 20)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(pid)
+    log("parent", 20)
+    for thread in threads:
+        thread.join()
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
+    found = [one.id for one in monitor.predictions()]
+    assert sorted(found) == sorted(
+        f"{name}-{n}"
+        for name in ("thread 0", "thread 1", "thread 2", "child 0", "child 1", "parent")
+        for n in range(20)
+    )  # fmt: skip
+
+
+def test_what_waits_in_a_parent_is_not_its_childs(store, monitor, refuses):
+    with pytest.warns(UserWarning, match="Logging goes on"):
+        monitor.log(None, [1])
+    refuses()
+    pid = os.fork()
+    if not pid:
+        try:
+            monitor.log(None, [2])
+            os._exit(0 if len(monitor.predictions()) == 1 else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    monitor.close()
+    assert sorted(one.prediction for one in monitor.predictions()) == [1, 2]
+
+
+def test_closing_a_store_waits_for_the_fold(store, monitor):
+    monitor.log(None, [1])  # a process looks with its first batch
+    store.close()
+    assert not [one for one in threading.enumerate() if one.name == "modelmgmt-predictions"]
