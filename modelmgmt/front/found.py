@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,8 @@ class Runs(FoundRuns[Run]):
         from modelmgmt.view.tables import SHOWN_ROWS, runs_table
 
         # Only what is shown is read: there may be many thousands.
-        return runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
+        found = runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
+        return replace(found, note="\n".join([found.note, *self.unknown]))
 
 
 class Lineage(FoundLineage):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -114,9 +115,15 @@ class Store:
     ) -> Runs:
         """The runs for which the filter is true, newest first unless `order_by` says otherwise.
 
-        The filter language is in `docs/guides/query.md`. Raises QuerySyntaxError, which points at the column.
+        The filter language is in `docs/guides/query.md`. Raises QuerySyntaxError, which points at the column. Warns of a
+        name in `order_by` that no run has, which leaves the newest first; when a filter finds nothing, what it names and no
+        run has is in `unknown` of what is returned, and in its table.
         """
-        return Runs.query(self.kernel, Run, filter, order_by, limit)
+        found = Runs.query(self.kernel, Run, filter, order_by, limit)
+        if found:
+            for sentence in found.unknown:
+                warnings.warn(f"{sentence} It does not sort the runs.", stacklevel=2)
+        return found
 
     def experiments(self) -> list[str]:
         """The names of all experiments."""

@@ -7,6 +7,7 @@ that passes stays inside its folder on every system.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from modelmgmt.errors import InvalidNameError, InvalidTypeError
 
@@ -81,6 +82,32 @@ def shown(text: str, limit: int = 80) -> str:
     "'aaaaaaaaaa' ... (500 characters)"
     """
     return repr(text) if len(text) <= limit else f"{text[:limit]!r} ... ({len(text):,} characters)"
+
+
+def near(asked: str, there: Iterable[str], limit: int = 3) -> list[str]:
+    """The names of those that are there which are like the one that was asked for, in any case; the nearest first.
+
+    >>> near("los", ["acc", "loss", "Val/Loss"])
+    ['loss']
+    """
+    from difflib import get_close_matches
+
+    by_folded: dict[str, list[str]] = {}
+    for name in there:
+        by_folded.setdefault(name.casefold(), []).append(name)
+    folded = asked.casefold()
+    found = get_close_matches(folded, by_folded, limit) if len(folded) <= NAME_LIMIT else []
+    return [name for each in found for name in by_folded[each]][:limit]
+
+
+def did_you_mean(asked: str, there: Iterable[str]) -> str:
+    """The end of a sentence that says that something is not there: empty, or a question with what is like it.
+
+    >>> did_you_mean("chrun", ["churn", "fraud"])
+    " Did you mean 'churn'?"
+    """
+    found = near(asked, there)
+    return f" Did you mean {' or '.join(map(shown, found))}?" if found else ""
 
 
 def _check_text(value: object, what: str, limit: int) -> str:

@@ -265,6 +265,8 @@ def test_a_name_that_no_run_has_is_told_from_a_no(ask, filled):
     assert "No run has metrics.los: there are loss" in answer.err
     assert "team" not in answer.err
     assert ask("runs", "params.lr > 100").err == ""
+    ordered = ask("runs", "--order-by", "-metrics.los")
+    assert (ordered.code, ordered.err) == (0, "No run has metrics.los: there are loss.\n")
 
 
 # -- wrong questions --------------------------------------------------------------------------------------------------
