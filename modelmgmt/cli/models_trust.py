@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from modelmgmt.cli.groups import Group
 from modelmgmt.cli.options import DONE, json_option, print_json, print_table
 
 
-@click.group("trust")
+@click.group("trust", cls=Group)
 def command() -> None:
     """Show and change whose executable models are loaded: your own key, and the keys of others that you trust.
 

@@ -14,6 +14,7 @@ from modelmgmt.errors import InvalidNameError, InvalidTypeError
 NAME_LIMIT = 250  # characters
 PATH_LIMIT = 1_000  # characters, separators included
 PART_LIMIT = 250  # bytes of UTF-8 in one part of a path; common file systems stop at 255
+_ALIKE = 0.65  # of 1, for names that may have been meant
 
 # The common cases, settled by one match: printable ASCII that neither starts nor ends with a space. Everything else,
 # good or bad, takes the slow road below, which has the same rules and a sentence for each.
@@ -96,7 +97,7 @@ def near(asked: str, there: Iterable[str], limit: int = 3) -> list[str]:
     for name in there:
         by_folded.setdefault(name.casefold(), []).append(name)
     folded = asked.casefold()
-    found = get_close_matches(folded, by_folded, limit) if len(folded) <= NAME_LIMIT else []
+    found = get_close_matches(folded, by_folded, limit, _ALIKE) if len(folded) <= NAME_LIMIT else []
     return [name for each in found for name in by_folded[each]][:limit]
 
 
@@ -108,6 +109,17 @@ def did_you_mean(asked: str, there: Iterable[str]) -> str:
     """
     found = near(asked, there)
     return f" Did you mean {' or '.join(map(shown, found))}?" if found else ""
+
+
+def among(asked: str, there: Iterable[str], limit: int = 10) -> str:
+    """The end of a sentence about something that is not there: the first of what there is, and what is like it.
+
+    >>> among("los", ["acc", "loss"])
+    "acc, loss. Did you mean 'loss'?"
+    """
+    names = list(there)
+    more = ", ..." if len(names) > limit else ""
+    return f"{', '.join(names[:limit]) or 'none'}{more}.{did_you_mean(asked, names)}"
 
 
 def _check_text(value: object, what: str, limit: int) -> str:

@@ -12,7 +12,7 @@ from modelmgmt.models.lineage.graph import Direction, Edge, Lineage, Node, walk
 from modelmgmt.models.registry.reference import find_version, parse
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages
-from modelmgmt.store.names import shown
+from modelmgmt.store.names import among, shown
 from modelmgmt.tracking import record as records
 
 if TYPE_CHECKING:
@@ -145,10 +145,8 @@ class _Graph:
             found = self._rows(f"{sql} AND number = ?", name, int(number[:18]))
         found = found or self._rows(f"{sql} ORDER BY number", text)
         if not found:
-            known = ", ".join(
-                row[0] for row in self._rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1 LIMIT 10")
-            )
-            raise NotFoundError(f"The store has no data {shown(text)}; it has: {known or 'none'}.")
+            there = [row[0] for row in self._rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1")]
+            raise NotFoundError(f"The store has no data {shown(text)}; it has: {among(name or text, there)}")
         return [_data(*about) for about in found]
 
     def _find_code(self, text: str) -> list[Node]:

@@ -16,10 +16,11 @@ from modelmgmt.models.registry.naming import check_label
 from modelmgmt.models.registry.policy import Rule, checked_rule
 from modelmgmt.models.registry.projection import detail_of
 from modelmgmt.models.registry.promotion import Expected
-from modelmgmt.models.registry.reference import Reference, find_version, in_place
+from modelmgmt.models.registry.reference import Reference, find_version, in_place, no_model
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
 from modelmgmt.models.registry.stages import Stages, checked_stages
 from modelmgmt.models.registry.versions import ModelVersion, View
+from modelmgmt.store.names import among
 from modelmgmt.store.times import from_iso
 from modelmgmt.tracking.labels import checked_note, checked_tags
 
@@ -236,7 +237,7 @@ class Model:
         with self._kernel.database.writing(durable=True) as connection:
             found = Tables(connection).find(AliasRow, self.name, alias)
             if found is None:
-                raise NotFoundError(f"{self.name} has no alias {alias!r}; it has: {', '.join(self.aliases) or 'none'}.")
+                raise NotFoundError(f"{self.name} has no alias {alias!r}; it has: {among(alias, self.aliases)}")
             detail = {"alias": alias, "was": found.number, "reason": reason}
             decide(connection, "model.unaliased", self.name, detail)
 
@@ -299,7 +300,7 @@ class Model:
     def remove_tag(self, key: str) -> None:
         """Remove a tag of the model itself. Raises NotFoundError."""
         if key not in self.tags:
-            raise NotFoundError(f"{self.name} has no tag {key!r}; it has: {', '.join(self.tags) or 'none'}.")
+            raise NotFoundError(f"{self.name} has no tag {key!r}; it has: {among(key, self.tags)}")
         self._decide("model.untagged", {"version": 0, "key": key})
 
     def describe(self, text: str) -> None:
@@ -321,8 +322,7 @@ class Model:
     def _find(self, connection: sqlite3.Connection) -> ModelRow:
         row = Tables(connection).find(ModelRow, self.name)
         if row is None:
-            known = ", ".join(found.name for found in Tables(connection).select(ModelRow, "name LIMIT 10")) or "none"
-            raise NotFoundError(f"There is no model {self.name!r}; the registered models are: {known}.")
+            raise no_model(connection, self.name)
         return row
 
     def _number(self, version: int | str | ModelVersion) -> int:

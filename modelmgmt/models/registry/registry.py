@@ -12,7 +12,7 @@ from modelmgmt.models.registry.evidence import description_of
 from modelmgmt.models.registry.model import Model
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.projection import detail_of
-from modelmgmt.models.registry.reference import find_version, parse, resolve
+from modelmgmt.models.registry.reference import find_version, parse_in, resolve
 from modelmgmt.models.registry.rows import ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages, checked_stages
 from modelmgmt.models.registry.versions import ModelVersion, View
@@ -75,12 +75,12 @@ class Registry(Mapping[str, Model]):
 
     def version(self, reference: str) -> ModelVersion:
         """The version that a reference leads to: "churn:3", "churn@production". Raises NotFoundError."""
-        parsed = parse(reference)
-        if parsed.model is None:
-            raise InvalidValueError(
-                f"{reference!r} is a model of a run, not a version: write churn:3 or churn@production."
-            )
         with self._kernel.database.reading() as connection:
+            parsed = parse_in(connection, reference)
+            if parsed.model is None:
+                raise InvalidValueError(
+                    f"{reference!r} is a model of a run, not a version: write churn:3 or churn@production."
+                )
             row = find_version(connection, parsed)
             return ModelVersion(self._kernel, row, View(last_of(connection, row.model)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelmgmt.store.names import among
 from modelmgmt.tracking.scales import OTHER, is_nothing
 from modelmgmt.view.figures import printable
 
@@ -38,14 +39,10 @@ __all__ = [
 
 def suggest(runs: RunCollection, prefix: str, key: str) -> str:
     """What to try instead of a name that no run has."""
-    import difflib
-
     known = [str(name)[len(prefix) :] for name in runs.to_frame().columns if str(name).startswith(prefix)]
     if not known:
         return f"They have no {prefix[:-1]} at all."
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}They have: {', '.join(sorted(known)[:10])}{', ...' if len(known) > 10 else ''}."
+    return f"They have: {among(key, sorted(known))}"
 
 
 def look_of(place: int) -> dict[str, Any]:
