@@ -288,7 +288,10 @@ class Store:
         return export_model(self.kernel, ref, Path(path).expanduser(), kind, trust=trust)
 
     def import_model(self, path: str | Path, register_as: str | None = None) -> ModelVersion:
-        """Take in a bundle that another store has exported, as the next version of a model; by default of its own name.
+        """Take in a bundle that another store has exported, as the next version of a model.
+
+        Unless `register_as` says so, that is the registered model that was exported ("churn" of `churn:3`), or, for the
+        model of a run, the name that it was logged under; the bundle says which.
 
         Every file is read by its digest, nothing is executed, and signatures come along: whether they are trusted is asked
         when the model is loaded. Survives a power cut on return. Raises BundleError, NotFoundError, InvalidNameError.
