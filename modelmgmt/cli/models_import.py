@@ -13,7 +13,7 @@ from modelmgmt.front import Store
 @click.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "--name", metavar="MODEL", help="The model that it becomes a version of; by default the one it was exported from."
+    "--name", metavar="MODEL", help="Of which model it becomes a version; by default the one it was exported from."
 )
 @store_option
 @json_option
