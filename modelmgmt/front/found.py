@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.front.data import Dataset
+from modelmgmt.front.models import LoggedModel, ModelVersion
 from modelmgmt.models.lineage.graph import Lineage as FoundLineage
-from modelmgmt.models.run_models import LoggedModel, ModelsOfRun
+from modelmgmt.models.run_models import ModelsOfRun
 from modelmgmt.tracking import by_commit, comparison, groups
 from modelmgmt.tracking.disabled import DisabledRun
 from modelmgmt.tracking.run import Run as TrackedRun
@@ -24,6 +25,8 @@ class Run(ModelsOfRun, TrackedRun):
     __doc__ = TrackedRun.__doc__
 
     _dataset_type = Dataset
+    _logged_type = LoggedModel
+    _version_type = ModelVersion
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.details import run_table
@@ -153,3 +156,9 @@ class Lineage(FoundLineage):
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.lineage import lineage_table
+        from modelmgmt.view.tables import as_html
+
+        return as_html(lineage_table(self))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
 from modelmgmt.front.data import Dataset
 from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, Runs, UnkeptRun
+from modelmgmt.front.models import Registry
 from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from modelmgmt.models.exports import Kind
     from modelmgmt.models.lineage.graph import Direction
     from modelmgmt.models.registry.audit import Audit
-    from modelmgmt.models.registry.registry import Registry
     from modelmgmt.models.registry.versions import ModelVersion
     from modelmgmt.models.trust.decision import Trust
     from modelmgmt.store.collect import Collected
@@ -298,7 +298,7 @@ class Store:
         """
         from modelmgmt.models.importing import import_model
 
-        return import_model(self.kernel, Path(path).expanduser(), register_as)
+        return self.models.version(import_model(self.kernel, Path(path).expanduser(), register_as).reference)
 
     @property
     def models(self) -> Registry:
@@ -307,7 +307,6 @@ class Store:
         >>> "churn" in Store().models
         False
         """
-        from modelmgmt.models.registry.registry import Registry
 
         return Registry(self.kernel)
 

@@ -122,6 +122,17 @@ def among(asked: str, there: Iterable[str], limit: int = 10) -> str:
     return f"{', '.join(names[:limit]) or 'none'}{more}.{did_you_mean(asked, names)}"
 
 
+def preformatted(text: str) -> str:
+    """Text as it may stand in a page: as an HTML element of its own, every character of it harmless.
+
+    >>> preformatted("<b>\\u202e")
+    '<pre>&lt;b&gt;\\\\u202e</pre>'
+    """
+    from html import escape
+
+    return f"<pre>{escape(''.join(c if c.isprintable() or c == chr(10) else ascii(c)[1:-1] for c in text))}</pre>"
+
+
 def _check_text(value: object, what: str, limit: int) -> str:
     if not isinstance(value, str):
         raise InvalidTypeError(f"{what} must be a str, found {type(value).__name__}; pass it as text")

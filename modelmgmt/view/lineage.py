@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from modelmgmt.models.lineage.layout import layout
 from modelmgmt.view.figures import new_figure, printable
+from modelmgmt.view.tables import SHOWN_ROWS, Column, Table
+from modelmgmt.view.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,8 @@ _COLOURS: dict[Kind, tuple[str, str]] = {
     "deployment": ("#f5d9e6", "#b0417a"),
 }
 _NAMES: dict[Kind, str] = {"deployment": "stage or alias"}
+_ORDER = list(_COLOURS)
+_MOST_ROWS = 100
 _LINE = 24  # characters in a box
 _HALF = 0.37  # of a box's width; columns are 1 apart
 
@@ -45,6 +49,31 @@ def lineage(found: Lineage, *, ax: Axes | None = None, max_alike: int = 6) -> Ax
     ax.axis("off")
     _explain(ax, drawn.lineage)
     return ax
+
+
+def lineage_table(found: Lineage) -> Table:
+    """What went into what, a step a row, from what came first; what was asked for is in the note."""
+    columns = tuple(map(Column, ("from", "kind", "as", "to", "kind")))
+    nodes = found.nodes
+    rows = tuple(
+        (
+            clean(nodes[edge.start].label, 60), _name(nodes[edge.start]), clean(edge.role), clean(nodes[edge.end].label, 60),
+            _name(nodes[edge.end]),
+        )
+        for edge in sorted(found.edges, key=lambda edge: _ORDER.index(nodes[edge.start].kind))
+    )  # fmt: skip
+    asked = ", ".join(clean(nodes[root].label, 60) for root in found.roots[:SHOWN_ROWS])
+    return Table(
+        columns, rows[:_MOST_ROWS], "\n".join([f"The lineage of {asked}.", *_left_out(len(rows) - _MOST_ROWS)])
+    )
+
+
+def _name(node: Node) -> str:
+    return _NAMES.get(node.kind, node.kind)
+
+
+def _left_out(more: int) -> list[str]:
+    return [f"{more:,} more steps are not shown: to_frame() has all."] if more > 0 else []
 
 
 def _arrow(ax: Axes, points: Sequence[tuple[float, float]]) -> None:

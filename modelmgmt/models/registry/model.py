@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, PinnedError
 from modelmgmt.models.registry import policy as policies
@@ -48,6 +48,8 @@ class Model:
     >>> churn["production"], churn.rollback("production", reason="it was not")
     (<ModelVersion churn:2, raw>, <ModelVersion churn:1, raw>)
     """
+
+    _version_type: ClassVar[type[ModelVersion]] = ModelVersion
 
     def __init__(self, kernel: Kernel, name: str) -> None:
         self._kernel = kernel
@@ -110,7 +112,7 @@ class Model:
         with self._kernel.database.reading() as connection:
             self._view.seen = last_of(connection, self.name)
             found = list(Tables(connection).select(VersionRow, model=self.name))
-        return [ModelVersion(self._kernel, row, self._view) for row in found]
+        return [self._version_type(self._kernel, row, self._view) for row in found]
 
     def placed(self, stage: str) -> int | None:
         """The number of the version that entered a stage last and is still there, or None."""
@@ -126,7 +128,7 @@ class Model:
         reference = Reference(self.name, number=None if label else int(which), label=label)
         with self._kernel.database.reading() as connection:
             self._view.seen = last_of(connection, self.name)
-            return ModelVersion(self._kernel, find_version(connection, reference), self._view)
+            return self._version_type(self._kernel, find_version(connection, reference), self._view)
 
     def __iter__(self) -> Iterator[ModelVersion]:
         return iter(self.versions)
@@ -342,7 +344,7 @@ class Model:
         self._view.seen = event
         with self._kernel.database.reading() as connection:
             row = find_version(connection, Reference(self.name, number=number))
-        return ModelVersion(self._kernel, row, self._view)
+        return self._version_type(self._kernel, row, self._view)
 
     def _decide(self, kind: str, detail: Mapping[str, Any]) -> None:
         with self._kernel.database.writing(durable=True) as connection:
