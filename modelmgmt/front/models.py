@@ -1,4 +1,7 @@
-"""Registered models, their versions, logged models, as people get them: they show themselves as tables."""
+"""Registered models, their versions, logged models, as people get them: they show themselves as tables.
+
+What they are is said where they come from: `help` shows it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from modelmgmt.models.registry import model, registry, versions
 
 
 class ModelVersion(versions.ModelVersion):
-    __doc__ = versions.ModelVersion.__doc__
-
     def _repr_html_(self) -> str:
         from modelmgmt.view.models import version_table
         from modelmgmt.view.tables import as_html
@@ -29,8 +30,6 @@ class ModelVersions(list[versions.ModelVersion]):
 
 
 class Model(model.Model):
-    __doc__ = model.Model.__doc__
-
     _version_type = ModelVersion
 
     @property
@@ -46,15 +45,11 @@ class Model(model.Model):
 
 
 class Registry(registry.Registry):
-    __doc__ = registry.Registry.__doc__
-
     _model_type = Model
     _version_type = ModelVersion
 
     def search(self, *args: Any, **kwargs: Any) -> ModelVersions:
         return ModelVersions(super().search(*args, **kwargs))
-
-    search.__doc__ = registry.Registry.search.__doc__
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.models import models_table
@@ -64,8 +59,6 @@ class Registry(registry.Registry):
 
 
 class LoggedModel(run_models.LoggedModel):
-    __doc__ = run_models.LoggedModel.__doc__
-
     def _repr_html_(self) -> str:
         from modelmgmt.view.models import logged_table
         from modelmgmt.view.tables import as_html

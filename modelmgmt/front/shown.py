@@ -31,7 +31,7 @@ class ShownDiff(DataDiff):
 
 
 class ShownModel(LoadedModel):
-    __doc__ = LoadedModel.__doc__
+    """A loaded model that prints as a table."""
 
     def _repr_html_(self) -> str:
         return as_html(package_table(self.package))
