@@ -102,6 +102,27 @@ def test_policy_and_gate(ask, filled):
         assert ask("models", "policy", "churn", *wrong).code == 2
 
 
+def test_eighty_columns_are_enough(ask, filled, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ask("models", "promote", "churn:2", "production", "--reason", "better on the holdout by three points")
+    history = ask("models", "history", "churn").out
+    for word in ("what", "why", "who", "promoted 2", "development to", "holdout"):
+        assert word in history
+    assert max(map(len, history.splitlines())) <= 80
+    version = ask("models", "show", "churn:2")
+    assert f"sha256:{filled.models['churn'][2].digest}" in version.out
+    listed = ask("models", "list", "--model", "churn").out
+    for word in ("churn:2", "production", "created", "+"):
+        assert word in listed
+    events = ask("audit", "list").out
+    assert "version 2" in " ".join(events.split())
+    assert '"code"' not in events
+    filled.models["churn"][1].log_result("bias", False)
+    assert "name bias, passed false" in " ".join(ask("audit", "list", "-n", "1").out.split())
+    for text in (version.out, listed, events):
+        assert max(map(len, text.splitlines())) <= 80
+
+
 def test_show_card_compare_tag(ask, filled):
     assert ask("models", "tag", "churn", "team=a", "--describe", "who leaves").out == "team=a\n"
     assert ask("models", "tag", "churn:1", "a=1", "b=2", "--remove", "a", "--json").json["tags"] == {"b": "2"}
