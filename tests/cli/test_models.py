@@ -118,7 +118,7 @@ def test_eighty_columns_are_enough(ask, filled, monkeypatch):
     assert "version 2" in " ".join(events.split())
     assert '"code"' not in events
     filled.models["churn"][1].log_result("bias", False)
-    assert "name bias, passed false" in " ".join(ask("audit", "list", "-n", "1").out.split())
+    assert "passed false" in ask("audit", "list", "-n", "1").out
     for text in (version.out, listed, events):
         assert max(map(len, text.splitlines())) <= 80
 
