@@ -150,7 +150,7 @@ class Lineage(FoundLineage):
 
     def plot(self, *, ax: Axes | None = None, max_alike: int = 6) -> Axes:
         """Draw it from left to right; of things alike in a column at most `max_alike`. Returns the Axes."""
-        from modelmgmt.view.lineage import lineage
+        from modelmgmt.view.plots import lineage
 
         return lineage(self, ax=ax, max_alike=max_alike)
 

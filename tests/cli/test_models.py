@@ -118,7 +118,8 @@ def test_eighty_columns_are_enough(ask, filled, monkeypatch):
     assert "version 2" in " ".join(events.split())
     assert '"code"' not in events
     filled.models["churn"][1].log_result("bias", False)
-    assert "passed false" in ask("audit", "list", "-n", "1").out
+    monkeypatch.setenv("COLUMNS", "220")
+    assert "version 1, name bias, passed false" in ask("audit", "list", "-n", "1").out
     for text in (version.out, listed, events):
         assert max(map(len, text.splitlines())) <= 80
 

@@ -260,6 +260,10 @@ def test_the_picture(filled, tmp_path):
 
     given = matplotlib.figure.Figure().subplots()
     assert store.lineage("data:raw").plot(ax=given, max_alike=1) is given
+    drawn = mm.plots.lineage(store.lineage("churn@production"))
+    assert {text.get_text() for text in drawn.texts} == boxes
+    with pytest.raises(InvalidTypeError, match=r"see store\.lineage"):
+        mm.plots.lineage("churn@production")
 
 
 def test_a_name_that_looks_like_a_formula(store, package):
