@@ -11,6 +11,7 @@ from modelmgmt.view.figures import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Locator
 
     from modelmgmt.tracking.curves import RunCollection
     from modelmgmt.tracking.scales import Scale
@@ -34,6 +35,7 @@ __all__ = [
     "look_of",
     "short_words",
     "suggest",
+    "whole_ticks",
 ]
 
 
@@ -89,8 +91,15 @@ def dress(axis: Axes, *, grid: Literal["x", "y", "both"] | None = "y") -> None:
     axis.set_axisbelow(True)
 
 
+def whole_ticks() -> Locator:
+    """Where the ticks of whole numbers stand: at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator("auto", integer=True)
+
+
 def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -> None:
-    """Name an axis and its ticks: words at their places, powers of ten for logarithms."""
+    """Name an axis and its ticks: words at their places, powers of ten for logarithms, whole numbers at whole numbers."""
     from matplotlib import ticker
 
     line = axis.xaxis if which == "x" else axis.yaxis
@@ -103,6 +112,8 @@ def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -
             text.set(
                 parse_math=False, rotation=rotation, ha="right" if rotation else "center" if which == "x" else "right"
             )
+    elif scale.is_whole:
+        line.set_major_locator(whole_ticks())
     elif scale.is_extreme:
         line.set_major_formatter(lambda power, _: f"1e{power:.0f}")
     elif scale.kind == "log":
