@@ -95,7 +95,7 @@ def whole_ticks() -> Locator:
     """Where the ticks of whole numbers stand: at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator("auto", integer=True)
+    return MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
 
 
 def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -> None:
