@@ -37,6 +37,8 @@ def command(
     FILTER is about the runs of the versions, as for 'modelmgmt runs'. Exits with 1 when nothing is found.
     """
     store = open_store(store_path)
+    if model is not None:
+        store.models[model].refresh()  # raises when there is no such model, with those that there are
     if filter or model or stage or tags or text:
         found = store.models.search(filter, model=model, stage=stage, tags=dict(map(pair, tags)), text=text)
         if as_json:

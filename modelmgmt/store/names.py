@@ -15,6 +15,7 @@ NAME_LIMIT = 250  # characters
 PATH_LIMIT = 1_000  # characters, separators included
 PART_LIMIT = 250  # bytes of UTF-8 in one part of a path; common file systems stop at 255
 _ALIKE = 0.65  # of 1, for names that may have been meant
+_PART = 3  # characters that a name and a part of it have in common at least
 
 # The common cases, settled by one match: printable ASCII that neither starts nor ends with a space. Everything else,
 # good or bad, takes the slow road below, which has the same rules and a sentence for each.
@@ -88,8 +89,10 @@ def shown(text: str, limit: int = 80) -> str:
 def near(asked: str, there: Iterable[str], limit: int = 3) -> list[str]:
     """The names of those that are there which are like the one that was asked for, in any case; the nearest first.
 
+    Then come those that hold it, or that it holds: `amber` of `amber-bison-1`, `metrics.acc` for `acc`.
+
     >>> near("los", ["acc", "loss", "Val/Loss"])
-    ['loss']
+    ['loss', 'Val/Loss']
     """
     from difflib import get_close_matches
 
@@ -97,8 +100,11 @@ def near(asked: str, there: Iterable[str], limit: int = 3) -> list[str]:
     for name in there:
         by_folded.setdefault(name.casefold(), []).append(name)
     folded = asked.casefold()
-    found = get_close_matches(folded, by_folded, limit, _ALIKE) if len(folded) <= NAME_LIMIT else []
-    return [name for each in found for name in by_folded[each]][:limit]
+    if len(folded) > NAME_LIMIT:
+        return []
+    found = get_close_matches(folded, by_folded, limit, _ALIKE)
+    within = [each for each in by_folded if min(len(each), len(folded)) >= _PART and (folded in each or each in folded)]
+    return [name for each in dict.fromkeys([*found, *within]) for name in by_folded[each]][:limit]
 
 
 def did_you_mean(asked: str, there: Iterable[str]) -> str:

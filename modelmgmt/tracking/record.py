@@ -197,9 +197,10 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
             found = ", ".join(f"{row[0]} ({row[1]}/{row[2]})" for row in rows[:5])
             raise AmbiguousError(f"Several runs answer to {reference!r}: {found}. Use the whole id.")
     names = (name for (name,) in connection.execute("SELECT DISTINCT name FROM runs ORDER BY id DESC LIMIT 2000"))
-    raise NotFoundError(
-        f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.{did_you_mean(reference, names)}"
-    )
+    hint = did_you_mean(reference, names)
+    if connection.execute("SELECT 1 FROM runs WHERE experiment = ? LIMIT 1", (reference,)).fetchone() is not None:
+        hint = f" It is an experiment: its runs answer to the filter \"run.experiment = '{reference}'\"."
+    raise NotFoundError(f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.{hint}")
 
 
 def running_without_process(connection: sqlite3.Connection) -> Mapping[str, RunRecord]:

@@ -268,7 +268,7 @@ def test_a_name_that_no_run_has_is_told_from_a_no(ask, filled):
     elsewhere = ask("runs", "run.experiment in ('churn', 'chrun') and params.lr > 100")
     assert elsewhere.err == "No run has the experiment 'chrun'; there are: churn. Did you mean 'churn'?\n"
     ordered = ask("runs", "--order-by", "-metrics.los")
-    assert (ordered.code, ordered.err) == (0, "No run has metrics.los: there are loss.\n")
+    assert (ordered.code, ordered.err) == (0, "No run has metrics.los: there are loss, val/loss.\n")
 
 
 # -- wrong questions --------------------------------------------------------------------------------------------------
@@ -314,6 +314,7 @@ def test_a_store_that_is_none(ask, tmp_path, command, place):
         (["data", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["audit", "verfy"], "No such command 'verfy'. Did you mean 'verify'?"),
         (["run", "r7"], "no run 'r7': 'modelmgmt runs' lists ids and names."),
+        (["run", "churn"], "It is an experiment: its runs answer to the filter \"run.experiment = 'churn'\"."),
         (["runs", "--nothing"], "--nothing"),
         (["runs", "params.lr >"], "column 12"),
         (["runs", "lr = 1; DROP TABLE runs"], "column"),

@@ -50,6 +50,9 @@ def test_list(ask, filled):
     assert ask("models", "list", "--stage", "production").code == 1
     assert ask("models", "list", "metrics.acc >").code == 2
     assert ask("models", "list", "--tag", "x").code == 2
+    assert "models are: churn. Did you mean 'churn'?" in ask("models", "list", "-m", "chrun").err
+    promoted = ask("models", "promote", "churn:1", "prod")
+    assert (promoted.code, "Did you mean 'production'?" in promoted.err) == (2, True)
 
 
 def test_the_whole_way(ask, filled):

@@ -275,5 +275,5 @@ def test_a_name_that_looks_like_a_formula(store, package):
 def test_what_is_no_reference_is_told_what_lineage_can_be_asked_of(tmp_path):
     store = mm.Store(tmp_path / "store")
     store.start_run("churn", name="first", code=False).finish()
-    with pytest.raises(InvalidValueError, match=r"run:ID, data:NAME.*'first' is none"):
+    with pytest.raises(InvalidValueError, match=r"run:ID, data:NAME.*'first' is none.*Did you mean 'run:first'"):
         store.lineage("first")
