@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError, StorePathError
+from modelmgmt.errors import InvalidTypeError, NotFoundError, StoreError, StorePathError
 from modelmgmt.front.data import Dataset
 from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, Runs, UnkeptRun
 from modelmgmt.front.models import Registry
@@ -146,6 +146,10 @@ class Store:
         `compare_groups`. Raises NotFoundError for an unknown run, InvalidValueError for fewer than two.
         """
         given: Any = [run if not isinstance(run, str) else self.run(run) for run in runs]
+        from modelmgmt.versions import capture
+
+        with suppress(StoreError):  # what can not be kept now is tried again when its run is flushed
+            capture.of(self.kernel).settle()
         found = comparison.compare(given)
         return Comparison(found.ids, found.names, found.rows, found.unread, found.runs)
 

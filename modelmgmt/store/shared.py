@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, RunInUseError, StoreError, StorePathError, StoreWriteError
 from modelmgmt.store import database, filesystem, segment
 from modelmgmt.store.database import SHARED, Database, translated
+from modelmgmt.store.disk import token
 from modelmgmt.store.process import Process
 from modelmgmt.store.turn import Turn, sweep
 
@@ -42,7 +43,6 @@ class SharedDatabase(Database):
             raise StorePathError(f"A store keeps its tables in the file {path}, and that is something else.")
         self._turn = Turn(path.parent)
         self._current: sqlite3.Connection | None = None
-        self._ended = False  # whether a block inside the current one has committed
         super().__init__(path)
 
     def _prepare(self) -> None:
@@ -61,7 +61,7 @@ class SharedDatabase(Database):
         with self._turn.taken():
             if _has_log(self.path):
                 leave_log(self.path)
-            database.bring_up_to_date(self.path, self._target, "DELETE")
+            _again_without_stale_name(self.path, lambda: database.bring_up_to_date(self.path, self._target, "DELETE"))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -83,8 +83,8 @@ class SharedDatabase(Database):
                 with self._inside(keep=True) as connection:
                     yield connection
                 return
-            with self._outermost(f"PRAGMA synchronous = {'EXTRA' if durable else 'FULL'}") as connection:
-                connection.execute("BEGIN IMMEDIATE")
+            with self._outermost("BEGIN IMMEDIATE", synchronous="EXTRA" if durable else "FULL") as connection:
+                _open_journal(self.path, connection)
                 yield connection
                 connection.execute("COMMIT")
 
@@ -101,19 +101,16 @@ class SharedDatabase(Database):
         return self._current is not None
 
     @contextmanager
-    def _outermost(self, first: str) -> Iterator[sqlite3.Connection]:
+    def _outermost(self, begin: str, synchronous: str = "FULL") -> Iterator[sqlite3.Connection]:
         self._require_shared()
         connection = self._borrow()
-        self._current, self._ended = connection, False
+        self._current = connection
         try:
-            connection.execute(first)
+            _again_without_stale_name(self.path, lambda: _begin(connection, begin, synchronous))
             yield connection
         finally:
             self._current = None
-            if self._ended:
-                self._drop(connection)  # it may hold temporary tables of the block around
-            else:
-                self._give_back(connection)
+            self._give_back(connection)
 
     @contextmanager
     def _inside(self, *, keep: bool) -> Iterator[sqlite3.Connection]:
@@ -121,6 +118,8 @@ class SharedDatabase(Database):
         assert connection is not None  # noqa: S101 - the caller has looked
         connection.execute("SAVEPOINT inside")
         try:
+            if keep:
+                _open_journal(self.path, connection)
             yield connection
         except BaseException:
             connection.execute("ROLLBACK TO inside")
@@ -133,14 +132,20 @@ class SharedDatabase(Database):
             # The block around reads, and would roll back what was written in it.
             connection.execute("COMMIT")
             connection.execute("BEGIN")
-            self._ended = True
 
     def _require_shared(self) -> None:
         if _has_log(self.path):
             raise StoreWriteError(f"The store {self.path.parent} was made a local one meanwhile: open it anew.")
 
     def _opened(self) -> sqlite3.Connection:
+        _forget_cached(self.path)
         return database.connect(self._target)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        # Kept open, it would read its machine's old copy of what another machine writes meanwhile: a network mount
+        # promises no more than that a file which is opened has what was written before it was last closed.
+        if connection in self._lent:  # else it is the parent's, and this is the child of a fork
+            self._drop(connection)
 
     def close(self) -> None:
         super().close()
@@ -150,6 +155,62 @@ class SharedDatabase(Database):
         super()._after_fork_in_child()
         self._turn.begin_anew()
         self._current = None
+
+
+def _begin(connection: sqlite3.Connection, begin: str, synchronous: str) -> None:
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    if not connection.in_transaction:
+        connection.execute(begin)
+    connection.execute("SELECT count(*) FROM sqlite_master")  # which looks for the journal of one who was killed
+
+
+def _open_journal(path: Path, connection: sqlite3.Connection) -> None:
+    """Have SQLite open its rollback journal now, by a write that changes nothing, and not within the caller's block."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    _again_without_stale_name(path, lambda: connection.execute(f"PRAGMA user_version = {version}"))
+
+
+def _again_without_stale_name(path: Path, action: Callable[[], object]) -> None:
+    """Do it, and again when it failed because a file could not be opened.
+
+    Whoever lists the folder of a store while another machine has a rollback journal there remembers that name, on some
+    file systems for many seconds: the file, gone by now, can be neither opened nor made. Only for one who has the turn.
+    """
+    try:
+        action()
+    except (sqlite3.OperationalError, StoreWriteError) as error:
+        if not _cannot_open(error):
+            raise
+        _forget_name(path.with_name(path.name + "-journal"), path.parent / "tmp" / token())
+        action()
+
+
+def _forget_name(journal: Path, empty: Path) -> None:
+    """Put an empty file, which is no transaction to SQLite, where no journal is: to rename is to forget what was there."""
+    with suppress(OSError):
+        try:
+            os.close(os.open(journal, os.O_RDONLY | os.O_CLOEXEC))  # to open is to ask the server
+        except FileNotFoundError:
+            empty.parent.mkdir(exist_ok=True)
+            empty.touch()
+            empty.rename(journal)
+
+
+def _cannot_open(error: BaseException | None) -> bool:
+    if isinstance(error, StoreWriteError):
+        error = error.__cause__
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
+
+
+def _forget_cached(path: Path) -> None:
+    """Have this machine's copy of the file dropped, for mounts which tell a change by its second or its size only."""
+    if hasattr(os, "posix_fadvise"):
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.utime(path)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(file)
 
 
 def _has_log(path: Path) -> bool:

@@ -1,9 +1,10 @@
 """Taking turns without file locks: whoever has moved its folder to `store.turn` has the turn.
 
 Alone writes `store.turn` and `tmp/turn-*`. To rename a folder onto one that has something in it fails on every file
-system, and tells nobody else anything halfway; so a turn works where locks do not, or bind one machine only. The folder
-says who has it. When that process is certainly gone, the turn is taken back; a process of another machine can not be
-seen from here, and then a person has to decide.
+system, and tells nobody else anything halfway; so a turn works where locks do not, or bind one machine only. A file in
+the folder says who has it. When that process is certainly gone, the file is removed, by its name, which no other turn
+has: however late or stale what one sees of a network's files is, nobody else's turn is taken back. A process of another
+machine can not be seen from here, and then a person has to decide.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from pathlib import Path
 
 from modelmgmt.errors import StoreWriteError
 from modelmgmt.store.disk import our_disk, token
+from modelmgmt.store.filesystem import is_network, kind_of
 from modelmgmt.store.process import Process, current
 
 NAME = "store.turn"
+_OWNER = "owner-"  # and a token
 TIMEOUT_S = 60.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.001, 0.03
+_SETTLING_S = 1.5  # what a killed process had asked of a server may still be done, and seen late, once it is gone
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EBUSY})
 
 
@@ -38,7 +42,7 @@ class Turn:
         self._thread_lock = threading.RLock()
         self._depth = 0
         self._mine: Path | None = None
-        self._token = ""
+        self._name = ""
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -74,51 +78,51 @@ class Turn:
         try:
             with our_disk("take the turn at", self.path):
                 while not self._is_taken():
-                    _take_back(self.path, self._tmp)
+                    _take_back(self.path)
                     self._refuse_after(deadline)
                     time.sleep(pause)
                     pause = min(pause * 1.5, _LAST_PAUSE_S)
         except BaseException:
-            if self._mine is not None and _token(self.path) == self._token:
-                self._give_up()  # an interrupt came between the rename and here
+            self._give_up()  # an interrupt may have come between the rename and here
             raise
 
     def _is_taken(self) -> bool:
         """Try once."""
         mine = self._mine
         if mine is None or not mine.exists():
-            if mine is not None and _token(self.path) == self._token:
+            if self._has_it():
                 return True  # the rename was done, and its answer was lost
             mine = self._made()
         try:
             mine.rename(self.path)
         except OSError as error:
-            if error.errno in _TAKEN and self.path.exists():
-                return False
             if error.errno in (errno.ENOENT, *_TAKEN):
-                return _token(self.path) == self._token
+                return self._has_it()
             raise
         return True
 
+    def _has_it(self) -> bool:
+        return self._mine is not None and (self.path / self._name).exists()
+
     def _made(self) -> Path:
-        self._token = token()
-        mine = self._tmp / f"turn-{os.getpid()}-{self._token}"
+        own = token()
+        self._name = f"{_OWNER}{own}"
+        mine = self._tmp / f"turn-{os.getpid()}-{own}"
         mine.mkdir(parents=True)
-        (mine / "owner").write_text(json.dumps({"token": self._token, **asdict(current())}), "utf-8")
+        (mine / self._name).write_text(json.dumps(asdict(current())), "utf-8")
         self._mine = mine
         return mine
 
     def _give_up(self) -> None:
-        if self._mine is not None:
-            # When somebody has taken it back by hand it is not ours to give.
+        if self._mine is not None and self._has_it():  # else a person has removed it, and another may have it by now
             with suppress(OSError):
                 self.path.rename(self._mine)
 
     def _refuse_after(self, deadline: float) -> None:
         if time.monotonic() < deadline:
             return
-        owner = _owner(self.path)
-        who = f"the process {owner.pid} on {owner.host}" if owner else "somebody"
+        owners = [f"the process {owner.pid} on {owner.host}" for _, owner in _owners(self.path)]
+        who = " or ".join(owners) or "somebody"
         raise StoreWriteError(
             f"In {self.path.parent}, {who} has had the turn for {TIMEOUT_S:.0f} s: wait for it, or end it; when its machine "
             f"is gone for good, remove the folder {self.path}."
@@ -128,42 +132,27 @@ class Turn:
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed kept for their next turn."""
     for mine in folder.glob("tmp/turn-*"):
-        owner = _owner(mine)
-        if owner is not None and owner.is_gone():
+        if any(owner.is_gone() for _, owner in _owners(mine)):
             shutil.rmtree(mine, ignore_errors=True)
 
 
-def _take_back(path: Path, tmp: Path) -> None:
+def _take_back(path: Path) -> None:
     """Take the turn from a process that is certainly gone."""
-    before, owner = _token(path), _owner(path)
-    if owner is None or not owner.is_gone():
-        return
-    aside = tmp / f"turn-0-{token()}"
+    for place, owner in _owners(path):
+        if owner.is_gone():
+            if is_network(kind_of(path)):
+                time.sleep(_SETTLING_S)
+            with suppress(FileNotFoundError):
+                place.unlink()
     with suppress(OSError):
-        path.rename(aside)
-    if _token(aside) == before:
-        shutil.rmtree(aside, ignore_errors=True)
-    elif aside.exists():  # another process of this machine was faster, and somebody has the turn by now
-        with suppress(OSError):
-            aside.rename(path)
+        path.rmdir()  # only when nobody has it
 
 
-def _read(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads((path / "owner").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _token(path: Path) -> object:
-    return _read(path).get("token")
-
-
-def _owner(path: Path) -> Process | None:
-    found = _read(path)
-    found.pop("token", None)
-    try:
-        return Process(**found)  # type: ignore[arg-type]
-    except TypeError:
-        return None
+def _owners(path: Path) -> list[tuple[Path, Process]]:
+    """Who has the turn, or had it lately: none or one, but for a file that is damaged."""
+    found: list[tuple[Path, Process]] = []
+    with suppress(OSError):  # given up meanwhile
+        for place in path.glob(f"{_OWNER}*"):
+            with suppress(OSError, ValueError, TypeError):
+                found.append((place, Process(**json.loads(place.read_bytes()))))
+    return found

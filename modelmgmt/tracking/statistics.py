@@ -149,7 +149,10 @@ def _adjusted_levels(values: Floats, means: Floats, confidence: float) -> list[f
     below = ((means < mean).sum() + (means == mean).sum() / 2) / len(means)
     bias = normal.inv_cdf(min(max(below, 1 / len(means)), 1 - 1 / len(means)))
     # Leaving one out moves the mean against the value that is left out.
-    moved = (values - mean) / (len(values) - 1)
+    moved = values - mean
+    largest = abs(moved).max()
+    if largest > 0:
+        moved /= largest  # the skew has no unit, and powers of what is very small or large are no numbers
     spread = (moved**2).sum()
     skew = float((moved**3).sum() / (6 * spread**1.5)) if spread > 0 else 0.0
     levels = []

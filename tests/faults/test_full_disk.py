@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -114,8 +115,9 @@ def as_somebody(task):
 @pytest.fixture
 def open_folder(tmp_path):
     """A folder in which everybody may write, and which everybody can reach."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o777)
+    for folder in (tmp_path, *tmp_path.parents):
+        if Path(tempfile.gettempdir()) in folder.parents:
+            folder.chmod(0o777)
     return tmp_path
 
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import mmap
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,9 @@ from modelmgmt.errors import InvalidValueError, RunInUseError, StorePathError, S
 from modelmgmt.store import filesystem, turn
 from modelmgmt.store.database import SHARED
 from modelmgmt.store.kernel import Kernel
-from modelmgmt.store.process import current
+from modelmgmt.store.process import Process, current
 from modelmgmt.store.segment import Plain
-from modelmgmt.store.shared import SharedDatabase
+from modelmgmt.store.shared import SharedDatabase, _forget_name
 from modelmgmt.store.turn import Turn
 
 
@@ -243,12 +244,12 @@ def test_a_local_process_notices_that_the_store_is_shared_now(child, tmp_path, m
 def other(**changes):
     owner = current()
     values = {name: getattr(owner, name) for name in ("host", "boot_id", "pid", "start")}
-    return {"token": "x", **values, **changes}
+    return {**values, **changes}
 
 
 def held(path, owner):
     (path / turn.NAME).mkdir(parents=True)
-    (path / turn.NAME / "owner").write_text(json.dumps(owner))
+    (path / turn.NAME / "owner-x").write_text(json.dumps(owner))
 
 
 @pytest.mark.parametrize("change", [{"start": "1"}, {"boot_id": "before"}, {"pid": 4_000_000}])
@@ -269,6 +270,42 @@ def test_the_turn_of_another_machine_is_not_taken_and_a_person_is_told(tmp_path,
     ):
         Turn(tmp_path).taken().__enter__()
     assert (tmp_path / turn.NAME).exists()
+
+
+def test_who_sees_an_owner_of_before_takes_nothing_back(tmp_path, monkeypatch):
+    """A network mount may show for seconds what is gone: the name of the file says whose turn is meant."""
+    with Turn(tmp_path).taken():
+        gone = Process(**other(pid=4_000_000))
+        monkeypatch.setattr(turn, "_owners", lambda path: [(path / "owner-before", gone)])
+        turn._take_back(tmp_path / turn.NAME)
+        assert len(list((tmp_path / turn.NAME).iterdir())) == 1
+
+
+def test_a_turn_that_a_person_removed_is_not_given_up_for_another(tmp_path):
+    with Turn(tmp_path).taken():
+        (tmp_path / turn.NAME).rename(tmp_path / "removed")
+        held(tmp_path, other(host="elsewhere"))
+    assert (tmp_path / turn.NAME / "owner-x").exists()
+
+
+def test_the_file_is_opened_anew_in_each_turn(tmp_path):
+    """Of what another machine has written, a network mount shows no more than who opens the file has to see."""
+    database = SharedDatabase(tmp_path / "store.db")
+    for block in (database.reading, database.writing):
+        with block() as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    database.close()
+
+
+def test_a_name_that_only_seems_to_be_there_is_forgotten(tmp_path):
+    journal = tmp_path / "store.db-journal"
+    _forget_name(journal, tmp_path / "tmp" / "x")
+    assert journal.read_bytes() == b""
+    journal.write_bytes(b"of one who was killed")
+    _forget_name(journal, tmp_path / "tmp" / "x")
+    assert journal.read_bytes() == b"of one who was killed"
 
 
 TURNS = """

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -43,6 +43,8 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says():
 
 
 @given(values)
+@example([0.0, 1.7e-113])
+@example([0.0, 0.0, 3.0e200])
 @settings(max_examples=50, deadline=None)
 def test_an_interval_lies_within_the_values_and_shifts_with_them(found):
     interval = bootstrap_interval(found, resamples=200)

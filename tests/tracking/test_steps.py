@@ -89,7 +89,6 @@ def test_the_same_call_is_not_done_again(store, in_runs):
         (Model(1), Model(2)), (len, max), (partial(int, base=2), partial(int, base=3)),
         (np.random.default_rng(0), np.random.default_rng(1)), (np.float32(1), np.float64(1)),
     ],
-    ids=str,
 )  # fmt: skip
 def test_another_input_is_another_call(in_runs, one, other):
     work, seen = counted(lambda x: "done")

@@ -160,7 +160,6 @@ def test_anybody_can_read_it():
     "table",
     ["text", 3, None, {"a": 1}, {"a": [1], "b": [1, 2]}, np.ones((2, 2, 2)), {"a": [object()]}, {"a": [b"bytes"]},
      {"a": [1j]}, {"a": pd.period_range("2026", periods=2, freq="D")}, {"a": [{1, 2}]}],
-    ids=str,
 )  # fmt: skip
 def test_what_is_no_table(table):
     with pytest.raises(InvalidTypeError):
