@@ -6,11 +6,11 @@ Exit codes: 0 done, 1 the answer is no (damage found, nothing found), 2 the ques
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from io import TextIOWrapper
 
 import click
 
+from modelmgmt.cli.groups import LazyGroup
 from modelmgmt.errors import ModelmgmtError
 
 _COMMANDS = {
@@ -37,24 +37,14 @@ _COMMANDS = {
 }
 
 
-class _Group(click.Group):
-    """Loads the file of a command when it is used: --help stays fast."""
+class _Group(LazyGroup):
+    COMMANDS = _COMMANDS
+    FILES = "modelmgmt.cli."
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(_COMMANDS)
+    def elsewhere(self) -> list[str]:
+        from modelmgmt.cli.models import COMMANDS
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = import_module(f"modelmgmt.cli.{cmd_name.replace('-', '_')}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        return [f"models {name}" for name in COMMANDS]
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

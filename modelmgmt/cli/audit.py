@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from modelmgmt.cli.groups import Group
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.errors import NotFoundError
 from modelmgmt.models.registry.audit import verify_exported
 from modelmgmt.store import anchors
 
 
-@click.group("audit")
+@click.group("audit", cls=Group)
 def command() -> None:
     """Who decided what, when, on which host, from which code, and why: a log in which a change shows.
 

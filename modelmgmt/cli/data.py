@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from modelmgmt.cli.groups import Group
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.versions.data.record import DatasetVersion
 
 
-@click.group("data")
+@click.group("data", cls=Group)
 def command() -> None:
     """Versions of data that runs logged with log_dataset.
 

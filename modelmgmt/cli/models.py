@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from modelmgmt.cli.groups import LazyGroup
 
 COMMANDS = {
     "list": "List models, or the versions that are searched for.",
@@ -28,24 +28,9 @@ COMMANDS = {
 }
 
 
-class _Group(click.Group):
-    """As the outer one: --help loads nothing."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"modelmgmt.cli.models_{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+class _Group(LazyGroup):
+    COMMANDS = COMMANDS
+    FILES = "modelmgmt.cli.models_"
 
 
 @click.group("models", cls=_Group)

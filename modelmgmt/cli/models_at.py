@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shutil import get_terminal_size
 
 import click
 
@@ -34,7 +33,6 @@ def command(model: str, time: str | None, store_path: Path | None, as_json: bool
         print_table(
             facts_table(
                 {**stages, **{f"@{alias}": number for alias, number in moment.aliases.items()}},
-                get_terminal_size().columns,
             )
         )
     return DONE

@@ -12,7 +12,9 @@ from modelmgmt.front import Store
 
 @click.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--name", metavar="MODEL", help="The model that it becomes a version of; by default of its own name.")
+@click.option(
+    "--name", metavar="MODEL", help="Of which model it becomes a version; by default the one it was exported from."
+)
 @store_option
 @json_option
 def command(path: Path, name: str | None, store_path: Path | None, as_json: bool) -> int:

@@ -37,18 +37,24 @@ def command(
     FILTER is about the runs of the versions, as for 'modelmgmt runs'. Exits with 1 when nothing is found.
     """
     store = open_store(store_path)
+    if model is not None:
+        store.models[model].refresh()  # raises when there is no such model, with those that there are
     if filter or model or stage or tags or text:
         found = store.models.search(filter, model=model, stage=stage, tags=dict(map(pair, tags)), text=text)
-        rows = [describe_version(version) for version in found]
-    else:
-        rows = [describe_model(store, name) for name in store.models]
-    if as_json:
-        print_json(rows)
-    else:
-        from modelmgmt.view.models import listing_table
+        if as_json:
+            print_json([describe_version(version) for version in found])
+        else:
+            from modelmgmt.view.models import versions_table
 
-        print_table(listing_table(rows))
-    return DONE if rows else NO
+            print_table(versions_table(found, None))
+        return DONE if found else NO
+    if as_json:
+        print_json([describe_model(store, name) for name in store.models])
+    else:
+        from modelmgmt.view.models import models_table
+
+        print_table(models_table(store.models.values(), None))
+    return DONE if len(store.models) else NO
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -44,7 +43,7 @@ def command(reference: str, card: bool, store_path: Path | None, as_json: bool) 
 
         if "signature" in found:
             found["signature"] = signature_lines(found["signature"] or {})
-        print_table(facts_table(found, get_terminal_size().columns))
+        print_table(facts_table(found))
     return DONE
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from modelmgmt.cli.groups import Group
 from modelmgmt.cli.options import DONE, json_option, print_json, print_table
 
 
-@click.group("trust")
+@click.group("trust", cls=Group)
 def command() -> None:
     """Show and change whose executable models are loaded: your own key, and the keys of others that you trust.
 
@@ -36,9 +37,9 @@ def list_keys(as_json: bool) -> int:
     if as_json:
         print_json({"folder": str(keys.config_folder()), "own": own, "trusted": trusted})
         return DONE
-    rows = [(key["fingerprint"], "(your own)", key["algorithm"], key["created_at"]) for key in own]
-    rows += [(key["fingerprint"], key["name"], key["reason"], key["added_at"]) for key in trusted]
-    columns = (Column("fingerprint"), Column("name"), Column("why"), Column("since"))
+    rows = [(key["fingerprint"], "(your own)", key["algorithm"], key["created_at"][:10]) for key in own]
+    rows += [(key["fingerprint"], key["name"], key["reason"], key["added_at"][:10]) for key in trusted]
+    columns = (Column("fingerprint", is_whole=True), Column("name"), Column("why", rank=1), Column("since", rank=2))
     print_table(Table(columns, tuple(rows), "" if rows else "No key yet: one is made when you log a model."))
     return DONE
 

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
-from modelmgmt.front import Run, Store
-from modelmgmt.tracking.query import unknown_fields
+from modelmgmt.front import Run, Runs
 
 
 @click.command("runs")
@@ -31,7 +30,7 @@ def command(filter: str, order_by: tuple[str, ...], limit: int, store_path: Path
     Exits with 1 when no run is found.
     """
     store = open_store(store_path)
-    runs = store.runs(filter, order_by=list(order_by) or None)
+    runs = Runs.query(store.kernel, Run, filter, list(order_by) or None)
     shown = runs[:limit]
     if as_json:
         print_json([describe(run) for run in shown])
@@ -39,15 +38,9 @@ def command(filter: str, order_by: tuple[str, ...], limit: int, store_path: Path
         from modelmgmt.view.tables import runs_table
 
         print_table(runs_table(shown.to_frame(), now=datetime.now(UTC), max_rows=None, total=len(runs)))
-    if not len(runs):
-        _say_unknown(store, filter)
+    for sentence in runs.unknown:
+        click.echo(sentence, err=True)
     return DONE if len(runs) else NO
-
-
-def _say_unknown(store: Store, filter: str) -> None:  # noqa: A002 - the word people type
-    with store.kernel.series.snapshot() as snapshot:
-        for sentence in unknown_fields(snapshot.connection, filter):
-            click.echo(sentence, err=True)
 
 
 def describe(run: Run) -> dict[str, Any]:

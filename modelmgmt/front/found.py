@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.front.data import Dataset
+from modelmgmt.front.models import LoggedModel, ModelVersion
 from modelmgmt.models.lineage.graph import Lineage as FoundLineage
-from modelmgmt.models.run_models import LoggedModel, ModelsOfRun
+from modelmgmt.models.run_models import ModelsOfRun
 from modelmgmt.tracking import by_commit, comparison, groups
 from modelmgmt.tracking.disabled import DisabledRun
 from modelmgmt.tracking.run import Run as TrackedRun
@@ -23,6 +25,8 @@ class Run(ModelsOfRun, TrackedRun):
     __doc__ = TrackedRun.__doc__
 
     _dataset_type = Dataset
+    _logged_type = LoggedModel
+    _version_type = ModelVersion
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.details import run_table
@@ -137,7 +141,8 @@ class Runs(FoundRuns[Run]):
         from modelmgmt.view.tables import SHOWN_ROWS, runs_table
 
         # Only what is shown is read: there may be many thousands.
-        return runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
+        found = runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
+        return replace(found, note="\n".join([found.note, *self.unknown]))
 
 
 class Lineage(FoundLineage):
@@ -145,9 +150,15 @@ class Lineage(FoundLineage):
 
     def plot(self, *, ax: Axes | None = None, max_alike: int = 6) -> Axes:
         """Draw it from left to right; of things alike in a column at most `max_alike`. Returns the Axes."""
-        from modelmgmt.view.lineage import lineage
+        from modelmgmt.view.plots import lineage
 
         return lineage(self, ax=ax, max_alike=max_alike)
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.lineage import lineage_table
+        from modelmgmt.view.tables import as_html
+
+        return as_html(lineage_table(self))

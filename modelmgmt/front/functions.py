@@ -123,10 +123,11 @@ def load_model(
     >>> mm.load_model(logged.ref).model
     {'w': [0.5]}
     """
+    from modelmgmt.front.shown import ShownModel
     from modelmgmt.models.load import load_model as load
 
     kernel = store.kernel if isinstance(store, Store) else kernel_of(store)
-    return load(kernel, ref, trust=trust, into=into, cached=cached)
+    return load(kernel, ref, trust=trust, into=into, cached=cached, loaded_type=ShownModel)
 
 
 def disable() -> None:

@@ -1,10 +1,12 @@
-"""Profiles and differences of data that show themselves. Loads numpy: imported when data is first looked at."""
+"""Profiles and differences of data, and loaded models, that show themselves. Loads numpy: imported when one is."""
 
 from __future__ import annotations
 
+from modelmgmt.models.load import LoadedModel
 from modelmgmt.versions.data.diff import DataDiff
 from modelmgmt.versions.data.profile import Profile
 from modelmgmt.view.data import data_diff_table, profile_table
+from modelmgmt.view.models import package_table
 from modelmgmt.view.tables import as_html, as_text
 
 
@@ -26,3 +28,10 @@ class ShownDiff(DataDiff):
 
     def _repr_html_(self) -> str:
         return as_html(data_diff_table(self))
+
+
+class ShownModel(LoadedModel):
+    """A loaded model that prints as a table."""
+
+    def _repr_html_(self) -> str:
+        return as_html(package_table(self.package))

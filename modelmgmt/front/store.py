@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from modelmgmt.errors import InvalidTypeError, NotFoundError, StoreError, StorePathError
 from modelmgmt.front.data import Dataset
 from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, Runs, UnkeptRun
+from modelmgmt.front.models import Registry
 from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from modelmgmt.models.lineage.graph import Direction
     from modelmgmt.models.load import LoadedModel
     from modelmgmt.models.registry.audit import Audit
-    from modelmgmt.models.registry.registry import Registry
     from modelmgmt.models.registry.versions import ModelVersion
     from modelmgmt.models.trust.decision import Trust
     from modelmgmt.observe.given import Keep
@@ -118,9 +119,15 @@ class Store:
     ) -> Runs:
         """The runs for which the filter is true, newest first unless `order_by` says otherwise.
 
-        The filter language is in `docs/guides/query.md`. Raises QuerySyntaxError, which points at the column.
+        The filter language is in `docs/guides/query.md`. Raises QuerySyntaxError, which points at the column. Warns of a
+        name in `order_by` that no run has, which leaves the newest first; when a filter finds nothing, what it names and no
+        run has is in `unknown` of what is returned, and in its table.
         """
-        return Runs.query(self.kernel, Run, filter, order_by, limit)
+        found = Runs.query(self.kernel, Run, filter, order_by, limit)
+        if found:
+            for sentence in found.unknown:
+                warnings.warn(f"{sentence} It does not sort the runs.", stacklevel=2)
+        return found
 
     def experiments(self) -> list[str]:
         """The names of all experiments."""
@@ -299,14 +306,17 @@ class Store:
         return export_model(self.kernel, ref, Path(path).expanduser(), kind, trust=trust)
 
     def import_model(self, path: str | Path, register_as: str | None = None) -> ModelVersion:
-        """Take in a bundle that another store has exported, as the next version of a model; by default of its own name.
+        """Take in a bundle that another store has exported, as the next version of a model.
+
+        Unless `register_as` says so, that is the registered model that was exported ("churn" of `churn:3`), or, for the
+        model of a run, the name that it was logged under; the bundle says which.
 
         Every file is read by its digest, nothing is executed, and signatures come along: whether they are trusted is asked
         when the model is loaded. Survives a power cut on return. Raises BundleError, NotFoundError, InvalidNameError.
         """
         from modelmgmt.models.importing import import_model
 
-        return import_model(self.kernel, Path(path).expanduser(), register_as)
+        return self.models.version(import_model(self.kernel, Path(path).expanduser(), register_as).reference)
 
     @property
     def models(self) -> Registry:
@@ -315,7 +325,6 @@ class Store:
         >>> "churn" in Store().models
         False
         """
-        from modelmgmt.models.registry.registry import Registry
         from modelmgmt.observe.deletion import refuse_predicted_version
 
         return Registry(self.kernel, [refuse_predicted_version])

@@ -22,6 +22,7 @@ def import_model(kernel: Kernel, path: Path, register_as: str | None = None) -> 
     if not path.is_file():
         raise NotFoundError(f"There is no file {path}: nothing was imported.")
     kernel.require_writable()
-    package = read_bundle(kernel, path)
-    name = check_model_name(package.name if register_as is None else register_as)
+    bundle = read_bundle(kernel, path)
+    package = bundle.package
+    name = check_model_name(register_as or bundle.model or package.name)
     return register(kernel, name, None, None, package.digest, package.format, description=package.description)

@@ -77,27 +77,42 @@ class LoadedModel:
         return f"<LoadedModel {self.package.name} {self.package.class_name} {self.package.digest[:12]}>"
 
 
-def load_model(kernel: Kernel, ref: str, *, trust: Trust = None, into: Any = None, cached: bool = True) -> LoadedModel:
+def load_model(
+    kernel: Kernel,
+    ref: str,
+    *,
+    trust: Trust = None,
+    into: Any = None,
+    cached: bool = True,
+    loaded_type: type[LoadedModel] = LoadedModel,
+) -> LoadedModel:
     """See `modelmgmt.load_model`."""
-    return load_digest(kernel, resolve(kernel, ref).digest, trust=trust, into=into, cached=cached)
+    digest = resolve(kernel, ref).digest
+    return load_digest(kernel, digest, trust=trust, into=into, cached=cached, loaded_type=loaded_type)
 
 
 def load_digest(
-    kernel: Kernel, digest: str, *, trust: Trust = None, into: Any = None, cached: bool = True
+    kernel: Kernel,
+    digest: str,
+    *,
+    trust: Trust = None,
+    into: Any = None,
+    cached: bool = True,
+    loaded_type: type[LoadedModel] = LoadedModel,
 ) -> LoadedModel:
     """The model of a package. Raises UntrustedModelError, CorruptDataError, and what its library raises."""
-    key = (str(kernel.path), digest, _trust_key(trust))
+    key = (str(kernel.path), digest, _trust_key(trust), loaded_type)
     if into is not None or not cached:
-        return _load(kernel, digest, trust, into)
+        return loaded_type(*_load(kernel, digest, trust, into))
     found = _cache.get(key)
     if found is None:
         with _cache.loading(key):
-            found = _cache.get(key) or _load(kernel, digest, trust, None)
+            found = _cache.get(key) or loaded_type(*_load(kernel, digest, trust, None))
             _cache.put(key, found)
     return found
 
 
-def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> LoadedModel:
+def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> tuple[Any, Package]:
     package = read_package(kernel, digest)
     found = formats.get(package.format)
     needs_code = code.missing(package)
@@ -115,7 +130,7 @@ def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> LoadedModel:
             raise _missing_code(package, error) from error
     if into is not None:
         model = _filled(package, into, model)
-    return LoadedModel(model, package)
+    return model, package
 
 
 def _missing_code(package: Package, error: Exception) -> MissingCodeError:

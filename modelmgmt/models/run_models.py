@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelmgmt.errors import InvalidTypeError
 from modelmgmt.models.packaging import package as packages
@@ -12,11 +12,11 @@ from modelmgmt.models.packaging.links import links_of
 from modelmgmt.models.packaging.signature import Signature
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.registry import register
+from modelmgmt.models.registry.versions import ModelVersion
 from modelmgmt.tracking.artifacts import Kept
 
 if TYPE_CHECKING:
     from modelmgmt.models.packaging.package import Package
-    from modelmgmt.models.registry.versions import ModelVersion
     from modelmgmt.store.kernel import Kernel
     from modelmgmt.tracking.guard import Guard
     from modelmgmt.tracking.record import RunRecord
@@ -56,6 +56,9 @@ class LoggedModel:
 
 class ModelsOfRun:
     """A part of `Run`."""
+
+    _logged_type: ClassVar[type[LoggedModel]] = LoggedModel
+    _version_type: ClassVar[type[ModelVersion]] = ModelVersion
 
     if TYPE_CHECKING:
         kernel: Kernel
@@ -111,15 +114,16 @@ class ModelsOfRun:
             kept.append(self._registered(package, name, register_as, description))
 
         guard.write(keep, can_wait=False)
-        return kept[0] if kept else LoggedModel(self.id, name)
+        return kept[0] if kept else self._logged_type(self.id, name)
 
     def _registered(self, package: Package, name: str, register_as: str | None, description: str) -> LoggedModel:
         version = None
         if register_as is not None:
             version = register(
-                self.kernel, register_as, self.id, name, package.digest, package.format, description=description
-            )
-        return LoggedModel(self.id, name, package, version)
+                self.kernel, register_as, self.id, name, package.digest, package.format,
+                description=description, version_type=self._version_type,
+            )  # fmt: skip
+        return self._logged_type(self.id, name, package, version)
 
     def _about(self) -> dict[str, Any]:
         record = self.record

@@ -7,12 +7,15 @@ that passes stays inside its folder on every system.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from modelmgmt.errors import InvalidNameError, InvalidTypeError
 
 NAME_LIMIT = 250  # characters
 PATH_LIMIT = 1_000  # characters, separators included
 PART_LIMIT = 250  # bytes of UTF-8 in one part of a path; common file systems stop at 255
+_ALIKE = 0.65  # of 1, for names that may have been meant
+_PART = 3  # characters that a name and a part of it have in common at least
 
 # The common cases, settled by one match: printable ASCII that neither starts nor ends with a space. Everything else,
 # good or bad, takes the slow road below, which has the same rules and a sentence for each.
@@ -81,6 +84,59 @@ def shown(text: str, limit: int = 80) -> str:
     "'aaaaaaaaaa' ... (500 characters)"
     """
     return repr(text) if len(text) <= limit else f"{text[:limit]!r} ... ({len(text):,} characters)"
+
+
+def near(asked: str, there: Iterable[str], limit: int = 3) -> list[str]:
+    """The names of those that are there which are like the one that was asked for, in any case; the nearest first.
+
+    Then come those that hold it, or that it holds: `amber` of `amber-bison-1`, `metrics.acc` for `acc`.
+
+    >>> near("los", ["acc", "loss", "Val/Loss"])
+    ['loss', 'Val/Loss']
+    """
+    from difflib import get_close_matches
+
+    by_folded: dict[str, list[str]] = {}
+    for name in there:
+        by_folded.setdefault(name.casefold(), []).append(name)
+    folded = asked.casefold()
+    if len(folded) > NAME_LIMIT:
+        return []
+    found = get_close_matches(folded, by_folded, limit, _ALIKE)
+    within = [each for each in by_folded if min(len(each), len(folded)) >= _PART and (folded in each or each in folded)]
+    return [name for each in dict.fromkeys([*found, *within]) for name in by_folded[each]][:limit]
+
+
+def did_you_mean(asked: str, there: Iterable[str]) -> str:
+    """The end of a sentence that says that something is not there: empty, or a question with what is like it.
+
+    >>> did_you_mean("chrun", ["churn", "fraud"])
+    " Did you mean 'churn'?"
+    """
+    found = near(asked, there)
+    return f" Did you mean {' or '.join(map(shown, found))}?" if found else ""
+
+
+def among(asked: str, there: Iterable[str], limit: int = 10) -> str:
+    """The end of a sentence about something that is not there: the first of what there is, and what is like it.
+
+    >>> among("los", ["acc", "loss"])
+    "acc, loss. Did you mean 'loss'?"
+    """
+    names = list(there)
+    more = ", ..." if len(names) > limit else ""
+    return f"{', '.join(names[:limit]) or 'none'}{more}.{did_you_mean(asked, names)}"
+
+
+def preformatted(text: str) -> str:
+    """Text as it may stand in a page: as an HTML element of its own, every character of it harmless.
+
+    >>> preformatted("<b>\\u202e")
+    '<pre>&lt;b&gt;\\\\u202e</pre>'
+    """
+    from html import escape
+
+    return f"<pre>{escape(''.join(c if c.isprintable() or c == chr(10) else ascii(c)[1:-1] for c in text))}</pre>"
 
 
 def _check_text(value: object, what: str, limit: int) -> str:

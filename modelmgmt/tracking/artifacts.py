@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.store.names import check_path
+from modelmgmt.store.names import among, check_path
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_iso
 
@@ -154,8 +154,7 @@ def find(artifacts: Mapping[str, Artifact], name: str, run: str) -> Artifact:
     completed = [full for full in artifacts if full.startswith(f"{name}.")]
     if len(completed) == 1:
         return artifacts[completed[0]]
-    there = ", ".join(list(artifacts)[:10]) or "none"
-    raise NotFoundError(f"The run {run} has no artifact {name!r}; it has: {there}.")
+    raise NotFoundError(f"The run {run} has no artifact {name!r}; it has: {among(name, artifacts)}")
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreError
+from modelmgmt.store.names import among
 from modelmgmt.tracking import provenance
 from modelmgmt.tracking.run import Run
 from modelmgmt.tracking.runs import Runs
@@ -109,9 +110,7 @@ class Comparison:
         for run in (self.runs[0], self.runs[other]):
             there = run.datasets
             if name not in there:
-                raise NotFoundError(
-                    f"The run {run.name} logged no data {name!r}; it has: {', '.join(there) or 'none'}."
-                )
+                raise NotFoundError(f"The run {run.name} logged no data {name!r}; it has: {among(name, there)}")
             versions.append(there[name])
         found: DataDiff = versions[0].diff(versions[1], key)
         return found

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.store.names import among
 from modelmgmt.tracking import statistics
 from modelmgmt.tracking.runs import Runs
 from modelmgmt.tracking.scales import is_nothing
@@ -112,8 +113,8 @@ def split(runs: C, columns: Sequence[str]) -> dict[str, C]:
     frame = runs.to_frame()
     for column in columns:
         if column not in frame.columns:
-            known = ", ".join(str(name) for name in frame.columns)
-            raise NotFoundError(f"No run has {column!r} to group by. There are: {known[:500]}.")
+            known = among(column, map(str, frame.columns), 30)
+            raise NotFoundError(f"No run has {column!r} to group by. There are: {known}")
     keys = [
         tuple(None if is_nothing(cell) else cell for cell in row)
         for row in frame[list(columns)].itertuples(index=False)
@@ -171,7 +172,7 @@ def _metrics(groups: Mapping[str, Runs[Any]], asked: Sequence[str] | str | None)
     there = set.union(*known)
     for metric in chosen:
         if metric not in there:
-            raise NotFoundError(f"No run has a metric {metric!r}; there are: {', '.join(sorted(there)) or 'none'}.")
+            raise NotFoundError(f"No run has a metric {metric!r}; there are: {among(metric, sorted(there))}")
     return chosen
 
 
@@ -254,7 +255,7 @@ def _check(groups: Mapping[str, Runs[Any]], value: str, baseline: str | None) ->
     if value not in ("last", "min", "max", "mean", "first"):
         raise InvalidValueError(f"value is 'last', 'min', 'max', 'mean' or 'first', and {value!r} was given.")
     if baseline is not None and baseline not in groups:
-        raise NotFoundError(f"There is no group {baseline!r} to compare with; there are: {', '.join(groups)}.")
+        raise NotFoundError(f"There is no group {baseline!r} to compare with; there are: {among(baseline, groups)}")
 
 
 def _rng(rng: np.random.Generator | None) -> np.random.Generator:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidValueError, NotFoundError
+from modelmgmt.store.names import among
 from modelmgmt.tracking.scales import as_numbers, is_nothing
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def importance(
 
     column = f"metrics.{metric}"
     if column not in frame.columns:
-        known = ", ".join(str(name)[8:] for name in frame.columns if str(name).startswith("metrics.")) or "none"
-        raise NotFoundError(f"No run has a metric {metric!r}; there are: {known[:300]}.")
+        known = among(metric, (str(name)[8:] for name in frame.columns if str(name).startswith("metrics.")))
+        raise NotFoundError(f"No run has a metric {metric!r}; there are: {known}")
     values = frame[column].to_numpy(np.float64)
     there = ~np.isnan(values)
     if there.sum() < 4:
@@ -127,9 +128,8 @@ def _chosen(frame: pd.DataFrame, params: Sequence[str] | None) -> list[str]:
     names = [name if name.startswith("params.") else f"params.{name}" for name in params]
     for name in names:
         if name not in known:
-            raise NotFoundError(
-                f"No run has the param {name[7:]!r}; there are: {', '.join(k[7:] for k in known)[:300]}."
-            )
+            there = among(name[7:], (column[7:] for column in known))
+            raise NotFoundError(f"No run has the param {name[7:]!r}; there are: {there}")
     return names
 
 

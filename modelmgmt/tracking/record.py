@@ -11,6 +11,7 @@ from typing import Any
 from modelmgmt.errors import AmbiguousError, InvalidTypeError, NotFoundError
 from modelmgmt.store.events import user
 from modelmgmt.store.ids import new_id, new_name
+from modelmgmt.store.names import did_you_mean
 from modelmgmt.store.process import Process, current
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_us, to_iso
@@ -195,7 +196,11 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
         if rows:
             found = ", ".join(f"{row[0]} ({row[1]}/{row[2]})" for row in rows[:5])
             raise AmbiguousError(f"Several runs answer to {reference!r}: {found}. Use the whole id.")
-    raise NotFoundError(f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.")
+    names = (name for (name,) in connection.execute("SELECT DISTINCT name FROM runs ORDER BY id DESC LIMIT 2000"))
+    hint = did_you_mean(reference, names)
+    if connection.execute("SELECT 1 FROM runs WHERE experiment = ? LIMIT 1", (reference,)).fetchone() is not None:
+        hint = f" It is an experiment: its runs answer to the filter \"run.experiment = '{reference}'\"."
+    raise NotFoundError(f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.{hint}")
 
 
 def running_without_process(connection: sqlite3.Connection) -> Mapping[str, RunRecord]:

@@ -176,7 +176,8 @@ def _run(command: list[str], cwd: Path, environment: Mapping[str, str], output: 
         raise ReproductionError(f"The command could not be started ({error}): {' '.join(command)[:500]}") from error
     if done.returncode != 0:
         raise ReproductionError(
-            f"The command ended with exit code {done.returncode} in {cwd}: {' '.join(command)[:500]}. Its output says why."
+            f"The command ended with exit code {done.returncode} in {cwd}: {' '.join(command)[:500]}. Its output says why. "
+            "Of its data, there are the files that the run logged by their path, with log_dataset."
         )
     return before
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, RunFinishedError, StoreError
 from modelmgmt.store.meter import SAMPLE_MASK
-from modelmgmt.store.names import check_name, check_path
+from modelmgmt.store.names import among, check_name, check_path
 from modelmgmt.store.segment import pack_point
 from modelmgmt.store.times import now_iso
 from modelmgmt.tracking import artifacts, labels, lifecycle, params
@@ -403,8 +403,8 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
         with self.kernel.series.snapshot() as snapshot:
             points = snapshot.read(self.id, key)
             if not len(points.steps):
-                there = ", ".join(snapshot.summaries(self.id)) or "none"
-                raise NotFoundError(f"The run {self.name} ({self.id}) has no metric {key!r}; it has: {there}.")
+                there = among(key, snapshot.summaries(self.id))
+                raise NotFoundError(f"The run {self.name} ({self.id}) has no metric {key!r}; it has: {there}")
         return SeriesView(self.id, key, points)
 
     @property

@@ -11,7 +11,7 @@ from modelmgmt.store.rows import verified
 from modelmgmt.store.summary import LAST, SUMMARY_ROW, Summary, from_row
 from modelmgmt.tracking import lifecycle, params
 from modelmgmt.tracking import record as records
-from modelmgmt.tracking.query import compile_filter, compile_order
+from modelmgmt.tracking.query import compile_filter, compile_order, unknown_fields
 from modelmgmt.tracking.record import RunRecord
 from modelmgmt.tracking.run import Run
 
@@ -30,10 +30,13 @@ HISTORY_COLUMNS = ("run", "name", "step", "value", "time")
 class Runs(Sequence[R], Generic[R]):
     """The runs that a query found, in its order. Their values are read when they are asked for."""
 
-    def __init__(self, kernel: Kernel, run_type: type[R], found: Sequence[RunRecord]) -> None:
+    def __init__(
+        self, kernel: Kernel, run_type: type[R], found: Sequence[RunRecord], unknown: Sequence[str] = ()
+    ) -> None:
         self._kernel = kernel
         self._run_type = run_type
         self._found = found
+        self._unknown = tuple(unknown)
 
     @classmethod
     def query(
@@ -44,7 +47,7 @@ class Runs(Sequence[R], Generic[R]):
         order_by: str | Sequence[str] | None = None,
         limit: int | None = None,
     ) -> Self:
-        """The runs for which the filter is true. Raises QuerySyntaxError with the column."""
+        """The runs for which the filter is true; see `unknown`. Raises QuerySyntaxError with the column."""
         condition, order = compile_filter(text), compile_order(order_by)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
             raise InvalidValueError(f"limit is a count of runs, and {limit!r} was given.")
@@ -53,7 +56,8 @@ class Runs(Sequence[R], Generic[R]):
         values = [*condition.values, *order.values, -1 if limit is None else limit]
         with kernel.series.snapshot() as snapshot:
             found = [records.from_row(row) for row in snapshot.connection.execute(sql, values)]
-        return cls(kernel, run_type, found)
+            unknown = unknown_fields(snapshot.connection, "" if found else text, order_by)
+        return cls(kernel, run_type, found, unknown)
 
     @property
     def kernel(self) -> Kernel:
@@ -64,6 +68,11 @@ class Runs(Sequence[R], Generic[R]):
     def records(self) -> Sequence[RunRecord]:
         """Their rows, as they were when the query was made."""
         return self._found
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """A sentence for each name of the order, and of the filter that found nothing, that no run of the store has."""
+        return self._unknown
 
     @property
     def ids(self) -> list[str]:

@@ -47,6 +47,12 @@ class Scale:
 
         return self.kind == "log" and bool(np.nanmax(np.abs(self.places)) > _DRAWN_POWERS)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is made of whole numbers, such as depths and counts: between two there is nothing."""
+        known = self.places[~_isnan(self.places)]
+        return self.kind == "linear" and len(known) > 0 and bool((known == known.round()).all())
+
     def unit(self) -> Floats:
         """The places between 0 and 1; a column of one value in the middle."""
         import numpy as np

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from modelmgmt.errors import InvalidTypeError, NotFoundError
+from modelmgmt.store.names import among
 from modelmgmt.store.trees import Tree, Trees
 from modelmgmt.versions import code
 from modelmgmt.versions.code import CodeVersion
@@ -83,8 +84,7 @@ class Code:
         """One file, verified. Raises NotFoundError with the files there are, CorruptDataError."""
         tree = self.tree
         if path not in tree:
-            there = ", ".join(list(tree)[:10]) or "none"
-            raise NotFoundError(f"The code of the run {self._run} has no file {path!r}; it has: {there}.")
+            raise NotFoundError(f"The code of the run {self._run} has no file {path!r}; it has: {among(path, tree)}")
         return self._objects.get(tree[path].digest)
 
     def read(self, path: str) -> str:

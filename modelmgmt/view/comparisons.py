@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from modelmgmt.view.details import differences_table
@@ -98,16 +99,21 @@ def _summaries(comparison: GroupComparison) -> Table:
     percent = f"{comparison.confidence:.0%}"
     names = ("metric", "group", "runs", "mean", "std", f"{percent} interval", "min", "max")
     columns = tuple(Column(name, right=place > 1) for place, name in enumerate(names))
-    rows: list[tuple[str, ...]] = []
-    previous = None
-    for found in comparison.summaries:
-        rows.append(("" if found.metric == previous else clean(found.metric), *_summary(found)))
-        previous = found.metric
+    rows = _named_once((found.metric, _summary(found)) for found in comparison.summaries)
     note = f"The {comparison.value} value of each run; intervals of the mean by bootstrap (BCa)."
     missing = sum(found.summary.missing for found in comparison.summaries)
     if missing:
         note += f"\n{missing} {'value is' if missing == 1 else 'values are'} missing or not finite, and left out."
-    return Table(columns, tuple(rows), note)
+    return Table(columns, rows, note)
+
+
+def _named_once(found: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[tuple[str, ...], ...]:
+    """Rows that begin with their metric; where it is that of the row above, with nothing."""
+    rows, previous = list[tuple[str, ...]](), None
+    for metric, cells in found:
+        rows.append(("" if metric == previous else clean(metric), *cells))
+        previous = metric
+    return tuple(rows)
 
 
 def _summary(found: GroupSummary) -> tuple[str, ...]:
@@ -131,12 +137,8 @@ def _differences(comparison: GroupComparison) -> Table:
         "effect",
     )
     columns = tuple(Column(name, right=place > 1) for place, name in enumerate(names))
-    rows: list[tuple[str, ...]] = []
-    previous = None
-    for found in comparison.differences:
-        rows.append(("" if found.metric == previous else clean(found.metric), *_difference(found)))
-        previous = found.metric
-    return Table(columns, tuple(rows), "\n".join([_how(comparison), *_remarks(comparison)]))
+    rows = _named_once((found.metric, _difference(found)) for found in comparison.differences)
+    return Table(columns, rows, "\n".join([_how(comparison), *_remarks(comparison)]))
 
 
 def _remarks(comparison: GroupComparison) -> list[str]:

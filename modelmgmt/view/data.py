@@ -22,7 +22,7 @@ _SHOWN_FILES = 50
 def versions_table(versions: Sequence[DatasetVersion], *, now: datetime | None = None) -> Table:
     """One line per version."""
     heads = [Column("name"), Column("version", right=True), Column("kind"), *_right("rows", "columns", "bytes")]
-    heads += [Column("content"), Column("fingerprint"), Column("logged"), Column("source")]
+    heads += [Column("content"), Column("fingerprint", is_whole=True), Column("logged"), Column("source", rank=1)]
     rows = tuple(_version(version, now) for version in versions)
     return Table(tuple(heads), rows, "" if rows else "No data sets.")
 
@@ -47,8 +47,11 @@ def profile_table(profile: Profile) -> Table:
         more = len(profile.files) - len(shown)
         notes = [*profile.notes, *([f"{more:,} more files."] if more else [])]
         return Table((Column("path"), Column("bytes", right=True), Column("sha256")), files, "\n".join(notes))
-    heads = [Column("column"), Column("type"), *_right("count", "missing", "distinct", "min", "median", "max", "mean")]
-    heads += [*_right("std"), Column("most frequent")]
+    heads = [
+        Column("column"), Column("type"), Column("count", right=True, rank=3), *_right("missing"),
+        Column("distinct", right=True, rank=2), *_right("min", "median", "max", "mean"), Column("std", right=True, rank=1),
+        Column("most frequent", rank=4),
+    ]  # fmt: skip
     rows = tuple(_column(column) for column in profile.columns[:SHOWN_COLUMNS])
     more = len(profile.columns) - len(rows)
     notes = [*profile.notes, *([f"{more:,} more columns."] if more > 0 else [])]

@@ -2,48 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.view.tables import Column, Table
+from modelmgmt.models.registry.comparing import signature_lines
+from modelmgmt.view.tables import SHOWN_ROWS, Column, Table
 from modelmgmt.view.text import clean, format_value
 
 if TYPE_CHECKING:
+    from modelmgmt.models.packaging.package import Package
     from modelmgmt.models.registry.gates import Condition
     from modelmgmt.models.registry.history import Decision
+    from modelmgmt.models.registry.model import Model
     from modelmgmt.models.registry.policy import Rule
+    from modelmgmt.models.registry.versions import ModelVersion, Result
+    from modelmgmt.models.run_models import LoggedModel
     from modelmgmt.store.events import Event
 
+_LONGEST = 400  # characters of a fact
+_DIGEST = 16  # hexadecimal digits that tell trees apart
 
-def listing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Mappings of one shape, a row each; a column that is empty in all is left out."""
-    names = [name for name in (rows[0] if rows else {"name": 0}) if any(_cell(name, row[name]) for row in rows)]
-    cells = [tuple(_cell(name, row[name]) for name in names) for row in rows]
-    right = {"number", "versions", "newest"}
-    return Table(tuple(Column(name, right=name in right) for name in names or ["name"]), tuple(cells), _note(rows))
+
+def models_table(models: Collection[Model], max_rows: int | None = SHOWN_ROWS) -> Table:
+    """One model a row."""
+    columns = (
+        Column("model"), Column("versions", right=True), Column("newest", right=True, rank=2), Column("in place"),
+        Column("aliases"), Column("description", rank=1), Column("tags", rank=3),
+    )  # fmt: skip
+    rows = [
+        (
+            clean(model.name), str(len(model)), str(model.row.last_number), clean(_placed(model), 60),
+            clean(_named(model.aliases), 60), clean(model.description, 80), clean(_tags(model.tags), 60),
+        )
+        for model in islice(models, max_rows)
+    ]  # fmt: skip
+    return _filled(columns, rows, len(models), "No models.")
+
+
+def model_table(model: Model) -> Table:
+    """What a model is, one line each."""
+    facts = {
+        "model": model.name, "description": model.description, "in place": _placed(model), "aliases": model.aliases,
+        "stages": list(model.stages.names), "tags": model.tags, "created": f"{model.created_at:%Y-%m-%d %H:%M} UTC",
+    }  # fmt: skip
+    return facts_table(facts)
+
+
+def versions_table(versions: Sequence[ModelVersion], max_rows: int | None = SHOWN_ROWS) -> Table:
+    """One version a row, the newest first."""
+    newest = sorted(versions, key=lambda version: (version.created_at, version.number), reverse=True)
+    columns = (
+        Column("version"), Column("stage"), Column("aliases"), Column("run", rank=1), Column("created"),
+        Column("description"), Column("format", rank=2), Column("tags", rank=3), Column("digest", rank=4),
+        Column("artifact", rank=5), Column("by", rank=6),
+    )  # fmt: skip
+    rows = [
+        (
+            clean(version.reference), version.stage, clean(", ".join(version.aliases), 60), version.run or "",
+            f"{version.created_at:%Y-%m-%d %H:%M}", clean(version.description, 80), clean(version.format),
+            clean(_tags(version.tags), 60), version.digest[:_DIGEST], clean(version.artifact or ""),
+            clean(version.created_by),
+        )
+        for version in newest[:max_rows]
+    ]  # fmt: skip
+    return _filled(columns, rows, len(versions), "No versions.")
+
+
+def version_table(version: ModelVersion) -> Table:
+    """All that is known of a version, one line each."""
+    facts = {
+        "version": version.reference, "stage": version.stage, "aliases": version.aliases, "format": version.format,
+        "run": version.run, "artifact": version.artifact, "digest": version.digest, "description": version.description,
+        "created": f"{version.created_at:%Y-%m-%d %H:%M} UTC", "created by": version.created_by, "tags": version.tags,
+        "signature": signature_lines(version.signature or {}),
+        "results": {name: _outcome(result) for name, result in version.results.items()},
+    }  # fmt: skip
+    return facts_table(facts)
+
+
+def logged_table(logged: LoggedModel) -> Table:
+    """What `log_model` has kept, one line each."""
+    version = None if logged.version is None else logged.version.reference
+    facts = {
+        "reference": logged.ref,
+        "version": version,
+        **({} if logged.package is None else _facts_of(logged.package)),
+    }
+    table = facts_table(facts)
+    return table if logged.package is not None else replace(table, note="Not kept.")
+
+
+def package_table(package: Package) -> Table:
+    """What a package is, one line each."""
+    return facts_table({"model": package.name, **_facts_of(package)})
 
 
 def history_table(decisions: Iterable[Decision]) -> Table:
     """One decision a row, oldest first."""
-    columns = tuple(map(Column, ("event", "time", "who", "decision", "version", "what", "why", "commit")))
-    rows = tuple(
+    columns = (
+        Column("time"), Column("decision"), Column("what"), Column("why"), Column("who", rank=1),
+        Column("commit", rank=2), Column("event", rank=3, right=True),
+    )  # fmt: skip
+    rows = [
         (
-            str(decision.number), f"{decision.time:%Y-%m-%d %H:%M:%S}", clean(decision.actor), decision.kind,
-            format_value(decision.version), clean(_what(decision.detail)), clean(decision.reason, 60),
-            (decision.commit or "")[:10],
+            f"{decision.time:%Y-%m-%d %H:%M}", f"{decision.kind} {decision.version or ''}".strip(),
+            clean(_what(decision.detail), 80), clean(decision.reason, 200), clean(decision.actor),
+            (decision.commit or "")[:10], str(decision.number),
         )
         for decision in decisions
-    )  # fmt: skip
-    return Table(columns, rows, "" if rows else "No decisions.")
+    ]  # fmt: skip
+    return _filled(columns, rows, len(rows), "No decisions.")
 
 
 def events_table(events: Sequence[Event], *, total: int) -> Table:
     """One event a row."""
-    columns = tuple(map(Column, ("event", "time", "who", "kind", "subject", "detail")))
+    columns = (
+        Column("event", right=True), Column("time"), Column("who"), Column("kind", is_whole=True), Column("subject"),
+        Column("detail"),
+    )  # fmt: skip
     rows = tuple(
         (
             str(event.id), event.time[:19].replace("T", " "), clean(event.actor), clean(event.kind), clean(event.subject),
-            clean(event.detail, 70),
+            clean(_brief(event.detail), 120),
         )
         for event in events
     )  # fmt: skip
@@ -58,17 +141,40 @@ def conditions_table(conditions: Iterable[Condition]) -> Table:
     return Table(columns, tuple(rows), "" if rows else "The policy asks for nothing.")
 
 
-def facts_table(facts: Mapping[str, Any], width: int = 100) -> Table:
-    """One line a fact, cut to fit into `width`; a mapping or a list has one for each of what is in it."""
-    lines = [(clean(key, 40), value) for key, value in _facts(facts)]
-    room = max(20, width - 4 - max((len(key) for key, _ in lines), default=0))
-    return Table((Column("key"), Column("value")), tuple((key, clean(value, room)) for key, value in lines))
+def facts_table(facts: Mapping[str, Any]) -> Table:
+    """One line a fact; a mapping or a list has one for each of what is in it. A digest is whole, below."""
+    kept = {key: value for key, value in facts.items() if key != "digest"}
+    lines = tuple((clean(key, 40), clean(value, _LONGEST)) for key, value in _facts(kept))
+    return Table((Column("key"), Column("value")), lines, f"sha256:{facts['digest']}" if facts.get("digest") else "")
 
 
 def policy_table(policy: Mapping[str, Rule]) -> Table:
     """What each stage asks for."""
     lines = [(clean(stage), asked) for stage, rule in policy.items() for asked in _asked(rule)]
     return Table((Column("stage"), Column("asks for")), tuple(lines), "" if lines else "No stage asks for anything.")
+
+
+def _facts_of(package: Package) -> dict[str, Any]:
+    signature = package.signature
+    return {
+        "class": package.class_name, "format": package.format, "size": f"{package.tree.size:,} bytes",
+        "made by": None if package.run is None else f"run {package.run}", "digest": package.digest,
+        "description": package.description, "signature": signature_lines({} if signature is None else signature.as_dict()),
+        "requirements": list(package.requirements), "code": list(package.code),
+    }  # fmt: skip
+
+
+def _placed(model: Model) -> str:
+    numbers = {stage: model.placed(stage) for stage in model.stages.names[1:-1]}
+    return _named({stage: number for stage, number in numbers.items() if number is not None})
+
+
+def _named(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
+
+
+def _outcome(result: Result) -> str:
+    return format_value(result.mean) if result.passed is None else "passed" if result.passed else "failed"
 
 
 def _facts(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -98,20 +204,35 @@ def _asked(rule: Rule) -> Iterator[str]:
         yield f"{rule.approvals} approval{'s' if rule.approvals > 1 else ''} by others than the author"
 
 
-def _note(rows: Sequence[Any]) -> str:
-    return "" if rows else "Nothing found."
+def _filled(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], total: int, nothing: str) -> Table:
+    """Without the columns that are empty in every row."""
+    if not rows:
+        return Table(tuple(columns[:2]), (), nothing)
+    there = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    more = total - len(rows)
+    return Table(
+        tuple(columns[place] for place in there), tuple(tuple(row[place] for place in there) for row in rows),
+        f"{more:,} more are not shown." if more else "",
+    )  # fmt: skip
 
 
-def _cell(name: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        return clean(", ".join(f"{key} {item}" for key, item in value.items()), 60)
-    if isinstance(value, (list, tuple)):
-        return clean(", ".join(map(str, value)), 60)
-    if name == "digest":
-        return str(value)[:12]
-    if name == "created_at":
-        return str(value)[:16].replace("T", " ")
-    return "" if value is None else clean(str(value), 60)
+def _tags(tags: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in tags.items())
+
+
+def _brief(detail: str) -> str:
+    """What an event says, without what every event says."""
+    try:
+        content = json.loads(detail)
+    except ValueError:
+        return detail
+    if not isinstance(content, dict):
+        return detail
+    return ", ".join(
+        f"{key} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in sorted(content.items(), key=lambda item: item[0] != "version")
+        if key != "code" and value not in (None, "", [], {}) and (key, value) != ("forced", False)
+    )
 
 
 def _what(detail: Mapping[str, Any]) -> str:
@@ -121,5 +242,5 @@ def _what(detail: Mapping[str, Any]) -> str:
         return f"{detail['from']} to {detail['to']}{moved}{' (forced)' if detail.get('forced') else ''}"
     for key in ("alias", "stage", "name", "tags", "key", "run"):
         if detail.get(key):
-            return f"{key} {detail[key]}"
+            return f"{key} {_tags(detail[key]) if key == 'tags' else detail[key]}"
     return ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import InvalidValueError, NotFoundError
+from modelmgmt.store.names import among
 from modelmgmt.tracking import curves as data
 from modelmgmt.tracking.curves import RunCollection
 from modelmgmt.view.plots import lines as plots
@@ -91,8 +92,8 @@ def _only(frame: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
     there = [str(name) for name in frame.columns if str(name).startswith("metrics.")]
     for key in metrics:
         if f"metrics.{key}" not in there:
-            known = ", ".join(name.removeprefix("metrics.") for name in there[:20]) or "none at all"
-            raise NotFoundError(f"No run in this report has a metric {key!r}. Their metrics: {known}.")
+            known = among(key, (name.removeprefix("metrics.") for name in there), 20)
+            raise NotFoundError(f"No run in this report has a metric {key!r}. Their metrics: {known}")
     others = [name for name in frame.columns if str(name) not in there]
     return frame[[*others, *(f"metrics.{key}" for key in metrics)]]
 

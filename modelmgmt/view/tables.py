@@ -41,11 +41,16 @@ _DOT = {"running": "#1f8fd6", "finished": "#2a9d57", "failed": "#e0483e", "crash
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading. `group` says whose key `name` is: "params", "metrics", "tags", or "" for the run's own facts."""
+    """A heading. `group` says whose key `name` is: "params", "metrics", "tags", or "" for the run's own facts.
+
+    Where there is no room, columns of the highest `rank` go first. What is `whole` is not narrowed: half a digest is none.
+    """
 
     name: str
     group: str = ""
     right: bool = False
+    rank: int = 0
+    is_whole: bool = False
 
     @property
     def full_name(self) -> str:
@@ -263,14 +268,16 @@ def as_rich(table: Table, width: int | None = None) -> RichTable:
     drawn = RichTable(
         box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0), pad_edge=False
     )
-    if not table.rows:  # what it says instead should not be folded to the width of its heads
-        drawn.min_width = min(max(map(len, notes), default=0) + 2, width or sys.maxsize)
+    # What is said instead of rows should not be folded to the width of the heads, and a digest not at all.
+    unfolded = [word for note in notes for word in note.split()] if table.rows else notes
+    drawn.min_width = min(max(map(len, unfolded), default=0) + 2, width or sys.maxsize)
     for index, column in enumerate(kept):
         heading = Text(f"{_group_label(kept, index)}\n" if _has_groups(kept) else "", style="dim")
         heading.append(column.name, style="bold")
         side: Literal["left", "right"] = "right" if column.right else "left"
         most = widths[index] + 1  # with the space beside it
-        drawn.add_column(heading, justify=side, overflow="fold", max_width=most)
+        least = widths[index] if column.is_whole else None
+        drawn.add_column(heading, justify=side, overflow="fold", max_width=most, min_width=least)
     for row in table.rows:
         cells = [(column, row[place]) for column, place in zip(kept, places, strict=True)]
         drawn.add_row(*(Text(cell, style=_cell_style(column, cell)) for column, cell in cells))
@@ -285,37 +292,47 @@ def _fit(table: Table, width: int) -> tuple[list[int], list[int], list[Column]]:
     for index, column in enumerate(table.columns):
         heads = [column.name, *([column.group] if column.group else [])]
         widths.append(max(map(cell_len, [*heads, *(row[index] for row in table.rows)])))
-    if not _has_groups(table.columns) and (narrowed := _narrowed(widths, width)):
-        return list(range(len(widths))), narrowed, []
-    kept: list[int] = []
+    if not _has_groups(table.columns) and (narrowed := _narrowed(table.columns, widths, width)):
+        kept = sorted(narrowed)
+        return kept, [narrowed[index] for index in kept], _without(table.columns, kept)
+    kept = []
     room = width + len(_GAP)
     for index in _by_importance(table.columns):
         if not kept or widths[index] + len(_GAP) <= room:
             kept.append(index)
             room -= widths[index] + len(_GAP)
     kept.sort()
-    dropped = [column for index, column in enumerate(table.columns) if index not in kept]
-    return kept, [min(widths[index], width) for index in kept], dropped
+    return kept, [min(widths[index], width) for index in kept], _without(table.columns, kept)
 
 
-def _narrowed(widths: Sequence[int], width: int) -> list[int]:
-    """All columns in `width`: the widest give way, none below _LEAST; empty if that is not enough.
+def _without(columns: Sequence[Column], kept: Sequence[int]) -> list[Column]:
+    return [column for index, column in enumerate(columns) if index not in kept]
 
-    A key without its value would say nothing, so a table of keys and values rather shortens than drops.
+
+def _narrowed(columns: Sequence[Column], widths: Sequence[int], width: int) -> dict[int, int]:
+    """The columns that are in `width`, and how wide: the widest give way, none below _LEAST; then those with a rank go.
+
+    A key without its value would say nothing, so a table of keys and values rather shortens than drops. Empty if nothing
+    helps.
     """
-    room = width - len(_GAP) * (len(widths) - 1)
-    for cap in range(max(widths, default=0), _LEAST - 1, -1):
-        given = [min(size, cap) for size in widths]
-        if sum(given) <= room:
-            return given
-    return []
+    kept = sorted(range(len(columns)), key=lambda index: (columns[index].rank, index))
+    while kept:
+        room = width - len(_GAP) * (len(kept) - 1)
+        narrow = [widths[index] for index in kept if not columns[index].is_whole]
+        for cap in range(max(narrow, default=_LEAST), _LEAST - 1, -1):
+            given = {index: widths[index] if columns[index].is_whole else min(widths[index], cap) for index in kept}
+            if sum(given.values()) <= room:
+                return given
+        if not columns[kept.pop()].rank:
+            break
+    return {}
 
 
 def _by_importance(columns: Sequence[Column]) -> list[int]:
     """Who gets room first: the run and its status, then params and metrics by turns, then the rest from the left."""
     places = range(len(columns))
     if not _has_groups(columns):
-        return list(places)
+        return sorted(places, key=lambda place: columns[place].rank)
     first = [place for place in places if columns[place].full_name in {"name", "run", "status"}]
     params = [place for place in places if columns[place].group == "params"]
     metrics = [place for place in places if columns[place].group == "metrics"]

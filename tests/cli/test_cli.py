@@ -265,6 +265,10 @@ def test_a_name_that_no_run_has_is_told_from_a_no(ask, filled):
     assert "No run has metrics.los: there are loss" in answer.err
     assert "team" not in answer.err
     assert ask("runs", "params.lr > 100").err == ""
+    elsewhere = ask("runs", "run.experiment in ('churn', 'chrun') and params.lr > 100")
+    assert elsewhere.err == "No run has the experiment 'chrun'; there are: churn. Did you mean 'churn'?\n"
+    ordered = ask("runs", "--order-by", "-metrics.los")
+    assert (ordered.code, ordered.err) == (0, "No run has metrics.los: there are loss, val/loss.\n")
 
 
 # -- wrong questions --------------------------------------------------------------------------------------------------
@@ -303,6 +307,14 @@ def test_a_store_that_is_none(ask, tmp_path, command, place):
     ("arguments", "words"),
     [
         (["nothing"], "No such command 'nothing'"),
+        (["modles"], "No such command 'modles'. Did you mean 'models'?"),
+        (["promote", "churn:1"], "No such command 'promote'. Did you mean 'models promote'?"),
+        (["models", "promte"], "No such command 'promte'. Did you mean 'promote'?"),
+        (["models", "trust", "ad"], "No such command 'ad'. Did you mean 'add'?"),
+        (["data", "lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["audit", "verfy"], "No such command 'verfy'. Did you mean 'verify'?"),
+        (["run", "r7"], "no run 'r7': 'modelmgmt runs' lists ids and names."),
+        (["run", "churn"], "It is an experiment: its runs answer to the filter \"run.experiment = 'churn'\"."),
         (["runs", "--nothing"], "--nothing"),
         (["runs", "params.lr >"], "column 12"),
         (["runs", "lr = 1; DROP TABLE runs"], "column"),
@@ -313,6 +325,8 @@ def test_a_store_that_is_none(ask, tmp_path, command, place):
         (["run", "nobody"], "nobody"),
         (["run", ""], "no run"),
         (["run", "r0", "--metric", "lost"], "it has: loss"),
+        (["run", "r0", "--metric", "lss"], "Did you mean 'loss'?"),
+        (["run", "r0", "--artifact", "notes.txt"], "Did you mean 'note.txt'?"),
         (["run", "r0", "--metric", ""], "no metric"),
         (["run", "r0", "--artifact", "lost"], "it has: note.txt"),
         (["run", "r0", "--artifact", "../etc/passwd"], "no artifact"),

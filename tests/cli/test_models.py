@@ -50,6 +50,9 @@ def test_list(ask, filled):
     assert ask("models", "list", "--stage", "production").code == 1
     assert ask("models", "list", "metrics.acc >").code == 2
     assert ask("models", "list", "--tag", "x").code == 2
+    assert "models are: churn. Did you mean 'churn'?" in ask("models", "list", "-m", "chrun").err
+    promoted = ask("models", "promote", "churn:1", "prod")
+    assert (promoted.code, "Did you mean 'production'?" in promoted.err) == (2, True)
 
 
 def test_the_whole_way(ask, filled):
@@ -100,6 +103,28 @@ def test_policy_and_gate(ask, filled):
     for wrong in (["-m", "acc=1", "-s", "staging"], ["-m", "acc>=x", "-s", "staging"], ["--approvals", "1"],
                   ["--no-worse", "x", "-s", "staging"], ["-s", "nowhere"]):  # fmt: skip
         assert ask("models", "policy", "churn", *wrong).code == 2
+
+
+def test_eighty_columns_are_enough(ask, filled, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ask("models", "promote", "churn:2", "production", "--reason", "better on the holdout by three points")
+    history = ask("models", "history", "churn").out
+    for word in ("what", "why", "who", "promoted 2", "development to", "holdout"):
+        assert word in history
+    assert max(map(len, history.splitlines())) <= 80
+    version = ask("models", "show", "churn:2")
+    assert f"sha256:{filled.models['churn'][2].digest}" in version.out
+    listed = ask("models", "list", "--model", "churn").out
+    for word in ("churn:2", "production", "created", "+"):
+        assert word in listed
+    events = ask("audit", "list").out
+    assert "version 2" in " ".join(events.split())
+    assert '"code"' not in events
+    filled.models["churn"][1].log_result("bias", False)
+    monkeypatch.setenv("COLUMNS", "220")
+    assert "version 1, name bias, passed false" in ask("audit", "list", "-n", "1").out
+    for text in (version.out, listed, events):
+        assert max(map(len, text.splitlines())) <= 80
 
 
 def test_show_card_compare_tag(ask, filled):

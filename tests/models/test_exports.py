@@ -70,6 +70,29 @@ def test_bundle_goes_to_another_store(store, logged, other, tmp_path):
     assert other.import_model(path).number == 2
 
 
+def test_bundle_takes_the_name_of_the_model_it_was_exported_from(store, fitted, other, tmp_path):
+    path = store.export_model("churn@latest", tmp_path / "churn.zip")
+    assert other.import_model(path).reference == "churn:1"
+    assert other.import_model(path).reference == "churn:2"
+    assert other.import_model(path, "copy").reference == "copy:1"
+    of_run = store.export_model(fitted.ref, tmp_path / "run.zip")
+    assert other.import_model(of_run).reference == "classifier:1"
+
+
+def test_bundle_without_the_name_of_a_model_is_read_as_before(store, fitted, other, tmp_path):
+    """As they were written first."""
+    path = store.export_model("churn:1", tmp_path / "churn.zip")
+
+    def nameless(data):
+        head = json.loads(data)
+        assert head.pop("model") == "churn"
+        assert head.keys() == {"format", "package", "name"}
+        return json.dumps(head).encode()
+
+    old = rebuilt(path, tmp_path / "old.zip", replaced("bundle.json", nameless))
+    assert other.import_model(old).reference == "classifier:1"
+
+
 def test_same_package_gives_the_same_bundle(store, logged, tmp_path):
     one, two = (store.export_model("net:1", tmp_path / name).read_bytes() for name in ("1.zip", "2.zip"))
     assert one == two
@@ -185,6 +208,9 @@ HOSTILE = {
     "no manifest": lambda members: members.remove(named(members, "tree.json")),
     "manifest is junk": replaced("tree.json", b"{"),
     "head is junk": replaced("bundle.json", b"[" * 100_000),
+    "name of no model": replaced("bundle.json", lambda data: data.replace(b'"model": "net"', b'"model": "a/b"')),
+    "name is a list": replaced("bundle.json", lambda data: data.replace(b'"model": "net"', b'"model": ["net"]')),
+    "name is empty": replaced("bundle.json", lambda data: data.replace(b'"model": "net"', b'"model": ""')),
     "head of a later version": replaced("bundle.json", b'{"format": "modelmgmt.bundle/2"}'),
     "signatures are junk": replaced("signatures.json", b'[{"package": "x"}]'),
     "signature of another": replaced("signatures.json", lambda data: data.replace(b'"package": "', b'"package": "0')),

@@ -85,7 +85,7 @@ def test_no_worse_than_in_place(churn):
     assert churn.history("promoted")[-1].detail["conditions"][0][1] is True
 
     churn[2].log_losses("holdout", rows + rng.normal(0.1, 0.05, 500), dataset="test-1")
-    assert "fell by -0.09" in refused(churn, 2)[0]
+    assert "rose by 0.09" in refused(churn, 2)[0]
     churn[2].log_losses("holdout", rows - 0.5, dataset="test-2")
     assert "not of the same rows" in refused(churn, 2)[0]
     churn[2].log_losses("holdout", rows[:-1] - 0.5, dataset="test-1")

@@ -260,6 +260,10 @@ def test_the_picture(filled, tmp_path):
 
     given = matplotlib.figure.Figure().subplots()
     assert store.lineage("data:raw").plot(ax=given, max_alike=1) is given
+    drawn = mm.plots.lineage(store.lineage("churn@production"))
+    assert {text.get_text() for text in drawn.texts} == boxes
+    with pytest.raises(InvalidTypeError, match=r"see store\.lineage"):
+        mm.plots.lineage("churn@production")
 
 
 def test_a_name_that_looks_like_a_formula(store, package):
@@ -271,5 +275,5 @@ def test_a_name_that_looks_like_a_formula(store, package):
 def test_what_is_no_reference_is_told_what_lineage_can_be_asked_of(tmp_path):
     store = mm.Store(tmp_path / "store")
     store.start_run("churn", name="first", code=False).finish()
-    with pytest.raises(InvalidValueError, match=r"run:ID, data:NAME.*'first' is none"):
+    with pytest.raises(InvalidValueError, match=r"run:ID, data:NAME.*'first' is none.*Did you mean 'run:first'"):
         store.lineage("first")

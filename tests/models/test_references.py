@@ -113,16 +113,37 @@ def test_where_they_lead(store, register):
     [
         ("fraud:1", "registered models are: churn"),
         ("churn:7", "newest is 1"),
-        ("churn@nobody", "aliases are: champion"),
+        ("churn@nobody", r"there are: churn@latest, churn@champion\.$"),
+        ("churn@chanpion", r"there are: churn@latest, churn@champion\. Did you mean 'champion'\?$"),
+        ("chrun@production", r"registered models are: churn\. Did you mean 'churn'\?$"),
+        ("run:{run}/clasifier", r"its models are: classifier\. Did you mean 'classifier'\?$"),
         ("churn@production", "No version of churn is in the stage"),
         ("run:nobody/x", "no run 'nobody'"),
     ],
 )
 def test_what_is_not_there(store, register, text, words):
-    register()
+    version = register()
     store.models["churn"].set_alias("champion", 1)
     with pytest.raises(NotFoundError, match=words):
-        resolve(store.kernel, text)
+        resolve(store.kernel, text.format(run=version.run))
+
+
+def test_a_name_alone_is_answered_with_what_it_may_mean(store, register):
+    version = register()
+    register()
+    churn = store.models["churn"]
+    churn.promote(1, "production")
+    churn.set_alias("champion", 1)
+    there = "write churn@latest or churn@production or churn@champion or churn:2."
+    for ask in (lambda name: resolve(store.kernel, name), store.models.version):
+        with pytest.raises(InvalidValueError, match=there):
+            ask("churn")
+        with pytest.raises(InvalidValueError, match=rf"write run:{version.run[:4]}\w+/classifier\.$"):
+            ask("classifier")
+        with pytest.raises(InvalidValueError, match=r"The registered models are: churn\. Did you mean 'churn'\?$"):
+            ask("Chrun")
+        with pytest.raises(InvalidTypeError):
+            ask(3)
 
 
 def test_a_model_without_versions(store):

@@ -35,6 +35,31 @@ def test_the_newest_comes_first_unless_asked(store, runs):
     assert [run.name for run in store.runs("params.n in (1, 3)", order_by="params.n", limit=1)] == ["run-1"]
 
 
+def test_an_order_by_what_no_run_has_warns(store, runs):
+    with pytest.warns(UserWarning, match=r"No run has metrics\.xx: there are x\. It does not sort the runs") as found:
+        named = store.runs(order_by=["-metrics.xx.max", "params.n"])
+    assert found[0].filename == __file__
+    assert [run.name for run in named] == ["run-0", "run-1", "run-2", "run-3", "run-4"]
+    assert named.unknown == ("No run has metrics.xx: there are x.",)
+    assert store.runs(order_by="run.name").unknown == ()
+    assert store.runs("params.n > 100 and tags.part = 'a'", order_by="-tags.parit").unknown == (
+        "No run has tags.part: there are parity.",
+        "No run has tags.parit: there are parity.",
+    )
+    assert store.runs("params.nn is null").unknown == ()  # an answer, and a right one
+    assert "No run has tags.part: there are parity." in repr(store.runs("tags.part = 'a'"))
+
+
+def test_a_name_that_is_in_the_journal_alone_is_known(store):
+    with store.start_run("many") as run:
+        run.log(late=1)
+        assert store.runs(order_by="-metrics.late").unknown == ()
+
+
+def test_an_order_in_an_empty_store_warns_of_nothing(store):
+    assert store.runs(order_by="metrics.loss").unknown == ("No run has metrics.loss: there are none.",)
+
+
 def test_a_sequence(store, runs):
     assert len(runs) == 5
     assert runs[0].name == "run-0"

@@ -149,6 +149,24 @@ def test_axes_that_are_given_are_used(runs):
     assert len(figure.axes) == 4
 
 
+def test_whole_numbers_have_ticks_at_whole_numbers(store, tmp_path):
+    for number in range(40):
+        params = {"depth": 1 + number % 3, "trees": number * 1000, "seed": number, "rate": 0.5 + number % 3}
+        with store.start_run("whole", params=params, code=False) as run:
+            run.log(errors=number % 4)
+    found = store.runs("run.experiment = 'whole'")
+    axes = plots.scatter(found, "params.depth", "metrics.errors", colour="params.seed")
+    bar = axes.get_figure().axes[1]
+    scale = plots.curves(found[-9:], "errors", label="params.seed").get_figure().axes[1]
+    for line in (axes.xaxis, axes.yaxis, bar.yaxis, scale.yaxis):
+        ticks = line.get_majorticklocs()
+        assert len(ticks) >= 2
+        assert (ticks == ticks.round()).all()
+    halves = plots.scatter(found, "params.rate", "params.trees").xaxis.get_majorticklocs()
+    assert (halves != halves.round()).any()
+    assert saved(axes, tmp_path)
+
+
 # ------------------------------------------------------------------------------------------- comparisons, steps, commits
 
 

@@ -303,3 +303,25 @@ def test_a_value_that_is_too_long_is_folded_on_a_terminal_and_never_dropped(widt
     plain = as_text(table, width)
     assert "0.1" in plain
     assert all(cell_len(line) <= width for line in plain.splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_what_matters_least_gives_way_and_a_digest_is_whole_or_not_there(width):
+    columns = (
+        Column("event", rank=2), Column("digest", is_whole=True), Column("what"), Column("who", rank=1),
+    )  # fmt: skip
+    rows = ((str(10**9), "d" * 32, "word " * 12, "somebody"), ("2", "e" * 32, "short", "else"))
+    console = Console(file=io.StringIO(), width=width)
+    console.print(as_rich(Table(columns, rows), width))
+    shown = console.file.getvalue()
+    assert "d" * 32 in shown
+    assert shown.count("word") == 12
+    assert ("somebody" in shown) == (width > 60)
+    assert (str(10**9) in shown) == (width > 60)
+    assert ("+2 more columns: event, who" in shown) == (width == 60)
+
+
+def test_a_digest_below_a_table_is_not_folded():
+    console = Console(file=io.StringIO(), width=80)
+    console.print(as_rich(Table((Column("key"), Column("value")), (("a", "b"),), "sha256:" + "0" * 64), 80))
+    assert "sha256:" + "0" * 64 in console.file.getvalue()

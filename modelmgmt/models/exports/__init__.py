@@ -23,12 +23,13 @@ def export_model(kernel: Kernel, ref: str, path: Path, kind: Kind, *, trust: Tru
         raise InvalidValueError(f"A model is exported as {', '.join(KINDS)}, and {kind!r} was given.")
     if path.exists():
         raise InvalidValueError(f"{path} exists: choose another path, or remove it first.")
-    package = read_package(kernel, resolve(kernel, ref).digest)
+    found = resolve(kernel, ref)
+    package = read_package(kernel, found.digest)
     match kind:
         case "bundle":
             from modelmgmt.models.exports.bundle import write_bundle
 
-            write_bundle(kernel, package, path)
+            write_bundle(kernel, package, path, found.model)
         case "mlflow":
             from modelmgmt.models.exports.mlflow import write_mlflow
 

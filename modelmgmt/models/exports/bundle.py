@@ -1,6 +1,6 @@
 """A model package as one zip file that another store takes in.
 
-    bundle.json          what the file is, and the digest of the package
+    bundle.json          what the file is, the digest of the package, and the registered model that it was a version of
     tree.json            the manifest of the package: path, digest, size of each file
     signatures.json      who has signed the package
     files/PATH           the files
@@ -20,8 +20,16 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import BundleError, CorruptDataError, InvalidValueError, ModelmgmtError
+from modelmgmt.errors import (
+    BundleError,
+    CorruptDataError,
+    InvalidNameError,
+    InvalidTypeError,
+    InvalidValueError,
+    ModelmgmtError,
+)
 from modelmgmt.models.packaging.package import Package, read_package
+from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.trust import signing
 from modelmgmt.store.disk import token
 from modelmgmt.store.names import shown
@@ -40,12 +48,23 @@ _COPY = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same package gives the same bundle
 
 
-def write_bundle(kernel: Kernel, package: Package, path: Path) -> None:
-    """Write the package to the new file `path`, each file verified; on an error nothing is left there."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a bundle has brought: the package, now in the store, and what it says the registered model was called."""
+
+    package: Package
+    model: str | None
+
+
+def write_bundle(kernel: Kernel, package: Package, path: Path, model: str | None = None) -> None:
+    """Write the package, a version of `model`, to the new file `path`, each file verified; on an error nothing is left."""
+    head = {"format": FORMAT, "package": package.digest, "name": package.name}
+    if model is not None:
+        head["model"] = model
     part = path.parent / f".{token()}.part"
     try:
         with zipfile.ZipFile(part, "x", zipfile.ZIP_STORED) as archive:
-            _add(archive, HEAD, _json({"format": FORMAT, "package": package.digest, "name": package.name}))
+            _add(archive, HEAD, _json(head))
             _add(archive, TREE, package.tree.encode())
             rows = [dataclasses.asdict(signature) for signature in signing.read(kernel, package.digest)]
             _add(archive, SIGNATURES, _json(rows))
@@ -56,7 +75,7 @@ def write_bundle(kernel: Kernel, package: Package, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def read_bundle(kernel: Kernel, path: Path) -> Package:
+def read_bundle(kernel: Kernel, path: Path) -> Bundle:
     """Take the package in a bundle into the store: objects, and the signatures that fit. Nothing of it is executed.
 
     On return the objects survive a power cut; they are garbage until a row names the package. Raises BundleError for
@@ -65,8 +84,8 @@ def read_bundle(kernel: Kernel, path: Path) -> Package:
     try:
         with zipfile.ZipFile(path) as archive:
             members = _checked(archive, path)
-            package = _read_tree(archive, members)
-            digest = _take_in(kernel, archive, members, package)
+            model = _read_head(archive, members)
+            digest = _take_in(kernel, archive, members, _read_tree(archive, members))
             signatures = _json_of(archive, members, SIGNATURES)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, ModelmgmtError):
@@ -77,7 +96,7 @@ def read_bundle(kernel: Kernel, path: Path) -> Package:
     except CorruptDataError as error:
         raise BundleError(f"What is in {path} is no model: {error}") from error
     _keep_signatures(kernel, digest, signatures)
-    return found
+    return Bundle(found, model)
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
@@ -134,11 +153,20 @@ def _check_member(member: zipfile.ZipInfo) -> None:
         raise BundleError(f"The member {name} is encrypted: a bundle is not.")
 
 
-def _read_tree(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Tree:
+def _read_head(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> str | None:
+    """The name of the registered model; None in a bundle of a model that was not registered."""
     head = _json_of(archive, members, HEAD)
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         written = head.get("format") if isinstance(head, dict) else head
         raise BundleError(f"The bundle is written as {shown(str(written))}, and this version reads {FORMAT!r}.")
+    model = head.get("model")
+    try:
+        return None if model is None else check_model_name(model)
+    except (InvalidNameError, InvalidTypeError) as error:
+        raise BundleError(f"The bundle says that it is of a model whose name can not be used: {error}.") from error
+
+
+def _read_tree(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Tree:
     try:
         # Every path in it is one that stays inside a folder, or this raises.
         tree = Tree.decode(_whole(archive, members, TREE))

@@ -6,13 +6,14 @@ the caller's trust was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
+from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
 from modelmgmt.models.packaging.files import Files
 
 
@@ -93,6 +94,53 @@ def class_name(model: Any) -> str:
     is_named = hasattr(model, "__qualname__") and hasattr(model, "__module__")
     named = model if is_named else type(model)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnClasses:
+    """The classes that the own format of a library holds; a package names one of them."""
+
+    module: str
+    """Of the library, which is also what pip calls it."""
+    title: str
+    names: frozenset[str]
+
+    def accepts(self, model: Any) -> bool:
+        """Whether the model is of one of them, and of no class derived from it elsewhere."""
+        return library_of(model) == self.module and type(model).__name__ in self.names
+
+    def check(self, model: Any) -> None:
+        """Raises CannotHoldError for a model of another class."""
+        if not self.accepts(model):
+            known = ", ".join(sorted(self.names))
+            raise CannotHoldError(f"its own format holds {known}, not a {type(model).__name__}")
+
+    def named(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The library, and the class that a package names. Raises MissingExtraError, CorruptDataError."""
+        library, name = require(self.module, self.module), options.get("class")
+        if not isinstance(name, str) or name not in self.names:
+            raise CorruptDataError(f"The package names the class {name!r}, which is none of {self.title}'s.")
+        return library, getattr(library, name)
+
+
+@contextmanager
+def saving(by: str) -> Iterator[None]:
+    """Turn whatever a library, or a method of the model that it calls, raises into CannotHoldError; not OSError."""
+    try:
+        yield
+    except (OSError, CannotHoldError):
+        raise
+    except Exception as error:
+        raise CannotHoldError(f"{by} can not hold it ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def reading(by: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn what a library raises for bytes that are no model of its own into CorruptDataError."""
+    try:
+        yield
+    except errors as error:
+        raise CorruptDataError(f"{by} can not read the model ({str(error).partition(chr(10))[0][:300]}).") from error
 
 
 def require(module: str, extra: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
-from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, require
+from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, reading, require, saving
 from modelmgmt.models.packaging.archive import check_archive
 from modelmgmt.models.packaging.files import Files
 
@@ -37,12 +37,8 @@ def save(model: Any, folder: Path) -> Saved:
     require("keras", "keras")
     if not accepts(model):
         raise CannotHoldError(f"a {type(model).__name__} is no Keras model")
-    try:
+    with saving("Keras"):
         model.save(folder / FILE)
-    except OSError:
-        raise
-    except Exception as error:  # whatever the layers' own get_config raises
-        raise CannotHoldError(f"Keras can not save it ({type(error).__name__}: {error})") from error
     foreign = {name.rpartition(".")[0] for name in foreign_names(folder)}
     return Saved(frozenset({"keras", _backend()} | foreign) - {"", "__main__"}, {})
 
@@ -58,10 +54,8 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
             f"yours, load it with trust={names!r}."
         )
     keras = require("keras", "keras")
-    try:
+    with reading("Keras", ValueError, TypeError, KeyError):
         return keras.saving.load_model(files.folder() / FILE, safe_mode=True)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptDataError(f"Keras can not read the model ({str(error)[:300]}).") from error
 
 
 def foreign_names(folder: Path) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.formats import CannotHoldError, Saved, library_of, plain_predict, require
+from modelmgmt.models.formats import CannotHoldError, OwnClasses, Saved, plain_predict, reading
 from modelmgmt.models.packaging.files import Files
 
 NAME = "lightgbm"
@@ -15,16 +15,12 @@ EXECUTES = False
 NEEDS = ("lightgbm",)
 FILE = "model.txt"
 
-CLASSES = frozenset({"Booster", "LGBMClassifier", "LGBMRegressor", "LGBMRanker"})
-
-
-def accepts(model: Any) -> bool:
-    return library_of(model) == "lightgbm" and type(model).__name__ in CLASSES
+CLASSES = OwnClasses("lightgbm", "LightGBM", frozenset({"Booster", "LGBMClassifier", "LGBMRegressor", "LGBMRanker"}))
+accepts = CLASSES.accepts
 
 
 def save(model: Any, folder: Path) -> Saved:
-    if not accepts(model):
-        raise CannotHoldError(f"its own format holds {', '.join(sorted(CLASSES))}, not a {type(model).__name__}")
+    CLASSES.check(model)
     options: dict[str, Any] = {"class": type(model).__name__}
     if options["class"] == "Booster":
         model.save_model(folder / FILE)
@@ -38,15 +34,11 @@ def save(model: Any, folder: Path) -> Saved:
 
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
-    lightgbm = require("lightgbm", "lightgbm")
-    if options.get("class") not in CLASSES:
-        raise CorruptDataError(f"The package names the class {options.get('class')!r}, which is none of LightGBM's.")
-    try:
+    lightgbm, kind = CLASSES.named(options)
+    with reading("LightGBM", lightgbm.basic.LightGBMError):
         booster = lightgbm.Booster(model_str=files.read(FILE).decode())
-    except lightgbm.basic.LightGBMError as error:
-        raise CorruptDataError(f"LightGBM can not read the model ({error}).") from error
     try:
-        return booster if options["class"] == "Booster" else _rebuilt(lightgbm, booster, options)
+        return booster if options["class"] == "Booster" else _rebuilt(lightgbm, kind, booster, options)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = (
             f"What model.json says of a {options['class']} is not what was written ({type(error).__name__}: {error})."
@@ -73,11 +65,11 @@ def _state(model: Any) -> dict[str, Any]:
     return state
 
 
-def _rebuilt(lightgbm: Any, booster: Any, options: Mapping[str, Any]) -> Any:
+def _rebuilt(lightgbm: Any, kind: Any, booster: Any, options: Mapping[str, Any]) -> Any:
     """An estimator as `fit` leaves it. LightGBM has no way of its own to do so: these are the attributes that it sets."""
     import numpy as np
 
-    model = getattr(lightgbm, options["class"])(**options["params"])
+    model = kind(**options["params"])
     model._Booster = booster  # noqa: SLF001
     model._n_features = model._n_features_in = options["n_features"]  # noqa: SLF001
     model._objective = booster.params.get("objective", options["params"].get("objective"))  # noqa: SLF001

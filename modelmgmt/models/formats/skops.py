@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
-from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require
+from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require, saving
 from modelmgmt.models.packaging.archive import of_model
 from modelmgmt.models.packaging.files import Files
 from modelmgmt.models.packaging.members import Members
@@ -38,12 +38,8 @@ def accepts(model: Any) -> bool:
 
 def save(model: Any, folder: Path) -> Saved:
     require("skops.io", "'modelmgmt[models]'")
-    try:
+    with saving("skops"):
         schema = _dump(model, folder / FILE)
-    except OSError:
-        raise
-    except Exception as error:  # skops passes on what the model's own methods raise
-        raise CannotHoldError(f"skops can not hold it ({type(error).__name__}: {error})") from error
     names = set(_names(schema))
     for name, module in names:
         _check_can_be_found(module, name)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelmgmt.errors import CorruptDataError, InvalidTypeError
-from modelmgmt.models.formats import CannotHoldError, Saved, library_of, plain_predict, require
+from modelmgmt.errors import InvalidTypeError
+from modelmgmt.models.formats import OwnClasses, Saved, plain_predict, reading, saving
 from modelmgmt.models.packaging.files import Files
 
 NAME = "xgboost"
@@ -15,46 +15,27 @@ EXECUTES = False
 NEEDS = ("xgboost",)
 FILE = "xgboost.json"
 
-CLASSES = frozenset(
-    {
-        "Booster", "XGBClassifier", "XGBRegressor", "XGBRanker", "XGBRFClassifier", "XGBRFRegressor",
-    }
+CLASSES = OwnClasses(
+    "xgboost", "XGBoost",
+    frozenset({"Booster", "XGBClassifier", "XGBRegressor", "XGBRanker", "XGBRFClassifier", "XGBRFRegressor"}),
 )  # fmt: skip
-
-
-def accepts(model: Any) -> bool:
-    return library_of(model) == "xgboost" and type(model).__name__ in CLASSES
+accepts = CLASSES.accepts
 
 
 def save(model: Any, folder: Path) -> Saved:
-    require("xgboost", "xgboost")
-    if not accepts(model):
-        raise CannotHoldError(f"its own format holds {', '.join(sorted(CLASSES))}, not a {type(model).__name__}")
-    try:
+    CLASSES.check(model)
+    with saving("XGBoost"):
         model.save_model(folder / FILE)
-    except OSError:
-        raise
-    except Exception as error:  # XGBoostError, NotFittedError and others
-        raise CannotHoldError(f"XGBoost can not save it ({error})") from error
-    return Saved(
-        frozenset({"xgboost"} | ({"sklearn"} if type(model).__name__ != "Booster" else set())), _options(model)
-    )
-
-
-def _options(model: Any) -> dict[str, Any]:
-    return {"class": type(model).__name__}
+    name = type(model).__name__
+    return Saved(frozenset({"xgboost"} if name == "Booster" else {"xgboost", "sklearn"}), {"class": name})
 
 
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del trusted
-    xgboost = require("xgboost", "xgboost")
-    if options.get("class") not in CLASSES:
-        raise CorruptDataError(f"The package names the class {options.get('class')!r}, which is none of XGBoost's.")
-    model = getattr(xgboost, options["class"])()
-    try:
+    xgboost, kind = CLASSES.named(options)
+    model = kind()
+    with reading("XGBoost", xgboost.core.XGBoostError):
         model.load_model(bytearray(files.read(FILE)))
-    except xgboost.core.XGBoostError as error:
-        raise CorruptDataError(f"XGBoost can not read the model ({str(error).partition(chr(10))[0]}).") from error
     return model
 
 

@@ -12,7 +12,7 @@ from modelmgmt.models.lineage.graph import Direction, Edge, Lineage, Node, walk
 from modelmgmt.models.registry.reference import find_version, parse
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages
-from modelmgmt.store.names import shown
+from modelmgmt.store.names import among, did_you_mean, shown
 from modelmgmt.tracking import record as records
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ class Graph:
             return [version_node(find_version(self.connection, parse(reference)))]
         except InvalidValueError as error:
             ways = "run:ID, data:NAME, data:NAME:2, code:COMMIT, the name of a model, or churn:3 and the like"
-            raise InvalidValueError(f"Lineage is of {ways}; {shown(reference)} is none of these here.") from error
+            there = [f"data:{name}" for (name,) in self.rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1")]
+            there += [f"run:{name}" for (name,) in self.rows("SELECT name FROM runs ORDER BY id DESC LIMIT 2000")]
+            hint = did_you_mean(reference, there)
+            raise InvalidValueError(f"Lineage is of {ways}; {shown(reference)} is none of these here.{hint}") from error
 
     def up(self, node: Node) -> Iterator[tuple[Edge, Node]]:
         """What went into it."""
@@ -143,10 +146,8 @@ class Graph:
             found = self.rows(f"{sql} AND number = ?", name, int(number[:18]))
         found = found or self.rows(f"{sql} ORDER BY number", text)
         if not found:
-            known = ", ".join(
-                row[0] for row in self.rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1 LIMIT 10")
-            )
-            raise NotFoundError(f"The store has no data {shown(text)}; it has: {known or 'none'}.")
+            there = [row[0] for row in self.rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1")]
+            raise NotFoundError(f"The store has no data {shown(text)}; it has: {among(name or text, there)}")
         return [_data(*about) for about in found]
 
     def _find_code(self, text: str) -> list[Node]:

@@ -32,6 +32,7 @@ from modelmgmt.models.packaging.requirements import installed, project_files, re
 from modelmgmt.models.packaging.signature import Signature, infer, spec_of
 from modelmgmt.models.trust.signing import sign
 from modelmgmt.store.disk import our_disk, token
+from modelmgmt.store.names import among
 from modelmgmt.store.times import now_iso
 from modelmgmt.store.trees import Tree, Trees
 
@@ -127,7 +128,7 @@ class Package:
     def read(self, path: str) -> bytes:
         """One file, verified. Raises NotFoundError, CorruptDataError."""
         if path not in self.tree:
-            raise NotFoundError(f"The package has no file {path!r}; it has {', '.join(list(self.tree)[:10])}.")
+            raise NotFoundError(f"The package has no file {path!r}; it has {among(path, self.tree)}")
         return self._kernel.objects.get(self.tree[path].digest)
 
     @property

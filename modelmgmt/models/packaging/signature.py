@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
-from modelmgmt.store.names import shown
+from modelmgmt.store.names import preformatted, shown
 
 Mode = Literal["strict", "coerce", "off"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -129,6 +129,9 @@ class Signature:
 
     def __str__(self) -> str:
         return "\n".join(self._repr_lines())
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def infer(inputs: Any, outputs: Any = None, *, leave_out: Collection[Any] = (), mode: Mode = "coerce") -> Signature:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import NotFoundError
 from modelmgmt.models.registry.decisions import decide
 from modelmgmt.models.registry.model import refuse_in_use
+from modelmgmt.models.registry.reference import no_model
 from modelmgmt.models.registry.rows import ModelRow, ResultRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages
 from modelmgmt.store.collect import collect, expanded
@@ -66,7 +67,7 @@ def delete_model(
 def _owner(connection: sqlite3.Connection, model: str) -> ModelRow:
     owner = Tables(connection).find(ModelRow, model)
     if owner is None:
-        raise NotFoundError(f"There is no model {model!r}: 'modelmgmt models list' names those there are.")
+        raise no_model(connection, model)
     return owner
 
 

@@ -149,9 +149,12 @@ def _no_worse(name: str, margin: float, confidence: float, evidence: Evidence) -
     if len(mine.values) < 2:
         return Condition(what, is_met=False, found="one row tells nothing")
     change = paired_improvement(theirs.values, mine.values, confidence)
+    moved, mean, low, high = "fell", change.mean, change.low, change.high
+    if mean < 0:
+        moved, mean, low, high = "rose", -mean, -high, -low
     found = (
-        f"the mean loss fell by {change.mean:.4g} over {len(mine.values):,} rows, {confidence:.0%} interval "
-        f"{change.low:.4g} to {change.high:.4g}, against version {evidence.in_place}"
+        f"the mean loss {moved} by {mean:.4g} over {len(mine.values):,} rows, {confidence:.0%} interval "
+        f"{low:.4g} to {high:.4g}, against version {evidence.in_place}"
     )
     return Condition(what, change.low >= -margin, found)
 

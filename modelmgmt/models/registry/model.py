@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, PinnedError
 from modelmgmt.models.registry import policy as policies
@@ -16,10 +16,11 @@ from modelmgmt.models.registry.naming import check_label
 from modelmgmt.models.registry.policy import Rule, checked_rule
 from modelmgmt.models.registry.projection import detail_of
 from modelmgmt.models.registry.promotion import Expected
-from modelmgmt.models.registry.reference import Reference, find_version, in_place
+from modelmgmt.models.registry.reference import Reference, find_version, in_place, no_model
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
 from modelmgmt.models.registry.stages import Stages, checked_stages
 from modelmgmt.models.registry.versions import ModelVersion, View
+from modelmgmt.store.names import among
 from modelmgmt.store.times import from_iso
 from modelmgmt.tracking.labels import checked_note, checked_tags
 
@@ -47,6 +48,8 @@ class Model:
     >>> churn["production"], churn.rollback("production", reason="it was not")
     (<ModelVersion churn:2, raw>, <ModelVersion churn:1, raw>)
     """
+
+    _version_type: ClassVar[type[ModelVersion]] = ModelVersion
 
     def __init__(self, kernel: Kernel, name: str, refusals: Sequence[Refuse] = ()) -> None:
         self._kernel = kernel
@@ -110,7 +113,7 @@ class Model:
         with self._kernel.database.reading() as connection:
             self._view.seen = last_of(connection, self.name)
             found = list(Tables(connection).select(VersionRow, model=self.name))
-        return [ModelVersion(self._kernel, row, self._view) for row in found]
+        return [self._version_type(self._kernel, row, self._view) for row in found]
 
     def placed(self, stage: str) -> int | None:
         """The number of the version that entered a stage last and is still there, or None."""
@@ -126,7 +129,7 @@ class Model:
         reference = Reference(self.name, number=None if label else int(which), label=label)
         with self._kernel.database.reading() as connection:
             self._view.seen = last_of(connection, self.name)
-            return ModelVersion(self._kernel, find_version(connection, reference), self._view)
+            return self._version_type(self._kernel, find_version(connection, reference), self._view)
 
     def __iter__(self) -> Iterator[ModelVersion]:
         return iter(self.versions)
@@ -237,7 +240,7 @@ class Model:
         with self._kernel.database.writing(durable=True) as connection:
             found = Tables(connection).find(AliasRow, self.name, alias)
             if found is None:
-                raise NotFoundError(f"{self.name} has no alias {alias!r}; it has: {', '.join(self.aliases) or 'none'}.")
+                raise NotFoundError(f"{self.name} has no alias {alias!r}; it has: {among(alias, self.aliases)}")
             detail = {"alias": alias, "was": found.number, "reason": reason}
             decide(connection, "model.unaliased", self.name, detail)
 
@@ -300,7 +303,7 @@ class Model:
     def remove_tag(self, key: str) -> None:
         """Remove a tag of the model itself. Raises NotFoundError."""
         if key not in self.tags:
-            raise NotFoundError(f"{self.name} has no tag {key!r}; it has: {', '.join(self.tags) or 'none'}.")
+            raise NotFoundError(f"{self.name} has no tag {key!r}; it has: {among(key, self.tags)}")
         self._decide("model.untagged", {"version": 0, "key": key})
 
     def describe(self, text: str) -> None:
@@ -324,8 +327,7 @@ class Model:
     def _find(self, connection: sqlite3.Connection) -> ModelRow:
         row = Tables(connection).find(ModelRow, self.name)
         if row is None:
-            known = ", ".join(found.name for found in Tables(connection).select(ModelRow, "name LIMIT 10")) or "none"
-            raise NotFoundError(f"There is no model {self.name!r}; the registered models are: {known}.")
+            raise no_model(connection, self.name)
         return row
 
     def _number(self, version: int | str | ModelVersion) -> int:
@@ -345,7 +347,7 @@ class Model:
         self._view.seen = event
         with self._kernel.database.reading() as connection:
             row = find_version(connection, Reference(self.name, number=number))
-        return ModelVersion(self._kernel, row, self._view)
+        return self._version_type(self._kernel, row, self._view)
 
     def _decide(self, kind: str, detail: Mapping[str, Any]) -> None:
         with self._kernel.database.writing(durable=True) as connection:

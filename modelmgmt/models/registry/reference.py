@@ -18,7 +18,7 @@ from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.models.registry.naming import LATEST, check_label, check_model_name
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages
-from modelmgmt.store.names import check_path, shown
+from modelmgmt.store.names import among, check_path, did_you_mean, shown
 from modelmgmt.store.rows import verified
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.artifacts import COLUMNS as ARTIFACT_COLUMNS
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ARTIFACT_KIND = "model"
 """The kind of an artifact that is a model's package."""
+_SHOWN = 10  # names in a message
 _MLFLOW = "models:"
 _RUN = "run:"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}").fullmatch
@@ -79,13 +80,29 @@ def parse(text: object) -> Reference:
     raise _unreadable(text)
 
 
+def parse_in(connection: sqlite3.Connection, text: object) -> Reference:
+    """As `parse`; what is a name alone is answered with the references of that name that the store has."""
+    try:
+        return parse(text)
+    except InvalidValueError as error:
+        if not isinstance(text, str):
+            raise
+        there = _references(connection, text)
+        if there:
+            raise InvalidValueError(
+                f"{shown(text)} names no version of a model: write {' or '.join(there)}."
+            ) from error
+        models = [row.name for row in Tables(connection).select(ModelRow)]
+        raise InvalidValueError(f"{error} The registered models are: {among(text, models)}") from error
+
+
 def resolve(kernel: Kernel, reference: object) -> Resolved:
     """The package that a reference, or a version, leads to. Raises NotFoundError, AmbiguousError, and what `parse` raises.
 
     Looks at one row by its key; for a stage or an alias, at three.
     """
-    parsed = parse(getattr(reference, "reference", reference))
     with kernel.database.reading() as connection:
+        parsed = parse_in(connection, getattr(reference, "reference", reference))
         if parsed.run is not None:
             return _find_artifact(connection, parsed.run, str(parsed.artifact))
         row = find_version(connection, parsed)
@@ -98,7 +115,7 @@ def find_version(connection: sqlite3.Connection, reference: Reference) -> Versio
     number = reference.number if reference.label is None else _number_of(rows, model, reference.label)
     row = None if number is None else rows.find(VersionRow, model, number)
     if row is None:
-        raise _not_found(rows, model, reference)
+        raise _not_found(connection, model, reference)
     return row
 
 
@@ -125,18 +142,43 @@ def _number_of(rows: Tables, model: str, label: str) -> int | None:
     return number
 
 
-def _not_found(rows: Tables, model: str, reference: Reference) -> NotFoundError:
+def no_model(connection: sqlite3.Connection, model: str) -> NotFoundError:
+    """The error that says which models there are."""
+    there = [row.name for row in Tables(connection).select(ModelRow)]
+    return NotFoundError(f"There is no model {model!r}; the registered models are: {among(model, there)}")
+
+
+def _references(connection: sqlite3.Connection, name: str) -> list[str]:
+    """What could be meant by a name alone: the newest version of that model, who is in its stages, a run's model."""
+    rows = Tables(connection)
+    newest = next((row.number for row in rows.select(VersionRow, "number DESC LIMIT 1", model=name)), None)
+    if newest is not None:
+        return [f"{name}@{label}" for label in (LATEST, *_labels(rows, name))] + [f"{name}:{newest}"]
+    sql = "SELECT run FROM artifacts WHERE name = ? AND kind = ? ORDER BY run DESC LIMIT 1"
+    return [f"run:{run}/{name}" for (run,) in connection.execute(sql, (name, ARTIFACT_KIND))]
+
+
+def _labels(rows: Tables, model: str) -> list[str]:
+    """The stages that somebody is in, but for the first and the last, and the aliases."""
+    owner = rows.find(ModelRow, model)
+    stages = Stages.decode(owner.stages).names[1:-1] if owner else ()
+    held = [stage for stage in stages if in_place(rows, model, stage) is not None]
+    return [*held, *(row.alias for row in rows.select(AliasRow, f"alias LIMIT {_SHOWN}", model=model))]
+
+
+def _not_found(connection: sqlite3.Connection, model: str, reference: Reference) -> NotFoundError:
+    rows = Tables(connection)
     if rows.find(ModelRow, model) is None:
-        known = ", ".join(row.name for row in rows.select(ModelRow, "name LIMIT 10")) or "none"
-        return NotFoundError(f"There is no model {model!r}; the registered models are: {known}.")
+        return no_model(connection, model)
     if reference.label is not None:
-        aliases = ", ".join(row.alias for row in rows.select(AliasRow, "alias LIMIT 10", model=model)) or "none"
+        there = [LATEST, *_labels(rows, model)]
         return NotFoundError(
-            f"No version of {model} is in the stage, or has the alias, {reference.label!r}; its aliases are: {aliases}."
+            f"No version of {model} is in the stage, or has the alias, {reference.label!r}; there are: "
+            f"{', '.join(f'{model}@{label}' for label in there)}.{did_you_mean(reference.label, there)}"
         )
     newest = next((row.number for row in rows.select(VersionRow, "number DESC LIMIT 1", model=model)), None)
-    there = "it has none" if newest is None else f"the newest is {newest}"
-    return NotFoundError(f"{model} has no version {reference.number}; {there}.")
+    known = "it has none" if newest is None else f"the newest is {newest}"
+    return NotFoundError(f"{model} has no version {reference.number}; {known}.")
 
 
 def _find_artifact(connection: sqlite3.Connection, run: str, name: str) -> Resolved:
@@ -145,9 +187,9 @@ def _find_artifact(connection: sqlite3.Connection, run: str, name: str) -> Resol
         f"SELECT {ARTIFACT_COLUMNS} FROM artifacts WHERE run = ? AND name = ?", (record.id, name)
     ).fetchone()
     if row is None:
-        names = "SELECT name FROM artifacts WHERE run = ? AND kind = ? ORDER BY name LIMIT 10"
-        known = ", ".join(found for (found,) in connection.execute(names, (record.id, ARTIFACT_KIND))) or "none"
-        raise NotFoundError(f"The run {record.name} has no model {name!r}; its models are: {known}.")
+        names = "SELECT name FROM artifacts WHERE run = ? AND kind = ? ORDER BY name"
+        there = [found for (found,) in connection.execute(names, (record.id, ARTIFACT_KIND))]
+        raise NotFoundError(f"The run {record.name} has no model {name!r}; its models are: {among(name, there)}")
     _, _, kind, digest, *_ = verified("artifacts", row)
     if kind != ARTIFACT_KIND:
         raise InvalidValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelmgmt.errors import InvalidValueError, NotFoundError, RunInUseError
 from modelmgmt.models.registry.decisions import decide, last_of, of_model
@@ -12,7 +12,7 @@ from modelmgmt.models.registry.evidence import description_of
 from modelmgmt.models.registry.model import Model
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.projection import detail_of
-from modelmgmt.models.registry.reference import find_version, parse, resolve
+from modelmgmt.models.registry.reference import find_version, parse_in, resolve
 from modelmgmt.models.registry.rows import ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages, checked_stages
 from modelmgmt.models.registry.versions import ModelVersion, View
@@ -34,13 +34,16 @@ class Registry(Mapping[str, Model]):
     (['churn'], True, 'who will leave')
     """
 
+    _model_type: ClassVar[type[Model]] = Model
+    _version_type: ClassVar[type[ModelVersion]] = ModelVersion
+
     def __init__(self, kernel: Kernel, refusals: Sequence[Refuse] = ()) -> None:
         self._kernel = kernel
         self._refusals = refusals
 
     def __getitem__(self, name: str) -> Model:
         """Raises NotFoundError, which is a KeyError."""
-        return Model(self._kernel, name, self._refusals)
+        return self._model_type(self._kernel, name, self._refusals)
 
     def __iter__(self) -> Iterator[str]:
         with self._kernel.database.reading() as connection:
@@ -72,18 +75,18 @@ class Registry(Mapping[str, Model]):
             _create(connection, name, checked_note(description), own)
             if kept:
                 decide(connection, "model.tagged", name, {"version": 0, "tags": kept})
-        return Model(self._kernel, name, self._refusals)
+        return self._model_type(self._kernel, name, self._refusals)
 
     def version(self, reference: str) -> ModelVersion:
         """The version that a reference leads to: "churn:3", "churn@production". Raises NotFoundError."""
-        parsed = parse(reference)
-        if parsed.model is None:
-            raise InvalidValueError(
-                f"{reference!r} is a model of a run, not a version: write churn:3 or churn@production."
-            )
         with self._kernel.database.reading() as connection:
+            parsed = parse_in(connection, reference)
+            if parsed.model is None:
+                raise InvalidValueError(
+                    f"{reference!r} is a model of a run, not a version: write churn:3 or churn@production."
+                )
             row = find_version(connection, parsed)
-            return ModelVersion(self._kernel, row, View(last_of(connection, row.model)))
+            return self._version_type(self._kernel, row, View(last_of(connection, row.model)))
 
     def register(
         self,
@@ -97,7 +100,10 @@ class Registry(Mapping[str, Model]):
         tags: Mapping[str, Any] | None = None,
     ) -> ModelVersion:
         """Make a version of a package that the store holds; `log_model(register_as=...)` does so. See `register`."""
-        return register(self._kernel, name, run, artifact, digest, format, description=description, tags=tags)
+        return register(
+            self._kernel, name, run, artifact, digest, format, description=description, tags=tags,
+            version_type=self._version_type,
+        )  # fmt: skip
 
     def register_from(
         self, reference: str, name: str, *, description: str = "", tags: Mapping[str, Any] | None = None
@@ -110,7 +116,7 @@ class Registry(Mapping[str, Model]):
         kind = description_of(self._kernel, found.digest).get("format")
         return register(
             self._kernel, name, found.run, found.artifact, found.digest, str(kind or "unknown"),
-            description=description, tags=tags,
+            description=description, tags=tags, version_type=self._version_type,
         )  # fmt: skip
 
     def search(
@@ -129,7 +135,10 @@ class Registry(Mapping[str, Model]):
         """
         from modelmgmt.models.registry.search import search
 
-        return search(self._kernel, filter, model=model, stage=stage, tags=checked_tags(tags or {}), text=text)
+        return search(
+            self._kernel, filter, model=model, stage=stage, tags=checked_tags(tags or {}), text=text,
+            version_type=self._version_type,
+        )  # fmt: skip
 
     def delete(self, name: str, *, reason: str = "", force: bool = False) -> DeletedVersions:
         """Delete a model with all its versions, for real; see `Model.delete`. Its events remain.
@@ -156,6 +165,7 @@ def register(
     *,
     description: str = "",
     tags: Mapping[str, Any] | None = None,
+    version_type: type[ModelVersion] = ModelVersion,
 ) -> ModelVersion:
     """Make the next version of a model, and the model where it is not there yet. Survives a power cut.
 
@@ -186,7 +196,7 @@ def register(
         seen = last_of(connection, name)
     if row is None:  # pragma: no cover - it was written above
         raise NotFoundError(f"The version {name}:{number} is gone.")
-    return ModelVersion(kernel, row, View(seen))
+    return version_type(kernel, row, View(seen))
 
 
 def refuse_registered(connection: sqlite3.Connection, run: str) -> None:

@@ -24,6 +24,7 @@ def search(
     stage: str | None,
     tags: Mapping[str, str],
     text: str,
+    version_type: type[ModelVersion] = ModelVersion,
 ) -> list[ModelVersion]:
     """The versions for which everything holds that is asked, newest first."""
     for name, value in (("filter", filter), ("text", text)):
@@ -44,7 +45,7 @@ def search(
             and _has(connection, row, tags)
         ]
         seen = {name: last_of(connection, name) for name in {row.model for row in found}}
-    return [ModelVersion(kernel, row, View(seen[row.model])) for row in found]
+    return [version_type(kernel, row, View(seen[row.model])) for row in found]
 
 
 def _words(connection: Any, text: str) -> set[str]:

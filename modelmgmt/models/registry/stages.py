@@ -9,6 +9,7 @@ from typing import Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.models.registry.naming import check_label
+from modelmgmt.store.names import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Stages:
     def check(self, stage: object) -> str:
         """The name of one of these stages. Raises InvalidValueError."""
         if stage not in self.names:
-            raise InvalidValueError(f"There is no stage {stage!r}: the stages are {', '.join(self.names)}.")
+            hint = did_you_mean(stage, self.names) if isinstance(stage, str) else ""
+            raise InvalidValueError(f"There is no stage {stage!r}: the stages are {', '.join(self.names)}.{hint}")
         return str(stage)
 
     def check_move(self, start: str, end: str) -> None:

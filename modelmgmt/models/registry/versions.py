@@ -16,7 +16,7 @@ from modelmgmt.models.registry.gates import Condition
 from modelmgmt.models.registry.promotion import Expected
 from modelmgmt.models.registry.rows import AliasRow, ApprovalRow, ModelRow, R, ResultRow, Tables, TagRow, VersionRow
 from modelmgmt.models.registry.stages import Stages
-from modelmgmt.store.names import check_name
+from modelmgmt.store.names import among, check_name
 from modelmgmt.store.times import from_iso
 from modelmgmt.tracking.labels import checked_note, checked_tags
 
@@ -207,7 +207,7 @@ class ModelVersion:
     def remove_tag(self, key: str) -> None:
         """Remove a tag. Raises NotFoundError."""
         if key not in self.tags:
-            raise NotFoundError(f"{self.reference} has no tag {key!r}; it has: {', '.join(self.tags) or 'none'}.")
+            raise NotFoundError(f"{self.reference} has no tag {key!r}; it has: {among(key, self.tags)}")
         self._decide("model.untagged", {"key": key})
 
     def describe(self, text: str) -> None:

@@ -87,7 +87,7 @@ def check_type_name(name: Any) -> str:
 
 
 _HOW = (
-    "If you know who wrote it: 'modelmgmt models trust add FINGERPRINT'. If you know these bytes: "
+    "If you know who wrote it: 'modelmgmt models trust add FINGERPRINT --name NAME'. If you know these bytes: "
     'trust="sha256:{digest}". To make plain objects without running code: trust="restricted". '
     "'modelmgmt models inspect' shows what is in it."
 )

@@ -15,8 +15,10 @@ from modelmgmt.models.trust.allowed import Rules, rules_for
 from modelmgmt.models.trust.containers import Part, kinds_of, parts_of
 from modelmgmt.models.trust.judge import reasons_against
 from modelmgmt.models.trust.simulation import DEFAULT_LIMITS, Call, Import, Limits, Machine, Reading
+from modelmgmt.store.names import preformatted
 
 _MAX_PICKLES = 10_000  # in one file
+_SHOWN_CALLS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,18 @@ class Inspection:
     def is_whole(self) -> bool:
         """Whether everything could be read to its end."""
         return not self.problems and not any(pickle.problem for pickle in self.pickles)
+
+    def __str__(self) -> str:
+        lines = [f"{self.bytes:,} bytes: {', '.join(self.kinds) or 'no pickle is found in it'}"]
+        lines += [f"  would import {name}" for name in self.names]
+        lines += [f"  would call {call.callee}({call.arguments})" for call in self.calls[:_SHOWN_CALLS]]
+        if len(self.calls) > _SHOWN_CALLS:
+            lines.append(f"  and {len(self.calls) - _SHOWN_CALLS:,} more calls")
+        lines += [f"  ! {reason}" for reason in self.reasons]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def names_beyond(self, allowed: Collection[str]) -> tuple[str, ...]:
         """The names that are not in `allowed`."""

@@ -15,6 +15,7 @@ from modelmgmt.errors import InvalidTypeError, QuerySyntaxError
 
 from .language import check_text, parse_field
 from .sql import Compiled, SqlValue, operand
+from .tree import Field
 
 MAX_FIELDS = 50
 """Fields in one order."""
@@ -43,6 +44,11 @@ def compile_order(order: str | Sequence[str] | None) -> Compiled:
     return Compiled(", ".join([*(sql for sql, _ in terms), _NEWEST_FIRST]), values)
 
 
+def fields_of_order(order: str | Sequence[str] | None) -> list[Field]:
+    """The fields that an order names. Raises as `compile_order` does."""
+    return [_signed(entry)[1] for entry in _entries(order)]
+
+
 def _entries(order: object) -> list[str]:
     if order is None:
         return []
@@ -53,11 +59,16 @@ def _entries(order: object) -> list[str]:
     return list(order)
 
 
-def _term(entry: str) -> tuple[str, tuple[SqlValue, ...]]:
+def _signed(entry: str) -> tuple[str, Field]:
     check_text(entry, "an entry of order_by")
     blank = len(entry) - len(entry.lstrip())
     sign = entry[blank : blank + 1]
-    side = operand(parse_field(entry, blank + 1 if sign in {"-", "+"} else blank), "l")
+    return sign, parse_field(entry, blank + 1 if sign in {"-", "+"} else blank)
+
+
+def _term(entry: str) -> tuple[str, tuple[SqlValue, ...]]:
+    sign, field = _signed(entry)
+    side = operand(field, "l")
     value = side.number or side.text
     if side.number and side.text:
         value = f"coalesce({side.number}, {side.text})"

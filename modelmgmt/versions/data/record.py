@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelmgmt.errors import NotFoundError
+from modelmgmt.store.names import among
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_iso
 
@@ -138,10 +139,8 @@ def find(connection: sqlite3.Connection, reference: str) -> DatasetVersion:
     if every:
         there = ", ".join(str(version.number) for version in every[-10:])
         raise NotFoundError(f"The data set {name!r} has no version {number!r}; it has: {there}.")
-    names = ", ".join(
-        name for (name,) in connection.execute("SELECT DISTINCT name FROM dataset_versions ORDER BY 1 LIMIT 10")
-    )
-    raise NotFoundError(f"There is no data set {reference!r}; there are: {names or 'none'}.")
+    names = (found for (found,) in connection.execute("SELECT DISTINCT name FROM dataset_versions ORDER BY 1"))
+    raise NotFoundError(f"There is no data set {reference!r}; there are: {among(name or reference, names)}")
 
 
 def latest_with_content(connection: sqlite3.Connection, name: str) -> DatasetVersion | None:

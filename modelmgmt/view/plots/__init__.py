@@ -13,5 +13,6 @@ from modelmgmt.view.plots.dots import scatter
 from modelmgmt.view.plots.graph import pipeline
 from modelmgmt.view.plots.intervals import compare
 from modelmgmt.view.plots.lines import curves
+from modelmgmt.view.plots.origins import lineage
 
-__all__ = ["compare", "curves", "history", "importance", "parallel", "pipeline", "save", "scatter"]
+__all__ = ["compare", "curves", "history", "importance", "lineage", "parallel", "pipeline", "save", "scatter"]

@@ -142,8 +142,7 @@ def _ticks(found: Scale) -> list[tuple[float, str]]:
     if found.kind == "log":
         inner = [float(power) for power in range(int(np.ceil(low)), int(np.floor(high)) + 1)]
     else:
-        whole = bool((known == np.round(known)).all())
-        inner = [float(value) for value in ticker.MaxNLocator(5, integer=whole).tick_values(low, high)]
+        inner = [float(value) for value in ticker.MaxNLocator(5, integer=found.is_whole).tick_values(low, high)]
         inner = [value for value in inner if low < value < high]
     room = (high - low) * 0.06
     values = [low, *(value for value in inner if low + room < value < high - room), high] if high > low else [low]

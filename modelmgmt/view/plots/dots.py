@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from modelmgmt.errors import NotFoundError
 from modelmgmt.tracking.scales import Scale, scale
 from modelmgmt.view.figures import figure_of, new_figure, plain, printable
-from modelmgmt.view.plots.look import COLOURMAP, PALETTE, UNKNOWN, dress, dress_axis, suggest
+from modelmgmt.view.plots.look import COLOURMAP, PALETTE, UNKNOWN, dress, dress_axis, suggest, whole_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +103,9 @@ def _scaled(axis: Axes, x: Any, y: Any, shade: Scale, places: Any, style: dict[s
     dots = axis.scatter(x, y, c=values, cmap=COLOURMAP, norm=norm, **style)
     bar = figure_of(axis).colorbar(dots, ax=axis, pad=0.015, aspect=30)
     bar.set_label(printable(_short(shade.name)), parse_math=False)
+    if shade.is_whole:
+        bar.locator = whole_ticks()
+        bar.update_ticks()
     if shade.kind == "words":
         step = max(1, len(shade.words) // 12)
         bar.set_ticks(list(range(0, len(shade.words), step)), labels=[printable(word) for word in shade.words[::step]])

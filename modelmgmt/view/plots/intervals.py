@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.store.names import among
 from modelmgmt.view.figures import as_array, given_axes, new_figure, printable
 from modelmgmt.view.plots import lines
 from modelmgmt.view.plots.look import PALETTE, dress
@@ -54,7 +55,7 @@ def _names(asked: str | Sequence[str] | None, there: list[str]) -> list[str]:
         raise NotFoundError("There is no metric to draw: the runs share none with two points or more.")
     for name in names:
         if name not in there:
-            raise NotFoundError(f"This comparison has no {name!r} to draw; it has: {', '.join(there) or 'none'}.")
+            raise NotFoundError(f"This comparison has no {name!r} to draw; it has: {among(name, there)}")
     return names
 
 

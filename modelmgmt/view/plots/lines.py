@@ -10,7 +10,17 @@ from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.tracking import curves as data
 from modelmgmt.tracking.curves import Curve, RunCollection, XAxis
 from modelmgmt.view.figures import as_array, detached_figure, figure_of, given_axes, new_figure, plain, printable
-from modelmgmt.view.plots.look import COLOURMAP, DASHES, PALETTE, UNKNOWN, is_nothing, is_number, look_of, suggest
+from modelmgmt.view.plots.look import (
+    COLOURMAP,
+    DASHES,
+    PALETTE,
+    UNKNOWN,
+    is_nothing,
+    is_number,
+    look_of,
+    suggest,
+    whole_ticks,
+)
 from modelmgmt.view.text import format_value
 
 if TYPE_CHECKING:
@@ -44,6 +54,8 @@ class _Style:
     entries: dict[str, dict[str, Any]]
     title: str = ""
     scale: Normalize | None = None
+    is_whole: bool = False
+    """Whether the scale is one of whole numbers."""
 
 
 @overload
@@ -195,7 +207,8 @@ def _by_scale(values: dict[str, Any], numbers: dict[str, float], title: str) -> 
     scale = LogNorm(low, high) if low > 0 and high / low >= 30 else Normalize(low, high)
     colours = mpl.colormaps[COLOURMAP]
     look = {run: {"color": colours(scale(numbers[run])) if run in numbers else UNKNOWN} for run in values}
-    return _Style(look, {}, title, scale)
+    is_whole = type(scale) is Normalize and all(float(number).is_integer() for number in numbers.values())
+    return _Style(look, {}, title, scale, is_whole)
 
 
 # ------------------------------------------------------------------------------------------- drawing
@@ -270,7 +283,7 @@ def _dress(axis: Axes, key: str, x: XAxis, unit: str, *, log_x: bool, log_y: boo
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
     elif x == "step" and not log_x:
-        axis.xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
+        axis.xaxis.set_major_locator(whole_ticks())
         axis.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))  # 200k, 1M
     if own:
         axis.spines[["top", "right"]].set_visible(False)
@@ -305,6 +318,9 @@ def _explain(axes: Sequence[Axes], style: _Style, *, own: bool) -> None:
             )
         )
         bar.set_label(title, parse_math=False)
+        if style.is_whole:
+            bar.locator = whole_ticks()
+            bar.update_ticks()
         return
     if not style.entries or (len(style.look) == 1 and not title):
         return

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelmgmt.store.names import among
 from modelmgmt.tracking.scales import OTHER, is_nothing
 from modelmgmt.view.figures import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Locator
 
     from modelmgmt.tracking.curves import RunCollection
     from modelmgmt.tracking.scales import Scale
@@ -33,19 +35,16 @@ __all__ = [
     "look_of",
     "short_words",
     "suggest",
+    "whole_ticks",
 ]
 
 
 def suggest(runs: RunCollection, prefix: str, key: str) -> str:
     """What to try instead of a name that no run has."""
-    import difflib
-
     known = [str(name)[len(prefix) :] for name in runs.to_frame().columns if str(name).startswith(prefix)]
     if not known:
         return f"They have no {prefix[:-1]} at all."
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}They have: {', '.join(sorted(known)[:10])}{', ...' if len(known) > 10 else ''}."
+    return f"They have: {among(key, sorted(known))}"
 
 
 def look_of(place: int) -> dict[str, Any]:
@@ -92,8 +91,15 @@ def dress(axis: Axes, *, grid: Literal["x", "y", "both"] | None = "y") -> None:
     axis.set_axisbelow(True)
 
 
+def whole_ticks() -> Locator:
+    """Where the ticks of whole numbers stand: at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
+
+
 def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -> None:
-    """Name an axis and its ticks: words at their places, powers of ten for logarithms."""
+    """Name an axis and its ticks: words at their places, powers of ten for logarithms, whole numbers at whole numbers."""
     from matplotlib import ticker
 
     line = axis.xaxis if which == "x" else axis.yaxis
@@ -106,6 +112,8 @@ def dress_axis(axis: Axes, which: Literal["x", "y"], scale: Scale, label: str) -
             text.set(
                 parse_math=False, rotation=rotation, ha="right" if rotation else "center" if which == "x" else "right"
             )
+    elif scale.is_whole:
+        line.set_major_locator(whole_ticks())
     elif scale.is_extreme:
         line.set_major_formatter(lambda power, _: f"1e{power:.0f}")
     elif scale.kind == "log":
