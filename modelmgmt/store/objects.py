@@ -130,7 +130,7 @@ class Objects:
             digest, size = hashlib.sha256(), 0
             length = os.fstat(file.fileno()).st_size
             view = memoryview(bytearray(min(BUFFER, length + 1)))
-            with _syncing(file.fileno()) if length > BUFFER else nullcontext():
+            with our_disk("sync", path), _syncing(file.fileno()) if length > BUFFER else nullcontext():
                 while count := file.readinto(view):
                     digest.update(view[:count])
                     size += count
@@ -376,11 +376,14 @@ def _hashed(file: io.FileIO) -> Stored:
 
 @contextmanager
 def _syncing(file: int) -> Iterator[None]:
-    """The disk works while we do: what it refuses is said by the sync before the file is published."""
+    """The disk works while we do; what it refuses is raised at the end. A later sync of the file would not say it again."""
+    refused: list[OSError] = []
 
     def sync() -> None:
-        with suppress(OSError):
+        try:
             sync_file(file)
+        except OSError as error:
+            refused.append(error)
 
     thread = threading.Thread(target=sync, name="modelmgmt-sync")
     thread.start()
@@ -388,6 +391,8 @@ def _syncing(file: int) -> Iterator[None]:
         yield
     finally:
         thread.join()
+    if refused:
+        raise refused[0]
 
 
 def check_digest(digest: object) -> str:

@@ -186,6 +186,10 @@ class Series:
         else:
             self._folding.append(thread)
 
+    def leave(self, path: Path) -> None:
+        """A journal that nobody writes any more is to be folded by the next `settle`."""
+        self._unfinished.append(path)
+
     def settle(self) -> None:
         """Wait for folds that are under way, and do again those that failed. Raises StoreError."""
         for thread in self._folding:
