@@ -73,7 +73,7 @@ def _copy_objects(kernel: Kernel, target: Path) -> None:
     objects, pending = Objects(target), set[Path]()
     for digest in sorted(digests):
         with kernel.objects.open(digest) as reader:
-            objects.put_stream(reader, pending=pending)
+            objects.put_stream(reader, size=kernel.objects.size(digest), pending=pending)
     objects.sync(pending)
 
 
