@@ -180,9 +180,9 @@ class Tally:
     def __str__(self) -> str:
         names = ", ".join(f"{name} {count}" for name, count in self.faults.most_common())
         return (
-            f"{self.faults.total()} faults injected into {self.calls} calls ({names}), {self.moved} calls "
-            f"could not be met, {self.missed} trainings ended before it, {self.errors} clear errors, "
-            f"{self.warned} trainings with a warning, {self.report.acknowledged} acknowledged writes looked for: {len(self.report.faults)} faults"
+            f"{self.faults.total()} faults injected into {self.calls} calls ({names}), {self.moved} calls could not be met, "
+            f"{self.missed} trainings ended before theirs, {self.errors} clear errors, {self.warned} trainings with a "
+            f"warning, {self.report.acknowledged} acknowledged writes looked for: {len(self.report.faults)} faults"
         )
 
 
