@@ -330,7 +330,10 @@ def _has_rollback_journal(path: Path) -> bool:
 
 
 def version_of(path: Path, target: str | None = None) -> int:
-    """The version of the store, 0 when it is not made yet. Raises StorePathError for what is no store, StoreTooNewError."""
+    """The version of the store, 0 when it is not made yet.
+
+    Raises StorePathError for what is no store, StoreTooNewError, CorruptDataError.
+    """
     if not path.exists() or path.stat().st_size == 0:
         return 0
     try:
@@ -340,6 +343,7 @@ def version_of(path: Path, target: str | None = None) -> int:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            applied = _applied(connection) if version > SCHEMA_VERSION else version
         finally:
             connection.close()
     except UnicodeDecodeError as error:
@@ -356,6 +360,9 @@ def version_of(path: Path, target: str | None = None) -> int:
             f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
         )
         raise StorePathError(message)
+    if version > applied and application == APPLICATION_ID:
+        message = f"{path} is damaged (it says version {version}, and its tables are of version {applied})"
+        raise CorruptDataError(f"{message}: {_REPAIR}.")
     if version > SCHEMA_VERSION:
         message = (
             f"The store {path.parent} was written by a newer modelmgmt (store version {version}, this library reads up "
@@ -363,6 +370,14 @@ def version_of(path: Path, target: str | None = None) -> int:
         )
         raise StoreTooNewError(message)
     return int(version)
+
+
+def _applied(connection: sqlite3.Connection) -> int:
+    """How many steps have made the tables: a newer library has done one more for each version."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+        return 0
+    (count,) = connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()
+    return int(count)
 
 
 def _is_beside_journals(path: Path) -> bool:
