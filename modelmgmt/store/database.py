@@ -14,7 +14,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
+from modelmgmt.errors import (
+    CorruptDataError,
+    ModelmgmtError,
+    StoreBusyError,
+    StorePathError,
+    StoreTooNewError,
+    StoreWriteError,
+)
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.meter import Meter
 
@@ -64,9 +71,9 @@ class Database:
 
     def _prepare(self) -> None:
         if pending(self.path).exists():
-            from modelmgmt.store.rebuild import exchange
+            from modelmgmt.store.rebuild import finish
 
-            exchange(self.path)  # whoever repaired this store was killed
+            finish(self.path)  # whoever repaired this store was killed
         prepare(self.path)
 
     def _prepare_copy(self) -> None:
@@ -459,12 +466,12 @@ def _garbled(path: Path) -> CorruptDataError:
 
 
 _REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
+_BUSY = f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again"
 _DISK_CODES = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
     sqlite3.SQLITE_READONLY: "the folder is read-only: make it writable, or copy the store",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
-    sqlite3.SQLITE_BUSY: f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again",
     sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
 }
 
@@ -473,6 +480,8 @@ def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptDataError(f"{path} is damaged ({error}): {_REPAIR}.")
+    if code == sqlite3.SQLITE_BUSY:
+        return StoreBusyError(f"Could not use {path} ({error}): {_BUSY}.")
     if code in _DISK_CODES:
         return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
     return None

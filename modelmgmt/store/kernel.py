@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
+from modelmgmt.errors import StoreBusyError, StoreError, StorePathError, StoreWriteError
 from modelmgmt.store.database import pending
 from modelmgmt.store.disk import sync_folder
 from modelmgmt.store.forks import at_fork, hold, let_go
@@ -179,6 +179,8 @@ def _open(path: Path, *, read_only: bool) -> Kernel:
     if not read_only and (not is_there or os.access(path, os.W_OK)):
         try:
             return Kernel(path)
+        except StoreBusyError:
+            raise  # there is room for what will be written, when its turn comes
         except StoreWriteError:
             if not is_there:
                 raise

@@ -14,12 +14,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from modelmgmt.errors import StoreWriteError
+from modelmgmt.errors import StoreBusyError
 from modelmgmt.store.disk import our_disk, token
 from modelmgmt.store.process import Process, current
 
@@ -42,9 +42,9 @@ class Turn:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the turn for as long as the block lasts. Raises StoreWriteError when nobody gives it up for a minute."""
+        """Have the turn for as long as the block lasts. Raises StoreBusyError when nobody gives it up for a minute."""
         if not self._thread_lock.acquire(timeout=TIMEOUT_S):
-            raise StoreWriteError(f"Another thread has had the turn at {self.path.parent} for {TIMEOUT_S:.0f} s.")
+            raise StoreBusyError(f"Another thread has had the turn at {self.path.parent} for {TIMEOUT_S:.0f} s.")
         try:
             if self._depth == 0:
                 self._take()
@@ -118,10 +118,13 @@ class Turn:
         if time.monotonic() < deadline:
             return
         owner = _owner(self.path)
-        who = f"the process {owner.pid} on {owner.host}" if owner else "somebody"
-        raise StoreWriteError(
+        if owner is None:
+            who, then = "somebody", f"remove the folder {self.path}"
+        else:
+            who, then = f"the process {owner.pid} on {owner.host}", f"run 'modelmgmt check --gone {owner}'"
+        raise StoreBusyError(
             f"In {self.path.parent}, {who} has had the turn for {TIMEOUT_S:.0f} s: wait for it, or end it; when its machine "
-            f"is gone for good, remove the folder {self.path}."
+            f"is gone for good, {then}."
         )
 
 
@@ -133,10 +136,22 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(mine, ignore_errors=True)
 
 
-def _take_back(path: Path, tmp: Path) -> None:
+def owner(folder: Path) -> Process | None:
+    """Who has the turn at the store in `folder`."""
+    return _owner(folder / NAME)
+
+
+def take_back(folder: Path, is_gone: Callable[[Process], bool]) -> None:
+    """Take the turn from a process that a person knows to be gone."""
+    with our_disk("take back the turn at", folder / NAME):
+        (folder / "tmp").mkdir(exist_ok=True)
+        _take_back(folder / NAME, folder / "tmp", is_gone)
+
+
+def _take_back(path: Path, tmp: Path, is_gone: Callable[[Process], bool] = Process.is_gone) -> None:
     """Take the turn from a process that is certainly gone."""
     before, owner = _token(path), _owner(path)
-    if owner is None or not owner.is_gone():
+    if owner is None or not is_gone(owner):
         return
     aside = tmp / f"turn-0-{token()}"
     with suppress(OSError):
