@@ -20,7 +20,7 @@ from modelmgmt.tracking import record as records
 from modelmgmt.tracking.causes import Cause, MetricOutcome, causes, outcomes
 from modelmgmt.tracking.command import rewritten
 from modelmgmt.tracking.restore import restore
-from modelmgmt.versions import seeds
+from modelmgmt.versions import bytecode, seeds
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.run import Run
@@ -100,11 +100,22 @@ def _files(run: Run, into: Path | None, from_folder: Path | None) -> tuple[Path,
             raise InvalidValueError(
                 f"from_folder is a folder that is there, without into, and {from_folder} was given."
             )
+        _forget_outdated_bytecode(run, from_folder)
         return from_folder.resolve(), [f"the files of {from_folder}, as they are now"]
     if into is None:
         into = Path(tempfile.mkdtemp(prefix=f"reproduce-{run.id}-"))
     restored = restore(run, into)
     return restored.folder, list(restored.notes)
+
+
+def _forget_outdated_bytecode(run: Run, folder: Path) -> None:
+    for name in run.code.files:
+        try:
+            bytecode.forget_outdated(folder / name)
+        except OSError as error:
+            raise ReproductionError(
+                f"The bytecode of {folder / name} is older than its text and can not be deleted ({error}): delete it."
+            ) from error
 
 
 def _python(run: Run, folder: Path, *, install: bool, notes: list[str]) -> str:

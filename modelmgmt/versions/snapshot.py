@@ -22,7 +22,7 @@ from modelmgmt.errors import InvalidNameError
 from modelmgmt.store.disk import token
 from modelmgmt.store.names import check_path
 from modelmgmt.store.trees import Entry, Tree
-from modelmgmt.versions import notebook
+from modelmgmt.versions import bytecode, notebook
 from modelmgmt.versions.left_out import MAX_FILES, MAX_TOTAL_BYTES, Note, why_not
 from modelmgmt.versions.project import Imported, Project, process_start, relative
 
@@ -185,10 +185,10 @@ class Sources:
             return why
         if about.st_mtime > self._began + _LOADING_S and not is_chosen:
             self._notes[name] = "kept, but it changed after the process began: what was executed may be older"
-        digest = self._digest(path, about)
+        digest = self._digest(name, path, about)
         return Entry(digest, about.st_size, "executable" if about.st_mode & 0o100 else "file")
 
-    def _digest(self, path: str, about: os.stat_result) -> str:
+    def _digest(self, name: str, path: str, about: os.stat_result) -> str:
         signature = _signature(about)
         known = self.known.get(path)
         if known is not None and known[0] == signature:
@@ -199,7 +199,9 @@ class Sources:
             raise OSError(0, "it changed while it was read")
         digest = hashlib.sha256(data).hexdigest()
         self._fresh[digest] = data
-        if time.time() - max(about.st_mtime, about.st_ctime) > _RACY_S:
+        if bytecode.outdated(path, about) is not None:
+            self._notes[name] = "kept, but its bytecode is older than its text: what was executed is the text before"
+        elif time.time() - max(about.st_mtime, about.st_ctime) > _RACY_S:
             self.known[path] = [signature, digest]
         return digest
 

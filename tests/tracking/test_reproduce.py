@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -85,6 +86,30 @@ def test_a_changed_line_is_named(project):
     done = command_line(project, "reproduce", run.id, "--from-folder", str(project.root), "--metric", "noise")
     assert done.returncode == 0, done.stderr
     assert "is reproduced" in done.stdout
+
+
+def test_bytecode_of_an_earlier_text_is_not_run_again(project):
+    of_one_second(project, 0.1, "def value():\n    return 1.0\n")
+    project.python("train.py", "word")
+    run = runs_of(project)[0]
+    of_one_second(project, 0.8, "def value():\n    return 1.5\n")
+    project.python("train.py", "word")
+    assert project.python("-c", "from lib import core; print(core.value())") == "1.0\n", "Python takes the older text"
+    assert "its bytecode is older" in dict(runs_of(project)[-1].code.version.left_out)["lib/core.py"]
+    found = reproduce(run, from_folder=project.root)
+    assert [(cause.kind, "return 1.5" in cause.detail) for cause in found.causes] == [("code", True)]
+    assert not found.is_reproduced
+    new = mm.Store(project.store_path).run(found.new_run)
+    assert "lib/core.py" not in dict(new.code.version.left_out)
+
+
+def of_one_second(project, fraction, text):
+    """Write the module as of a moment of one second of the past, and what bytecode there is as of the middle of it."""
+    second = 1_700_000_000
+    path = project.write("lib/core.py", text)
+    os.utime(path, (second + fraction, second + fraction))
+    for compiled in project.root.glob("lib/__pycache__/core.*.pyc"):
+        os.utime(compiled, (second + 0.5, second + 0.5))
 
 
 def test_a_changed_package_is_named(project, tmp_path, monkeypatch):

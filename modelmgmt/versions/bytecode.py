@@ -1,0 +1,41 @@
+"""Bytecode that Python takes for a source though it was compiled from an earlier text of it.
+
+Python tells bytecode by the size of the source and the second of its modification. Two texts of one size within one
+second look the same to it, and what is executed is the older one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+_HEADER_BYTES = 16  # magic number, flags, modification time in seconds, size; 4 bytes each (PEP 552)
+
+
+def outdated(path: str, about: os.stat_result) -> Path | None:
+    """The file of bytecode that is older than its source, of which `about` is the stat, and that Python takes for it."""
+    try:
+        place = Path(importlib.util.cache_from_source(path))
+        if place.stat().st_mtime_ns >= about.st_mtime_ns:
+            return None
+        with place.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except (OSError, NotImplementedError):  # there is none
+        return None
+    taken = b"".join(
+        number.to_bytes(4, "little") for number in (0, int(about.st_mtime) & 0xFFFFFFFF, about.st_size & 0xFFFFFFFF)
+    )
+    return place if header == importlib.util.MAGIC_NUMBER + taken else None
+
+
+def forget_outdated(path: Path) -> bool:
+    """Delete such bytecode, so that the source is compiled anew; whether there was some. Raises OSError."""
+    try:
+        place = outdated(str(path), path.stat())
+    except FileNotFoundError:
+        return False
+    if place is None:
+        return False
+    place.unlink()
+    return True
