@@ -6,6 +6,7 @@ What the fault scripts beside this file share: each breaks something else while 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import gc
 import hashlib
@@ -29,7 +30,9 @@ import modelmgmt as mm
 from modelmgmt.store import journal as journal_module
 
 # Loaded before the first fork, so that a worker's life is spent on writing.
-for _name in ("filelock", "pandas", "sqlite_utils", "modelmgmt.store.schema", "modelmgmt.store.integrity",
+with contextlib.suppress(ImportError):  # which sqlite_utils loads where it can
+    importlib.import_module("pandas")
+for _name in ("filelock", "sqlite_utils", "modelmgmt.store.schema", "modelmgmt.store.integrity",
               "modelmgmt.store.collect", "modelmgmt.store.backup", "modelmgmt.store.trees", "modelmgmt.store.rebuild",
               "modelmgmt.tracking.table_file", "modelmgmt.tracking.integrity", "modelmgmt.tracking.deletion",
               "modelmgmt.tracking.merging", "modelmgmt.tracking.repair"):  # fmt: skip
@@ -401,7 +404,7 @@ def preload(task: Callable[[], object]) -> None:
     names = read_all(pipe).decode().split()
     os.waitpid(pid, 0)
     for name in names:
-        if name not in sys.modules:
+        with contextlib.suppress(ImportError):  # what a module in C has made has no file
             importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is never collected is not copied by a child, either
