@@ -24,6 +24,7 @@
         |-- StorePathError                       the path is not, and cannot become, a store
         |-- StoreTooNewError                     written by a newer version of the library
         |-- StoreWriteError                      the disk said no
+        |   `-- StoreBusyError                   another process keeps the store to itself, for too long
         |-- KeyFileError                         the user's signing key can't be read, made or believed
         |-- SourceChangedError                   a file changed while it was being copied
         `-- CorruptDataError                     bytes that are not what was written
@@ -142,6 +143,10 @@ class StoreTooNewError(StoreError):
 
 class StoreWriteError(StoreError):
     """The disk refused a write."""
+
+
+class StoreBusyError(StoreWriteError):
+    """Another process has kept the store to itself for longer than anybody waits."""
 
 
 class KeyFileError(StoreError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,13 +51,14 @@ def _copy_journals(source: Path, target: Path) -> None:
 
 
 def _copy_tables(kernel: Kernel, target: Path) -> None:
-    copy = sqlite3.connect(target, isolation_level=None)
-    try:
-        with kernel.database.reading() as connection, translated(target):
-            connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
+    with (
+        translated(target),
+        closing(sqlite3.connect(target, isolation_level=None)) as copy,
+        kernel.database.reading() as connection,
+    ):
+        connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
+        with translated(target):
             connection.backup(copy)
-    finally:
-        copy.close()
     _sync(target)
 
 
@@ -73,7 +75,7 @@ def _copy_objects(kernel: Kernel, target: Path) -> None:
     objects, pending = Objects(target), set[Path]()
     for digest in sorted(digests):
         with kernel.objects.open(digest) as reader:
-            objects.put_stream(reader, pending=pending)
+            objects.put_stream(reader, size=kernel.objects.size(digest), pending=pending)
     objects.sync(pending)
 
 

@@ -14,7 +14,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from modelmgmt.errors import CorruptDataError, ModelmgmtError, StorePathError, StoreTooNewError, StoreWriteError
+from modelmgmt.errors import (
+    CorruptDataError,
+    ModelmgmtError,
+    StoreBusyError,
+    StorePathError,
+    StoreTooNewError,
+    StoreWriteError,
+)
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.meter import Meter
 
@@ -64,9 +71,9 @@ class Database:
 
     def _prepare(self) -> None:
         if pending(self.path).exists():
-            from modelmgmt.store.rebuild import exchange
+            from modelmgmt.store.rebuild import finish
 
-            exchange(self.path)  # whoever repaired this store was killed
+            finish(self.path)  # whoever repaired this store was killed
         prepare(self.path)
 
     def _prepare_copy(self) -> None:
@@ -330,7 +337,10 @@ def _has_rollback_journal(path: Path) -> bool:
 
 
 def version_of(path: Path, target: str | None = None) -> int:
-    """The version of the store, 0 when it is not made yet. Raises StorePathError for what is no store, StoreTooNewError."""
+    """The version of the store, 0 when it is not made yet.
+
+    Raises StorePathError for what is no store, StoreTooNewError, CorruptDataError.
+    """
     if not path.exists() or path.stat().st_size == 0:
         return 0
     try:
@@ -340,6 +350,7 @@ def version_of(path: Path, target: str | None = None) -> int:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            applied = _applied(connection) if version > SCHEMA_VERSION else version
         finally:
             connection.close()
     except UnicodeDecodeError as error:
@@ -356,6 +367,9 @@ def version_of(path: Path, target: str | None = None) -> int:
             f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
         )
         raise StorePathError(message)
+    if version > applied and application == APPLICATION_ID:
+        message = f"{path} is damaged (it says version {version}, and its tables are of version {applied})"
+        raise CorruptDataError(f"{message}: {_REPAIR}.")
     if version > SCHEMA_VERSION:
         message = (
             f"The store {path.parent} was written by a newer modelmgmt (store version {version}, this library reads up "
@@ -363,6 +377,14 @@ def version_of(path: Path, target: str | None = None) -> int:
         )
         raise StoreTooNewError(message)
     return int(version)
+
+
+def _applied(connection: sqlite3.Connection) -> int:
+    """How many steps have made the tables: a newer library has done one more for each version."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+        return 0
+    (count,) = connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()
+    return int(count)
 
 
 def _is_beside_journals(path: Path) -> bool:
@@ -444,12 +466,12 @@ def _garbled(path: Path) -> CorruptDataError:
 
 
 _REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
+_BUSY = f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again"
 _DISK_CODES = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
     sqlite3.SQLITE_READONLY: "the folder is read-only: make it writable, or copy the store",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
-    sqlite3.SQLITE_BUSY: f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again",
     sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
 }
 
@@ -458,6 +480,8 @@ def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptDataError(f"{path} is damaged ({error}): {_REPAIR}.")
+    if code == sqlite3.SQLITE_BUSY:
+        return StoreBusyError(f"Could not use {path} ({error}): {_BUSY}.")
     if code in _DISK_CODES:
         return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
     return None

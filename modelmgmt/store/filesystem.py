@@ -17,7 +17,7 @@ from pathlib import Path
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.store.database import SHARED
 from modelmgmt.store.disk import our_disk, token
-from modelmgmt.store.segment import CANNOT
+from modelmgmt.store.segment import CANNOT, UNFINISHED
 
 VARIABLE = "MODELMGMT_FILESYSTEM"
 
@@ -99,7 +99,7 @@ def _unescaped(text: str) -> str:
 
 def _can_map_and_lock(folder: Path) -> bool:
     """Try it, in a store that is there; False only when the file system says that it has no such thing."""
-    path = folder / "journal" / f"{token()}.probe"
+    path = folder / "journal" / f"{token()}{UNFINISHED}"
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError:
@@ -112,7 +112,8 @@ def _can_map_and_lock(folder: Path) -> bool:
         return error.errno not in CANNOT
     finally:
         os.close(file)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # else whoever recovers journals removes it
+            path.unlink()
     return True
 
 

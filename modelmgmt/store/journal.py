@@ -73,6 +73,7 @@ class Journal:
         self._begun = 0.0
         self._view: View = _NOTHING
         self._plain: Plain | None = None  # the view, where it is no map
+        self._unsynced: View | None = None  # the view whose sync the disk has refused
         self._salt = 0
         self._place = 0
         self._limit = 0
@@ -168,14 +169,22 @@ class Journal:
             is_young = time.monotonic() - self._begun < YOUNG_S
             return None if self._streams or is_young else self.retire()
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the disk has refused to sync the current segment.
+
+        The system may drop what it could not write, and call the next sync a success: that one would promise nothing.
+        """
+        return self._unsynced is not None and self._unsynced is self._view
+
     def flush(self) -> None:
-        """On return, every point that was appended survives a power cut. Raises StoreWriteError."""
+        """On return, every point that was appended survives a power cut. Raises StoreWriteError; see `is_in_doubt`."""
         with self.lock:
             view, folder = self._view, self._folder
         if self._path is None:
             return
         try:
-            view.flush()
+            self._sync(view)
             descriptor = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -183,6 +192,13 @@ class Journal:
                 os.close(descriptor)
         except OSError as error:
             raise StoreWriteError(f"Could not flush the journal in {folder} ({error}): look at the disk.") from error
+
+    def _sync(self, view: View) -> None:
+        try:
+            view.flush()
+        except OSError:
+            self._unsynced = view
+            raise
 
     def retire(self) -> Path | None:
         """Stop writing the current segment and return its path; the next point begins a new one.
@@ -288,7 +304,7 @@ class Journal:
     def _leave_segment(self) -> None:
         self._points += self._points_here()
         self._definitions = 0
-        self._path, self._view, self._plain = None, _NOTHING, None
+        self._path, self._view, self._plain, self._unsynced = None, _NOTHING, None, None
         self._salt = self._place = self._limit = 0
 
 

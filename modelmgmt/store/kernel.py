@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import StoreError, StorePathError, StoreWriteError
+from modelmgmt.errors import StoreBusyError, StoreError, StorePathError, StoreWriteError
 from modelmgmt.store.database import pending
 from modelmgmt.store.disk import sync_folder
 from modelmgmt.store.forks import at_fork, hold, let_go
@@ -95,7 +95,20 @@ class Kernel:
         """On return, all points that this process has logged survive a power cut. Raises StoreWriteError."""
         if self._series is not None:
             self._series.settle()  # full segments that are being folded: their fold is durable, they are not synced
-        self.journal.flush()
+        if self.journal.is_in_doubt:
+            self._fold_unsynced()
+        else:
+            self.journal.flush()
+
+    def _fold_unsynced(self) -> None:
+        """The disk has refused to sync the journal: what is still in memory of it goes into the tables, which are synced."""
+        path = self.journal.retire()
+        if path is None:
+            raise StoreWriteError(
+                f"The journal in {self.path} could not be synced: flush again, outside a signal handler."
+            )
+        self.series.leave(path)
+        self.series.settle()
 
     def forget(self, run: str) -> None:
         """A run has ended, and its end is durable: with no other run open, this process needs no journal any more."""
@@ -171,6 +184,8 @@ def _open(path: Path, *, read_only: bool) -> Kernel:
     if not read_only and (not is_there or os.access(path, os.W_OK)):
         try:
             return Kernel(path)
+        except StoreBusyError:
+            raise  # there is room for what will be written, when its turn comes
         except StoreWriteError:
             if not is_there:
                 raise

@@ -26,6 +26,13 @@ class Process:
     start: str
     """When the process started, in the system's own unit: a pid that was given out again has another start."""
 
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+    def is_here(self) -> bool:
+        """Whether it can be seen from here: it is of this machine and, on Linux, of this pid namespace."""
+        return self.host == current().host
+
     def is_gone(self) -> bool:
         """True only when it is certain: a process of another host, or one that is hidden, can not be seen from here."""
         here = current()

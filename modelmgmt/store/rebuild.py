@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from filelock import FileLock
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
-from modelmgmt.store.database import pending, prepare, translated
+from modelmgmt.store.database import SHARED, bring_up_to_date, pending, translated
 from modelmgmt.store.disk import our_disk, sync_folder, token
 from modelmgmt.store.pages import Pages, Place, tables
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, record_tables, verified
 from modelmgmt.store.series import Series, identity
+from modelmgmt.store.turn import Turn
 
 _WITHOUT_CHECKSUM = ("chunks", "folds", "events")
 
@@ -48,11 +49,13 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
     with our_disk("rebuild", old):
         folder.mkdir(parents=True)
         new = folder / old.name
-        prepare(new)
+        # Nobody else is in this folder: no lock, and no write-ahead log, which its file system may not be fit for.
+        uri = f"{new.absolute().as_uri()}?nolock=1"
+        bring_up_to_date(new, uri, "DELETE")
         with (
             translated(new),
             closing(_Source(old, rebuilt)) as source,
-            closing(sqlite3.connect(new, isolation_level=None)) as target,
+            closing(sqlite3.connect(uri, isolation_level=None, uri=True)) as target,
         ):
             target.execute("PRAGMA synchronous = FULL")
             target.execute("BEGIN")
@@ -61,26 +64,45 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
                     _copy_table(source, target, table, rebuilt, adopt)
             Series.summarise_all(target)
             target.execute("COMMIT")
-            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         _note(root / "set-aside", rebuilt)
         # From this name on the new file is the store; whoever opens it next does the rest, when this process is killed.
         new.rename(pending(old))
         sync_folder(root)
-        exchange(old)
+        with _alone_at(root):
+            exchange(old)
         for left in folder.iterdir():
             left.unlink()
         folder.rmdir()
     return rebuilt
 
 
+@contextmanager
+def _alone_at(root: Path) -> Iterator[None]:
+    """Take turns with whoever opens the store."""
+    if (root / SHARED).exists():
+        turn = Turn(root)
+        with turn.taken():
+            yield
+        turn.close()
+    else:
+        with FileLock(root / "store.lock"):
+            yield
+
+
+def finish(path: Path) -> None:
+    """Do what is left of a rebuild of a local store whose process was killed. Many may do so at once."""
+    with our_disk("rebuild", path), _alone_at(path.parent):
+        exchange(path)
+
+
 def exchange(path: Path) -> None:
-    """Put a database that was rebuilt in the place of the old one, which is set aside. Many may do so at once."""
+    """Put a database that was rebuilt in the place of the old one, which is set aside. For one who is alone at it."""
     aside = path.with_name("set-aside")
-    with our_disk("rebuild", path), FileLock(path.with_name("store.lock")):
+    with our_disk("rebuild", path):
         if not pending(path).exists():
             return
         aside.mkdir(exist_ok=True)
-        for suffix in ("-wal", "-shm", ""):
+        for suffix in ("-wal", "-shm", "-journal", ""):  # a journal of the old one would be played into the new one
             part = path.with_name(path.name + suffix)
             if part.exists():
                 part.rename(aside / f"{part.name}.{token()}")
@@ -136,7 +158,8 @@ class _Source:
 
 
 def _open_raw(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None)
+    lock = "?nolock=1" if (path.parent / SHARED).exists() else ""
+    connection = sqlite3.connect(path.absolute().as_uri() + lock, isolation_level=None, uri=True)
     # Text that is no Unicode any more is a damaged value, not an error of the whole row.
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     with suppress(sqlite3.DatabaseError):

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
 from modelmgmt.store.disk import our_disk
 from modelmgmt.store.meter import Meter
+from modelmgmt.store.process import Process
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.summary import COLUMNS, SUMMARY_ROW, Summary, from_row, summarise, to_row
 from modelmgmt.store.times import now_iso
@@ -186,6 +187,10 @@ class Series:
         else:
             self._folding.append(thread)
 
+    def leave(self, path: Path) -> None:
+        """A journal that nobody writes any more is to be folded by the next `settle`."""
+        self._unfinished.append(path)
+
     def settle(self) -> None:
         """Wait for folds that are under way, and do again those that failed. Raises StoreError."""
         for thread in self._folding:
@@ -204,7 +209,7 @@ class Series:
         self._unfinished = []
         self._left_out = set()
 
-    def recover(self) -> list[Path]:
+    def recover(self, is_gone: Callable[[Process], bool] = Process.is_gone) -> list[Path]:
         """Fold the journals of processes that are gone; returns those that were damaged."""
         damaged = []
         for path in self._journals():
@@ -216,7 +221,7 @@ class Series:
                 except CorruptDataError:
                     damaged.append(path)
                     continue
-                if not header.owner.is_gone():
+                if not is_gone(header.owner):
                     continue
                 self._look_back(path, descriptor, header)
             is_left_out = path in self._left_out
@@ -250,6 +255,15 @@ class Series:
         connection.execute("DELETE FROM metrics")
         for run, key, data in connection.execute("SELECT run, key, data FROM chunks ORDER BY id").fetchall():
             _add_to_summary(connection, "metrics", run, key, summarise(decode(identity(run, key), data)))
+
+    def owners(self) -> list[Process]:
+        """Whose journals there are; of one whose header is damaged nobody knows."""
+        found = []
+        for path in self._journals():
+            with _opened(path) as descriptor, suppress(CorruptDataError):
+                if descriptor is not None:
+                    found.append(segment.read_header(descriptor, path.name).owner)
+        return found
 
     def _journals(self) -> list[Path]:
         try:

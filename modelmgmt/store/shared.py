@@ -52,13 +52,13 @@ class SharedDatabase(Database):
             # What is no store is refused before anything is written. What others write meanwhile may look like damage.
             with suppress(CorruptDataError):
                 database.version_of(self.path, uri + "?mode=ro&immutable=1")
-        if database.pending(self.path).exists():
-            from modelmgmt.store.rebuild import exchange
-
-            exchange(self.path)  # whoever repaired this store was killed
         filesystem.mark(self.path.parent)
         sweep(self.path.parent)
         with self._turn.taken():
+            if database.pending(self.path).exists():
+                from modelmgmt.store.rebuild import exchange
+
+                exchange(self.path)  # whoever repaired this store was killed
             if _has_log(self.path):
                 leave_log(self.path)
             _again_without_stale_name(self.path, lambda: database.bring_up_to_date(self.path, self._target, "DELETE"))

@@ -15,12 +15,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from modelmgmt.errors import StoreWriteError
+from modelmgmt.errors import StoreBusyError
 from modelmgmt.store.disk import our_disk, token
 from modelmgmt.store.filesystem import is_network, kind_of
 from modelmgmt.store.process import Process, current
@@ -46,9 +46,9 @@ class Turn:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the turn for as long as the block lasts. Raises StoreWriteError when nobody gives it up for a minute."""
+        """Have the turn for as long as the block lasts. Raises StoreBusyError when nobody gives it up for a minute."""
         if not self._thread_lock.acquire(timeout=TIMEOUT_S):
-            raise StoreWriteError(f"Another thread has had the turn at {self.path.parent} for {TIMEOUT_S:.0f} s.")
+            raise StoreBusyError(f"Another thread has had the turn at {self.path.parent} for {TIMEOUT_S:.0f} s.")
         try:
             if self._depth == 0:
                 self._take()
@@ -121,11 +121,14 @@ class Turn:
     def _refuse_after(self, deadline: float) -> None:
         if time.monotonic() < deadline:
             return
-        owners = [f"the process {owner.pid} on {owner.host}" for _, owner in _owners(self.path)]
-        who = " or ".join(owners) or "somebody"
-        raise StoreWriteError(
+        owners = [owner for _, owner in _owners(self.path)]
+        who, then = "somebody", f"remove the folder {self.path}"
+        if owners:
+            who = f"the process {owners[0].pid} on {owners[0].host}"
+            then = f"run 'modelmgmt check --gone {owners[0]}'"
+        raise StoreBusyError(
             f"In {self.path.parent}, {who} has had the turn for {TIMEOUT_S:.0f} s: wait for it, or end it; when its machine "
-            f"is gone for good, remove the folder {self.path}."
+            f"is gone for good, {then}."
         )
 
 
@@ -136,10 +139,21 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(mine, ignore_errors=True)
 
 
-def _take_back(path: Path) -> None:
+def owner(folder: Path) -> Process | None:
+    """Who has the turn at the store in `folder`."""
+    return next((owner for _, owner in _owners(folder / NAME)), None)
+
+
+def take_back(folder: Path, is_gone: Callable[[Process], bool]) -> None:
+    """Take the turn from a process that a person knows to be gone."""
+    with our_disk("take back the turn at", folder / NAME):
+        _take_back(folder / NAME, is_gone)
+
+
+def _take_back(path: Path, is_gone: Callable[[Process], bool] = Process.is_gone) -> None:
     """Take the turn from a process that is certainly gone."""
     for place, owner in _owners(path):
-        if owner.is_gone():
+        if is_gone(owner):
             if is_network(kind_of(path)):
                 time.sleep(_SETTLING_S)
             with suppress(FileNotFoundError):

@@ -15,6 +15,7 @@ from modelmgmt.store import events, segment
 from modelmgmt.store.collect import collect, expanded, named, remove_abandoned
 from modelmgmt.store.database import BUSY_TIMEOUT_S
 from modelmgmt.store.disk import unreadable
+from modelmgmt.store.process import Process
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
 from modelmgmt.versions import capture
@@ -107,22 +108,26 @@ def _refuse(kernel: Kernel, connection: sqlite3.Connection, record: records.RunR
         message = f"The run {record.name} is still running (process {record.pid} on {record.host}): finish it first."
         raise RunInUseError(message)
     for name in os.listdir(kernel.path / "journal"):
-        if name.endswith(segment.SUFFIX) and record.id in _runs_of(kernel.path / "journal" / name):
-            raise RunInUseError(
-                f"The run {record.name} is still being logged to (journal {name}): end that process first."
+        owner = _owner_of(kernel.path / "journal" / name, record.id) if name.endswith(segment.SUFFIX) else None
+        if owner is not None:
+            message = (
+                f"The process {owner.pid} on {owner.host} has points of the run {record.name} in its journal {name}"
             )
+            raise RunInUseError(f"{message}: end its runs or the process first.")
 
 
-def _runs_of(journal: Path) -> set[str]:
+def _owner_of(journal: Path, run: str) -> Process | None:
+    """Whose journal it is, when it has series of the run."""
     try:
         descriptor = os.open(journal, os.O_RDONLY)
     except FileNotFoundError:
-        return set()
+        return None
     except OSError as error:
         raise unreadable(journal, error) from error
     try:
         header = segment.read_header(descriptor, journal.name)
-        return {run for run, _ in segment.read_names(descriptor, header.salt).values()}
+        names = segment.read_names(descriptor, header.salt).values()
+        return header.owner if any(run == other for other, _ in names) else None
     finally:
         os.close(descriptor)
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -114,14 +115,19 @@ def bury(kernel: Kernel) -> None:
     with suppress(StoreWriteError):
         kernel.series.recover()
         with kernel.database.writing() as connection:
-            for run in records.running_without_process(connection):
-                records.end(connection, run, "crashed", ended_at=_last_sign(connection, run, dead.get(run)))
+            end_crashed(connection, records.running_without_process(connection))
 
 
-def _last_sign(connection: sqlite3.Connection, run: str, record: records.RunRecord | None) -> str:
+def end_crashed(connection: sqlite3.Connection, dead: Mapping[str, records.RunRecord]) -> None:
+    """Their last sign of life is their end. Within the caller's transaction."""
+    for run, record in dead.items():
+        records.end(connection, run, "crashed", ended_at=_last_sign(connection, run, record))
+
+
+def _last_sign(connection: sqlite3.Connection, run: str, record: records.RunRecord) -> str:
     (last,) = connection.execute("SELECT max(last_time) FROM metrics WHERE run = ?", (run,)).fetchone()
     (logged,) = connection.execute("SELECT max(logged_at) FROM artifacts WHERE run = ?", (run,)).fetchone()
-    signs = [to_iso(last) if last is not None else None, logged, record.started_at if record else None]
+    signs = [to_iso(last) if last is not None else None, logged, record.started_at]
     return max((sign for sign in signs if sign), default=now_iso())
 
 

@@ -84,7 +84,7 @@ def _bring_objects(into: Kernel, other: Kernel, source: sqlite3.Connection, runs
     for digest in sorted(expanded(other, digests)):
         if into.objects.freshen(digest) is None:
             with other.objects.open(digest) as reader:
-                into.objects.put_stream(reader, pending=pending)
+                into.objects.put_stream(reader, size=other.objects.size(digest), pending=pending)
             count += 1
     into.objects.sync(pending)
     return count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -203,10 +203,12 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
     raise NotFoundError(f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.{hint}")
 
 
-def running_without_process(connection: sqlite3.Connection) -> Mapping[str, RunRecord]:
+def running_without_process(
+    connection: sqlite3.Connection, is_gone: Callable[[Process], bool] = Process.is_gone
+) -> Mapping[str, RunRecord]:
     """Runs that still say running, whose process is gone."""
     rows = connection.execute(f"{SELECT} WHERE status = 'running'").fetchall()
-    return {record.id: record for record in map(from_row, rows) if record.owner.is_gone()}
+    return {record.id: record for record in map(from_row, rows) if is_gone(record.owner)}
 
 
 def running(connection: sqlite3.Connection) -> bool:

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,8 @@ def sequence() -> list[Op]:
     return found
 
 
-def train(path: Path, on_error: str, out: int, writes: list[Op]) -> None:
-    """Do the writes; say of each, as a line of JSON, whether it returned with nothing left to do."""
+def train(path: Path, on_error: str, out: int, writes: list[Op], after: Callable[[], None] = lambda: None) -> None:
+    """Do the writes; say of each, as a line of JSON, whether it returned with nothing left to do. `after` follows each."""
     signal.alarm(HANG_S)  # ends this process: a hang is a fault
     many_segments()
 
@@ -101,6 +101,7 @@ def train(path: Path, on_error: str, out: int, writes: list[Op]) -> None:
     run: Any = None
     started: list[str] = []
     for number, op in enumerate(writes):
+        after()
         if (run is None and op[0] not in ("next", *OF_THE_STORE)) or (op[0] == "delete" and op[1] not in started):
             continue
         try:
@@ -118,30 +119,39 @@ def train(path: Path, on_error: str, out: int, writes: list[Op]) -> None:
             started.append(run.name)
         is_kept = guard is None or ((guard.lost_points, guard.lost_writes) == lost and not guard.is_waiting)
         tell(number=number, kind=op[0], kept=is_kept)
+    after()
     store.close()
     tell(end=True)
 
 
 def child(task: Any) -> tuple[list[dict[str, Any]], int]:
-    """Run `task` in a child; returns the lines it wrote, and its exit status as `os.waitpid` gives it."""
+    """Run `task` in a child; returns the whole lines it wrote, and its exit status as `os.waitpid` gives it."""
     pid, pipe = forked(task)
-    lines = read_all(pipe).splitlines()
+    lines = read_all(pipe).split(b"\n")[:-1]
     _, status = os.waitpid(pid, 0)
     return [json.loads(line) for line in lines], status
 
 
 def look(path: Path) -> dict[str, Any] | None:
     """Take stock in a child; None when the store can not be read."""
+    return look_at([path])[0]
+
+
+def look_at(paths: list[Path]) -> list[dict[str, Any] | None]:
+    """Take stock of several stores, one after the other, in a child."""
 
     def task(out: int) -> None:
         signal.alarm(HANG_S)
         warnings.simplefilter("ignore")  # that a journal could not be folded yet is said on a full disk, and right
-        data = json.dumps(stock(path)).encode() + b"\n"
-        for at in range(0, len(data), PAGE):
-            os.write(out, data[at : at + PAGE])
+        for path in paths:
+            data = json.dumps(stock(path)).encode() + b"\n"
+            for at in range(0, len(data), PAGE):
+                os.write(out, data[at : at + PAGE])
 
     found, status = child(task)
-    return found[0] if found and not status else None
+    if status and len(found) == len(paths):
+        found[-1] = None  # type: ignore[call-overload]
+    return [*found, *[None] * (len(paths) - len(found))]
 
 
 def room(disk: Path) -> int:

@@ -62,18 +62,18 @@ class Case:
     open: Callable[[Path], None]
 
 
-def fill(path: Path) -> None:
+def fill(path: Path, writes: int) -> None:
     """A store with some of everything; its last run is still going on when the process ends."""
     many_segments()
     store, run = mm.Store(path), None
-    for number, op in enumerate(itertools.islice(ops(7, KINDS), WRITES)):
+    for number, op in enumerate(itertools.islice(ops(7, KINDS), writes)):
         run = perform(store, run, op, 7, number)
     os._exit(0)
 
 
-def make_old(path: Path) -> None:
+def make_old(path: Path, writes: int) -> None:
     """A store as the first two migrations made it, with a journal that nobody has folded."""
-    child(lambda: fill(path))
+    child(lambda: fill(path, writes))
     child(lambda: mm.Store(path).close())
     child(lambda: crash(path))
     old = path / "old.db"
@@ -101,28 +101,28 @@ def crash(path: Path) -> None:
     os._exit(0)
 
 
-def make_crashed(path: Path) -> None:
-    """A store with the journals, a score of files, of four dead processes."""
-    child(lambda: fill(path))
-    for number in range(3):
-        child(lambda number=number: crash_as(path, f"killed-{number}"))
+def make_crashed(path: Path, writes: int, dead: int, points: int) -> None:
+    """A store with the journals, some files each, of dead processes: one that filled it, and `dead` more."""
+    child(lambda: fill(path, writes))
+    for number in range(dead):
+        child(lambda number=number: crash_as(path, f"killed-{number}", points))
 
 
-def crash_as(path: Path, name: str) -> None:
+def crash_as(path: Path, name: str, points: int) -> None:
     """As `crash`, and another process's journals stay as they are."""
     Kernel._recover = lifecycle.bury = lambda _: None
     many_segments()
     store = mm.Store(path)
     store.kernel.series.fold_in_background = lambda _: None  # its segments are full, and nobody has folded them
     run = store.start_run("torture", name=name)
-    for step in range(3000):
+    for step in range(points):
         run.log(loss=step / 7, step=step)
     os._exit(0)
 
 
-def make_damaged(path: Path) -> None:
+def make_damaged(path: Path, writes: int) -> None:
     """A store with a page that is lost, and an object."""
-    child(lambda: fill(path))
+    child(lambda: fill(path, writes))
     child(lambda: mm.Store(path).close())
     rng = random.Random(3)
     with (path / "store.db").open("rb+") as file:
@@ -133,9 +133,9 @@ def make_damaged(path: Path) -> None:
     victim.write_bytes(b"damaged")
 
 
-def make_headless(path: Path) -> None:
+def make_headless(path: Path, writes: int) -> None:
     """A store whose first page is lost."""
-    child(lambda: fill(path))
+    child(lambda: fill(path, writes))
     child(lambda: mm.Store(path).close())
     with (path / "store.db").open("rb+") as file:
         file.write(bytes(4096))
@@ -149,12 +149,14 @@ def repair(path: Path) -> None:
         rescue(path)
 
 
-CASES = (
-    Case("upgrade", make_old, lambda path: mm.Store(path).close()),
-    Case("recovery", make_crashed, lambda path: mm.Store(path).close()),
-    Case("repair", make_damaged, repair),
-    Case("rescue", make_headless, repair),
-)
+def cases(writes: int = WRITES, dead: int = 3, points: int = 3000) -> tuple[Case, ...]:
+    """What is done to stores of `writes` writes; the one to be recovered has the journals of `dead` processes more."""
+    return (
+        Case("upgrade", lambda path: make_old(path, writes), lambda path: mm.Store(path).close()),
+        Case("recovery", lambda path: make_crashed(path, writes, dead, points), lambda path: mm.Store(path).close()),
+        Case("repair", lambda path: make_damaged(path, writes), repair),
+        Case("rescue", lambda path: make_headless(path, writes), repair),
+    )
 
 
 def child(task: Callable[[], Any]) -> Any:
@@ -196,13 +198,13 @@ class Report:
 def torture(kills: int, seed: int, place: Path) -> Report:
     """About `kills` kills, shared out between the cases."""
     rng, report = random.Random(seed), Report()
-    for case in CASES:
+    for case in (chosen := cases()):
         whole = place / case.name
         case.make(whole)
         expected, took_s = undisturbed(case, whole, place)
         report.kills[case.name] = 0
         tries = 0
-        while report.kills[case.name] < kills / len(CASES) and tries < kills:
+        while report.kills[case.name] < kills / len(chosen) and tries < kills:
             tries += 1
             path = place / f"{case.name}-{report.stores}"
             shutil.copytree(whole, path)

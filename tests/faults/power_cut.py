@@ -9,14 +9,22 @@ journal, and the store is read: what was acknowledged by `flush`, `finish`, an a
 backup must be there, and every value must be right.
 
 What this cut keeps is every block that had reached the device: a drive that loses what it said to have written is
-another fault. Before the first cut a control shows that the cut is one: of files that were written, the synced one is
-whole and the other is not.
+another fault. Before the first cut two controls show that the test can fail: of files that were written, the synced one is
+whole after a cut and the other is not; and a store that leaves out its syncs is found to have broken its word.
+
+Which acknowledgement counts: the worker notes the time after a write has returned, and the parent notes it before it asks
+for the cut, both by CLOCK_MONOTONIC, which is one clock for all processes and never goes back. An acknowledgement of an
+earlier time belongs to a write that had returned before the cut was asked for; all that it had synced was on the device by
+then, so it must be there. The machine of a real cut is gone at once. This one goes on, and a sync that the cut meets on its
+way may return as if it had been done: a write that began before the cut had ended, and returned after it was asked for, is
+counted and promises nothing. One that began later met a dead disk: it must not be acknowledged as durable.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import os
 import random
@@ -31,7 +39,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workload import (
     Op,
@@ -44,6 +52,7 @@ from workload import (
     ops,
     other_store,
     perform,
+    read_all,
     take_stock,
 )  # fmt: skip
 
@@ -53,7 +62,9 @@ IMAGE_BYTES = 96 << 20
 ROUNDS_PER_STORE = 4
 WRITES = 250
 WITHIN_S = 0.2  # of the acknowledgement; the file system would commit by itself after five seconds
+AFTER_S = 0.01  # for writes to the dead disk
 HANG_S = 30
+CONTROLS = 10
 
 KINDS = {
     "log": 60, "log3": 20, "series": 4, "params": 4, "tags": 4, "note": 4, "text": 4, "table": 2, "folder": 2, "file": 1,
@@ -66,6 +77,7 @@ DURABLE = (*CARRIES, "merge", "backup")
 
 _SHUTDOWN = 2 << 30 | 4 << 16 | ord("X") << 8 | 125  # _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = 2
+_ACK = struct.Struct("<Idd")
 
 
 @dataclass
@@ -81,13 +93,15 @@ class Disk:
     def unmount(self) -> None:
         _command("umount", str(self.place))
 
-    def cut(self) -> None:
-        """From here on nothing reaches the device."""
+    def cut(self) -> tuple[float, float]:
+        """When the cut was asked for, and when it was done: from then on nothing reaches the device."""
         import fcntl
 
         descriptor = os.open(self.place, os.O_RDONLY)
         try:
+            asked = time.monotonic()
             fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+            return asked, time.monotonic()
         finally:
             os.close(descriptor)
 
@@ -157,11 +171,46 @@ def _control(disk: Disk) -> None:
         path.unlink(missing_ok=True)
 
 
+class Ack(NamedTuple):
+    """A write that returned, and when it was begun and had returned: seconds of CLOCK_MONOTONIC."""
+
+    number: int
+    begun: float
+    returned: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A cut, and what was acknowledged before, during and after it, in order."""
+
+    acks: list[Ack]
+    asked: float
+    done: float
+
+    @property
+    def before(self) -> int:
+        """The last write that had returned before the cut was asked for, or -1."""
+        return max((ack.number for ack in self.acks if ack.returned < self.asked), default=-1)
+
+    @property
+    def last(self) -> int:
+        """The last write that returned at all, or -1."""
+        return self.acks[-1].number if self.acks else -1
+
+    def after(self) -> list[Ack]:
+        """What was begun when nothing reached the device any more, and returned."""
+        return [ack for ack in self.acks if ack.begun > self.done]
+
+
 @dataclass
 class Tally:
     """What became of the cuts."""
 
     cuts: int = 0
+    met: int = 0
+    """Durable writes that returned while the cut was on its way: they promise nothing."""
+    met_and_lost: int = 0
+    """Cuts of which one of these did not survive."""
     durable: int = 0
     """Acknowledged writes that were promised to survive, each with all that it carries."""
     vanished: int = 0
@@ -172,7 +221,8 @@ class Tally:
         return (
             f"{self.cuts} power cuts, {self.report.acknowledged} acknowledged writes, {self.durable} of them durable "
             f"by themselves or by a later one, with {self.report.points} points and {self.report.backups} backups; "
-            f"{self.vanished} cuts took something that nobody had promised: {len(self.report.faults)} faults"
+            f"{self.vanished} cuts took something that nobody had promised; {self.met} durable writes returned while a cut "
+            f"was on its way, {self.met_and_lost} cuts took one of them: {len(self.report.faults)} faults"
         )
 
 
@@ -184,44 +234,36 @@ def train(path: Path, seed: int, out: int) -> None:
     store = mm.Store(path)
     run: Any = None
     for number, op in enumerate(ops(seed, KINDS)):
+        begun = time.monotonic()
         run = perform(store, run, op, seed, number, on_error="raise")
-        os.write(out, struct.pack("<I", number))
+        os.write(out, _ACK.pack(number, begun, time.monotonic()))
 
 
-def cut_under(disk: Disk, path: Path, seed: int, rng: random.Random) -> tuple[int, int]:
-    """Cut the power under a training; returns the numbers of the last write that was acknowledged before, and at all.
-
-    The machine of a real cut is gone at once. This one goes on: a sync that the cut met on its way may return as if it
-    had been done, so that what is acknowledged after the cut has been begun promises nothing.
-    """
-    pid, pipe = forked(_quiet(path, seed))
-    acks = b""
+def cut_under(disk: Disk, path: Path, seed: int, rng: random.Random, *, with_sync: bool = True) -> Cut:
+    """Cut the power under a training."""
+    pid, pipe = forked(_quiet(path, seed, with_sync=with_sync))
+    data = b""
     enough = rng.randrange(WRITES)
     kinds = [kind for kind, _ in itertools.islice(ops(seed, KINDS), 4000)]
     wanted = rng.random() < 0.7  # within a moment of a durable write, else at any moment
-    while block := os.read(pipe, 4):
-        acks += block
-        number = len(acks) // 4 - 1
+    while block := os.read(pipe, _ACK.size):
+        data += block
+        number = len(data) // _ACK.size - 1
         if number >= enough and (not wanted or kinds[number] in DURABLE):
             break
     time.sleep(rng.random() ** 2 * WITHIN_S)
-    os.set_blocking(pipe, False)
-    with contextlib.suppress(BlockingIOError):
-        while block := os.read(pipe, 1 << 16):
-            acks += block
-    before = len(acks) // 4 - 1
-    disk.cut()
-    os.set_blocking(pipe, True)
+    asked, done = disk.cut()
+    time.sleep(AFTER_S)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    while block := os.read(pipe, 1 << 16):
-        acks += block
-    os.close(pipe)
-    return before, len(acks) // 4 - 1
+    data += read_all(pipe)
+    return Cut([Ack(*_ACK.unpack_from(data, at)) for at in range(0, len(data), _ACK.size)], asked, done)
 
 
-def _quiet(path: Path, seed: int) -> Any:
+def _quiet(path: Path, seed: int, *, with_sync: bool) -> Any:
     def task(out: int) -> None:
+        if not with_sync:
+            os.fsync = lambda _: None  # SQLite's are its own, and are done
         with contextlib.suppress(OSError):  # the error of the cut, which need not be told
             train(path, seed, out)
 
@@ -246,30 +288,41 @@ def promised(sequence: list[Op], acknowledged: int) -> set[int]:
     return sure
 
 
-def judge(path: Path, worker: int, acknowledged: int, last: int, tally: Tally, when: str) -> None:
+def judge(path: Path, worker: int, cut: Cut, tally: Tally, when: str) -> None:
     """Hold the store and the newest backup against what was promised."""
-    before = len(tally.report.faults)
-    done = list(itertools.islice(ops(worker, KINDS), last + 2))
-    sure = promised(done, acknowledged)
+    report = tally.report
+    before = len(report.faults)
+    done = list(itertools.islice(ops(worker, KINDS), cut.last + 2))
+    sure = promised(done, cut.before)
     tally.durable += len(sure)
-    tally.report.acknowledged += acknowledged + 1
-    look(path, worker, done, sure, tally)
-    backups = [n for n, (kind, _) in enumerate(done[: acknowledged + 1]) if kind == "backup"]
+    report.acknowledged += cut.before + 1
+    found = look(path, worker, done, sure, tally)
+    met = [ack for ack in cut.acks if ack.returned >= cut.asked and done[ack.number][0] in DURABLE]
+    for ack in [ack for ack in met if ack in cut.after()]:
+        late_s = ack.begun - cut.done
+        report.faults.append(f"{done[ack.number]} was begun {late_s:.6f} s after the cut was done, and returned")
+    tally.met += len(met)
+    if met and found is not None:
+        hoped, scratch = promised(done, cut.last), Report()
+        compare(found, worker, done, lambda number, _: number in hoped, scratch)
+        tally.met_and_lost += bool(scratch.faults)
+    backups = [n for n, (kind, _) in enumerate(done[: cut.before + 1]) if kind == "backup"]
     if backups:
         copy = backup_of(path, worker, done[backups[-1]][1])
-        tally.report.backups += 1
+        report.backups += 1
         look(copy, worker, done[: backups[-1]], set(range(backups[-1])), tally)
-    tally.report.faults[before:] = [f"{when}: {fault}" for fault in tally.report.faults[before:]]
+    report.faults[before:] = [f"{when}: {fault}" for fault in report.faults[before:]]
 
 
-def look(path: Path, worker: int, done: list[Op], sure: set[int], tally: Tally) -> None:
+def look(path: Path, worker: int, done: list[Op], sure: set[int], tally: Tally) -> dict[str, Any] | None:
+    """What is in the store; None when it can not be read."""
     report = tally.report
     try:
         found = take_stock(path)
     except RuntimeError as error:
         if sure:
             report.faults.append(f"{path}: {error}")
-        return
+        return None
     report.faults += found["problems"]
     if found["chain"]:
         report.faults.append(found["chain"])
@@ -278,6 +331,7 @@ def look(path: Path, worker: int, done: list[Op], sure: set[int], tally: Tally) 
         hopes = Report()
         compare(found, worker, done, lambda number, _: number < len(done) - 1, hopes)
         tally.vanished += bool(hopes.faults)
+    return found
 
 
 def torture(cuts: int, seed: int, disk: Disk) -> Tally:
@@ -287,16 +341,33 @@ def torture(cuts: int, seed: int, disk: Disk) -> Tally:
         path = disk.place / "store"
         make_other(other_store(path))
         for _ in range(min(ROUNDS_PER_STORE, cuts - tally.cuts)):
-            worker = rng.randrange(1 << 30)
-            acknowledged, last = cut_under(disk, path, worker, rng)
-            tally.cuts += 1
-            disk.again()
-            if not other_store(path).exists():
-                make_other(other_store(path))
-            when = f"cut {tally.cuts}, seed {worker}, {acknowledged} acknowledged"
-            judge(path, worker, acknowledged, last, tally, when)
+            one(disk, path, rng, tally)
         disk.forget()
     return tally
+
+
+def one(disk: Disk, path: Path, rng: random.Random, tally: Tally, *, with_sync: bool = True) -> None:
+    """One cut, and what is left."""
+    worker = rng.randrange(1 << 30)
+    cut = cut_under(disk, path, worker, rng, with_sync=with_sync)
+    tally.cuts += 1
+    disk.again()
+    if not other_store(path).exists():
+        make_other(other_store(path))
+    judge(path, worker, cut, tally, f"cut {tally.cuts}, seed {worker}, {cut.before} acknowledged")
+
+
+def control(disk: Disk) -> None:
+    """A store whose syncs are left out must be found wanting, or this test proves nothing. Raises OSError."""
+    rng, tally = random.Random(1), Tally()
+    path = disk.place / "store"
+    while not tally.report.faults:
+        if tally.cuts == CONTROLS:
+            raise OSError(f"a store that does not sync has survived {CONTROLS} cuts: they are none")
+        make_other(other_store(path))
+        with contextlib.redirect_stderr(io.StringIO()):
+            one(disk, path, rng, tally, with_sync=False)
+        disk.forget()
 
 
 def main() -> int:
@@ -306,6 +377,7 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         with ext4() as disk:
+            control(disk)
             tally = torture(chosen.cuts, chosen.seed, disk)
     except OSError as error:
         print(f"not tested: {error}")

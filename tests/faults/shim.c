@@ -2,7 +2,8 @@
  *
  * Loaded with LD_PRELOAD, it catches the calls of every library in the process: Python's, SQLite's, numpy's. `arm` sets
  * the folder, the number of the call (from 1; 0 for none), the errno (0 to end the process with SIGKILL at that call), and
- * whether all later calls fail, too. `calls` gives how many there were; the names go to `log`, a descriptor, or -1.
+ * whether all later calls fail, too. A line "name path" goes to the descriptor `log`, or to none when that is -1: one for
+ * each call when none is to fail, else one for the first that fails.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -22,6 +24,7 @@
 static char root[4096];
 static volatile long count, fail_at;
 static volatile int error, is_lasting, log_to = -1;
+static __thread char where[4096];  /* what the call is about, below the root */
 
 void arm(const char *folder, long at, int number, int lasting, int log) {
     snprintf(root, sizeof root, "%s", folder);
@@ -32,11 +35,11 @@ void arm(const char *folder, long at, int number, int lasting, int log) {
     log_to = log;
 }
 
-void disarm(void) { root[0] = 0; }
-
-long calls(void) { return count; }
-
-static int is_below(const char *path) { return root[0] && path && strncmp(path, root, strlen(root)) == 0; }
+static int is_below(const char *path) {
+    if (!root[0] || !path || strncmp(path, root, strlen(root))) return 0;
+    snprintf(where, sizeof where, "%s", path + strlen(root));
+    return 1;
+}
 
 static int is_of(int descriptor) {
     char link[64], path[4096];
@@ -48,9 +51,15 @@ static int is_of(int descriptor) {
     return is_below(path);
 }
 
+/* Of a path that is relative to a folder's descriptor. */
+static int is_at(int folder, const char *path) {
+    if (!root[0] || !path) return 0;
+    return path[0] == '/' || folder == AT_FDCWD ? is_below(path) : is_of(folder);
+}
+
 static int fails(const char *name) {
     long number = __sync_add_and_fetch(&count, 1);
-    if (log_to >= 0) dprintf(log_to, "%s\n", name);
+    if (log_to >= 0 && (!fail_at || number == fail_at)) dprintf(log_to, "%s %s\n", name, where);
     if (!fail_at || number < fail_at || (number > fail_at && !is_lasting)) return 0;
     if (!error) kill(getpid(), SIGKILL);
     errno = error;
@@ -63,6 +72,9 @@ static int fails(const char *name) {
 
 #define ON_PATH(type, name, label, parameters, path, ...) \
     type name parameters { NEXT(name); if (is_below(path) && fails(label)) return -1; return next(__VA_ARGS__); }
+
+#define ON_AT(type, name, label, parameters, folder, path, ...) \
+    type name parameters { NEXT(name); if (is_at(folder, path) && fails(label)) return -1; return next(__VA_ARGS__); }
 
 #define ON_FILE(type, name, label, parameters, file, ...) \
     type name parameters { NEXT(name); if (is_of(file) && fails(label)) return -1; return next(__VA_ARGS__); }
@@ -83,7 +95,7 @@ OPEN(open64)
     int name(int folder, const char *path, int flags, ...) { \
         NEXT(name); \
         va_list more; va_start(more, flags); mode_t mode = va_arg(more, mode_t); va_end(more); \
-        if ((flags & WRITES) && is_below(path) && fails("open")) return -1; \
+        if ((flags & WRITES) && is_at(folder, path) && fails("open")) return -1; \
         return next(folder, path, flags, mode); \
     }
 OPEN_AT(openat)
@@ -99,13 +111,24 @@ ON_FILE(int, ftruncate, "ftruncate", (int file, off_t size), file, file, size)
 ON_FILE(int, ftruncate64, "ftruncate", (int file, off64_t size), file, file, size)
 ON_FILE(int, fallocate, "fallocate", (int file, int mode, off_t at, off_t size), file, file, mode, at, size)
 ON_FILE(int, fallocate64, "fallocate", (int file, int mode, off64_t at, off64_t size), file, file, mode, at, size)
+ON_FILE(int, fchmod, "fchmod", (int file, mode_t mode), file, file, mode)
+ON_FILE(int, fchown, "fchown", (int file, uid_t user, gid_t group), file, file, user, group)
+ON_FILE(ssize_t, sendfile, "sendfile", (int file, int from, off_t *at, size_t size), file, file, from, at, size)
+ON_FILE(ssize_t, sendfile64, "sendfile", (int file, int from, off64_t *at, size_t size), file, file, from, at, size)
+ON_PATH(int, chmod, "chmod", (const char *path, mode_t mode), path, path, mode)
+ON_PATH(int, truncate, "truncate", (const char *path, off_t size), path, path, size)
+ON_PATH(int, symlink, "symlink", (const char *from, const char *to), to, from, to)
+ON_AT(int, unlinkat, "unlink", (int folder, const char *path, int flags), folder, path, folder, path, flags)
+ON_AT(int, mkdirat, "mkdir", (int folder, const char *path, mode_t mode), folder, path, folder, path, mode)
+ON_AT(int, fchmodat, "chmod", (int folder, const char *path, mode_t mode, int flags), folder, path, folder, path, mode, flags)
+ON_AT(int, renameat, "rename", (int a, const char *from, int b, const char *to), a, from, a, from, b, to)
 ON_PATH(int, rename, "rename", (const char *from, const char *to), from, from, to)
 ON_PATH(int, link, "link", (const char *from, const char *to), from, from, to)
 ON_PATH(int, linkat, "link", (int a, const char *from, int b, const char *to, int flags), from, a, from, b, to, flags)
 ON_PATH(int, unlink, "unlink", (const char *path), path, path)
 ON_PATH(int, mkdir, "mkdir", (const char *path, mode_t mode), path, path, mode)
 ON_PATH(int, rmdir, "rmdir", (const char *path), path, path)
-ON_PATH(int, utimensat, "utimensat", (int folder, const char *path, const struct timespec *times, int flags), path, folder, path, times, flags)
+ON_AT(int, utimensat, "utimensat", (int folder, const char *path, const struct timespec times[2], int flags), folder, path, folder, path, times, flags)
 
 /* These return the error. */
 int posix_fallocate(int file, off_t at, off_t size) {
@@ -133,6 +156,7 @@ void *mmap64(void *place, size_t size, int protection, int flags, int file, off6
 /* A map has no descriptor: every msync is counted. */
 int msync(void *place, size_t size, int flags) {
     NEXT(msync);
+    where[0] = 0;
     if (root[0] && fails("msync")) return -1;
     return next(place, size, flags);
 }

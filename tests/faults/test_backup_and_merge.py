@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,15 @@ def test_what_was_deleted_does_not_come_back(tmp_path):
         store.delete("one")
         assert store.merge(tmp_path / "a").runs == ()
         assert [run.name for run in store.runs()] == ["two"]
+
+
+def test_a_backup_whose_tables_can_not_be_made_says_so(store, tmp_path, monkeypatch):
+    refused = sqlite3.OperationalError("unable to open database file")
+    refused.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+
+    def connect(*_, **__):
+        raise refused
+
+    monkeypatch.setattr("modelmgmt.store.backup.sqlite3.connect", connect)
+    with pytest.raises(StoreWriteError, match=r"copy.store\.db.*can ?not be opened"):
+        store.backup(tmp_path / "copy")

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bit_rot import build, crash, in_child
+from bit_rot import build, crash, in_child, read_everything
 from click.testing import CliRunner
 
 import modelmgmt as mm
 from modelmgmt.cli import cli
+from modelmgmt.store.database import SCHEMA_VERSION
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,7 @@ DAMAGES = {
     "a torn journal": Damage(tear_journal, "journal/"),
     "a journal without its header": Damage(break_journal, "journal/"),
     "a broken page": Damage(break_page, "store.db"),
+    "a version of tomorrow": Damage(sql("PRAGMA user_version = 6"), "store.db"),
     "a dangling row": Damage(sql("DELETE FROM runs WHERE name = 'run-2'"), "params"),
     "a changed param": Damage(sql("UPDATE params SET value = 7 WHERE key = 'seed'"), "table params"),
     "a changed run": Damage(sql("UPDATE runs SET status = 'failed' WHERE name = 'run-2'"), "table runs"),
@@ -137,6 +139,18 @@ def test_damage_is_named_and_repaired(whole, tmp_path, name):
     events = "event" in name  # a broken chain is evidence: it is copied as it is
     repaired = in_child(lambda: problems("--repair"))
     assert bool(repaired) is events, repaired
+
+
+@pytest.mark.parametrize("version", [0, 2, -(1 << 31)])
+def test_an_older_version_than_that_of_the_tables_is_made_right(whole, tmp_path, version):
+    """Nothing is to be done to the tables, so that nothing can be lost."""
+    path = tmp_path / "s"
+    shutil.copytree(whole, path)
+    expected = in_child(lambda: list(read_everything(whole).values.items()))
+    sql(f"PRAGMA user_version = {version}")(path)
+    assert in_child(lambda: list(read_everything(path).values.items())) == expected
+    with closing(sqlite3.connect(path / "store.db")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 def test_a_torn_journal_loses_its_torn_record_only(whole, tmp_path):

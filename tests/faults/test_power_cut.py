@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from power_cut import Ack, Cut
 
 POWER_CUT = Path(__file__).with_name("power_cut.py")
 
@@ -18,6 +19,13 @@ def _cut(cuts: int, seed: int) -> str:
         pytest.skip(done.stdout.strip())
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_only_what_had_returned_before_the_cut_was_asked_for_counts():
+    acks = [Ack(0, 1.0, 1.5), Ack(1, 1.5, 1.9), Ack(2, 1.9, 2.0), Ack(3, 2.05, 2.3), Ack(4, 2.3, 2.4)]
+    cut = Cut(acks, asked=2.0, done=2.1)
+    assert (cut.before, cut.last, cut.after()) == (1, 4, [acks[4]])
+    assert (Cut([], 2.0, 2.1).before, Cut([], 2.0, 2.1).last) == (-1, -1)
 
 
 def test_what_was_durable_survives_a_power_cut():

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import random
 import re
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bit_rot import _is_subset, build, crash, flip, in_child, read_everything
+from workload import forked
 
 import modelmgmt as mm
 from modelmgmt.cli import cli
 from modelmgmt.errors import CorruptDataError, ModelmgmtError
 from modelmgmt.store.pages import Pages, tables
+from modelmgmt.store.turn import Turn
 from modelmgmt.tracking.repair import Repaired, rescue
 
 
@@ -180,3 +185,77 @@ def test_lost_content_is_named(whole, tmp_path):
         assert repaired.artifacts == (f"{store.run('run-0').id}/remarks.txt",)
         assert "remarks.txt" in store.run("run-0").notes[-1].text
         assert store.check(deep=True) == []
+
+
+# -- where several machines may use the store
+
+
+@pytest.fixture
+def shared(whole, tmp_path, monkeypatch):
+    """A copy that is a shared store, on a file system that refuses locks."""
+    monkeypatch.setenv("MODELMGMT_FILESYSTEM", "shared")
+    path = tmp_path / "s"
+    shutil.copytree(whole, path)
+    in_child(lambda: mm.Store(path).close())
+    assert (path / "store.shared").exists()
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    return path
+
+
+def lose_first_page(path: Path) -> None:
+    with (path / "store.db").open("rb+") as file:
+        file.write(bytes(4096))
+
+
+def test_a_shared_store_is_repaired_without_locks(whole, shared):
+    expected, _ = in_child(lambda: _state(whole))
+    lose_first_page(shared)
+    repair(shared)
+    assert in_child(lambda: _state(shared))[0] == expected
+    assert not (shared / "store.turn").exists()
+
+
+def test_a_rebuilt_shared_store_takes_its_place_in_turn(whole, shared):
+    """Whoever repaired it was killed, and two others open it: one puts the new tables in their place, once."""
+    expected, _ = in_child(lambda: _state(whole))
+    shutil.copy(shared / "store.db", shared / "store.db-rebuilt")
+    lose_first_page(shared)
+    other = Turn(shared)
+    with other.taken(), ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(lambda: in_child(lambda: len(mm.Store(shared).runs())))
+        with pytest.raises(TimeoutError):
+            opened.result(timeout=0.5)
+        assert (shared / "store.db-rebuilt").exists()
+        other._give_up()
+        assert opened.result() == len(expected["ids"])
+        other._take()
+    assert in_child(lambda: _state(shared))[0] == expected
+    assert len(list((shared / "set-aside").glob("store.db.*"))) == 1
+
+
+def test_the_rollback_journal_of_lost_tables_is_not_played_into_the_new_ones(whole, shared):
+    """Whoever repaired it was killed, and somebody who wrote to the old tables as well."""
+    expected, _ = in_child(lambda: _state(whole))
+    with closing(sqlite3.connect(shared / "store.db", isolation_level=None)) as connection:
+        connection.execute("VACUUM INTO ?", (str(shared / "store.db-rebuilt"),))
+
+    def crash_in_transaction() -> None:
+        connection = sqlite3.connect(shared / "store.db", isolation_level=None)
+        connection.execute("PRAGMA cache_size = 1")  # so that it writes to the file before it commits
+        connection.execute("BEGIN")
+        connection.execute("UPDATE params SET value = 'x' || value")
+        connection.execute("DELETE FROM chunks")
+        os._exit(0)
+
+    pid, pipe = forked(lambda _: crash_in_transaction())
+    os.close(pipe)
+    os.waitpid(pid, 0)
+    journal = (shared / "store.db-journal").read_bytes()
+    assert journal.startswith(b"\xd9\xd5\x05\xf9")
+    assert in_child(lambda: _state(shared)) == [expected, []]
+    assert [file.read_bytes() for file in (shared / "set-aside").glob("store.db-journal.*")] == [journal]

@@ -19,7 +19,7 @@ def _inject(*options: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("options", [["--every", "2803"], ["--every", "2503", "--python"]], ids=["library", "python"])
+@pytest.mark.parametrize("options", [["--every", "401"], ["--every", "151", "--python"]], ids=["library", "python"])
 def test_a_call_that_fails_costs_nothing_that_was_acknowledged(options):
     report = _inject(*options)
     assert " faults injected" in report

@@ -6,6 +6,9 @@ What the fault scripts beside this file share: each breaks something else while 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+import gc
 import hashlib
 import importlib
 import json
@@ -27,7 +30,9 @@ import modelmgmt as mm
 from modelmgmt.store import journal as journal_module
 
 # Loaded before the first fork, so that a worker's life is spent on writing.
-for _name in ("filelock", "pandas", "sqlite_utils", "modelmgmt.store.schema", "modelmgmt.store.integrity",
+with contextlib.suppress(ImportError):  # which sqlite_utils loads where it can
+    importlib.import_module("pandas")
+for _name in ("filelock", "sqlite_utils", "modelmgmt.store.schema", "modelmgmt.store.integrity",
               "modelmgmt.store.collect", "modelmgmt.store.backup", "modelmgmt.store.trees", "modelmgmt.store.rebuild",
               "modelmgmt.tracking.table_file", "modelmgmt.tracking.integrity", "modelmgmt.tracking.deletion",
               "modelmgmt.tracking.merging", "modelmgmt.tracking.repair"):  # fmt: skip
@@ -196,6 +201,12 @@ def _content(path: Path) -> str:
     return " ".join(hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files)
 
 
+@functools.lru_cache(maxsize=64)
+def _wanted(kind: str, content: tuple[int, int]) -> str:
+    with tempfile.TemporaryDirectory() as place:
+        return _content(_source(Path(place), kind, content))
+
+
 def _content_of(artifact: Any) -> str:
     if artifact.kind not in ("file", "folder"):
         return str(artifact.read_text())
@@ -357,9 +368,7 @@ def is_there(kind: str, content: Any, here: dict[str, Any], found: dict[str, Any
         case "table":
             return f"[{content[1] / 7!r}]" in here["artifacts"].get(f"table-{content[0]}.table.json", "")
         case "file" | "folder":
-            with tempfile.TemporaryDirectory() as place:
-                wanted = _content(_source(Path(place), kind, content))
-            return here["artifacts"].get(f"{kind}-{content[0]}") == wanted
+            return here["artifacts"].get(f"{kind}-{content[0]}") == _wanted(kind, content)
         case _:
             return [here["id"], f"{content}"] in found["pins"]
 
@@ -381,6 +390,24 @@ def forked(task: Callable[[int], None]) -> tuple[int, int]:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def preload(task: Callable[[], object]) -> None:
+    """Import what `task` imports, so that the children of this process need not: a child of a fork has it at once."""
+
+    def look(out: int) -> None:
+        task()
+        with os.fdopen(out, "w") as pipe:
+            pipe.write("\n".join(sys.modules))
+
+    pid, pipe = forked(look)
+    names = read_all(pipe).decode().split()
+    os.waitpid(pid, 0)
+    for name in names:
+        with contextlib.suppress(ImportError):  # what a module in C has made has no file
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what is never collected is not copied by a child, either
 
 
 def read_all(descriptor: int) -> bytes:

@@ -194,6 +194,7 @@ def test_a_newer_store_is_refused_with_one_sentence(path):
     Database(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        connection.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('modelmgmt', 'later')")
     connection.close()
     message = unchanged(path, "newer modelmgmt", StoreTooNewError)
     assert f"version {SCHEMA_VERSION + 1}" in message

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from kernel_tools import add_run, log, steps
 
-from modelmgmt.errors import InvalidValueError, RunInUseError, StorePathError, StoreWriteError
+from modelmgmt.errors import InvalidValueError, RunInUseError, StoreBusyError, StorePathError
 from modelmgmt.store import filesystem, turn
 from modelmgmt.store.database import SHARED
 from modelmgmt.store.kernel import Kernel
@@ -266,8 +266,11 @@ def test_the_turn_of_another_machine_is_not_taken_and_a_person_is_told(tmp_path,
     monkeypatch.setattr(turn, "TIMEOUT_S", 0.1)
     held(tmp_path, other(host="elsewhere", pid=17))
     with pytest.raises(
-        StoreWriteError, match=f"the process 17 on elsewhere has had the turn.*remove the folder {tmp_path}"
+        StoreBusyError, match=r"the process 17 on elsewhere has had the turn.*'modelmgmt check --gone elsewhere:17'"
     ):
+        Turn(tmp_path).taken().__enter__()
+    (tmp_path / turn.NAME / "owner-x").write_text("{")
+    with pytest.raises(StoreBusyError, match=f"somebody has had the turn.*remove the folder {tmp_path}"):
         Turn(tmp_path).taken().__enter__()
     assert (tmp_path / turn.NAME).exists()
 

@@ -192,7 +192,7 @@ def _take_in(kernel: Kernel, archive: zipfile.ZipFile, members: dict[str, zipfil
                 f"The file {shown(name)} has {member.file_size:,} bytes, the manifest says {entry.size:,}."
             )
         with archive.open(member) as source:
-            stored = kernel.objects.put_stream(_Bounded(source, entry.size))
+            stored = kernel.objects.put_stream(_Bounded(source, entry.size), size=entry.size)
         if stored.digest != entry.digest:
             raise BundleError(f"The file {shown(name)} is not what the manifest says: its SHA-256 is {stored.digest}.")
     return Trees(kernel.objects).put(tree)
