@@ -18,7 +18,6 @@ import mmap
 import os
 import secrets
 import struct
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -46,8 +45,7 @@ CANNOT = frozenset({errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, 
 pack_point = struct.Struct("<qdqI").pack
 """(step, value, time_us, stream) -> the 28 bytes that the crc32 covers."""
 
-# As the machine has it, where that is the same: packed as "<" a checksum is stored byte by byte, and a kill may come between.
-_RECORD = struct.Struct("@28sI" if sys.byteorder == "little" else "<28sI")
+_RECORD = struct.Struct("<28sI")
 pack_record = _RECORD.pack_into
 as_record = _RECORD.pack
 _PIECE = struct.Struct("<24sI")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import zlib
 from contextlib import contextmanager
 
@@ -180,14 +179,6 @@ def test_a_record_that_was_being_written_is_no_damage(written, length):
     records = written.read()
     assert found(records) == POINTS
     assert records.damaged == ()
-
-
-def test_a_checksum_is_stored_at_once():
-    """Byte by byte, a kill could leave half of it, and that is what damage looks like."""
-    if sys.byteorder == "little":
-        assert segments._RECORD.format.startswith("@")
-    body = bytes(range(28))
-    assert segments.as_record(body, 0x01020304) == body + b"\x04\x03\x02\x01"
 
 
 @pytest.mark.parametrize("cut", range(1, RECORD_BYTES))
