@@ -339,6 +339,8 @@ def test_types_that_nobody_named_are_found_wherever_they_are(what, place):
     with pytest.raises(UntrustedTypesFoundException) as mine:
         quick(data, known)
     assert str(mine.value) == str(theirs.value)
+    with of_model(Members, io.BytesIO(data)) as members:
+        assert skops_nodes.untrusted(members) == set(skops.io.get_untrusted_types(data=data))
 
 
 def with_member(data, name, content):
@@ -366,6 +368,16 @@ def test_a_schema_of_parts_in_parts_is_looked_at_once():
     found = quick(rewritten(dumped(()), nested))
     assert len(found) == 2
     assert found[0] is found[1]
+
+
+def test_an_untrusted_type_in_parts_in_parts_is_named_at_once(tmp_path):
+    """skops itself would ask 2**40 times for the names that the error says."""
+    state = HIDDEN["a function"]
+    for level in range(40):
+        state = {**EMPTY, "content": [state, {"__id__": state["__id__"]}], "__id__": 100 + level}
+    data = rewritten(dumped(()), lambda name, content: {**content, **state} if name == "schema.json" else content)
+    with pytest.raises(UntrustedModelError, match=r"trust=\['os\.system'\]"):
+        read(tmp_path, data)
 
 
 @settings(max_examples=200, deadline=None)
