@@ -389,6 +389,18 @@ def test_a_changed_byte_anywhere_is_taken_as_skops_takes_it(data):
     compare(bytes(file))
 
 
+def test_damage_in_packed_members_is_damage(tmp_path):
+    data = skops.io.dumps({"a": np.arange(300) * 7}, compression=zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        [info] = [each for each in archive.infolist() if each.filename.endswith(".npy")]
+    start = info.header_offset + 30 + len(info.filename)
+    for place in range(start, start + info.compress_size - 4):  # at its end are bits that mean nothing
+        for value in (0, 0x5A, 0xFF):
+            if data[place] != value:
+                with pytest.raises(CorruptDataError):
+                    read(tmp_path, data[:place] + bytes([value]) + data[place + 1 :])
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_changed_arrays_are_taken_as_skops_takes_them(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
@@ -93,7 +94,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
             f"The model is built of types that nobody has vouched for: {', '.join(names)}. Look at them, and when they "
             f"are yours, load it with trust={names!r}."
         ) from error
-    except (BadZipFile, KeyError, json.JSONDecodeError) as error:
+    except (BadZipFile, zlib.error, EOFError, KeyError, json.JSONDecodeError) as error:
         raise CorruptDataError(f"The file {FILE} of the model is no skops file ({error}).") from error
     _check_sound(model)
     return model
