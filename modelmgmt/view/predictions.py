@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelmgmt.view.tables import Column, Table
-from modelmgmt.view.text import clean, format_value
+from modelmgmt.view.text import MISSING, clean, format_value, is_missing, is_nan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +27,14 @@ def predictions_table(frame: pd.DataFrame, *, total: int) -> Table:
     if len(frame) < total:
         notes.append(f"The newest {len(frame):,} of {total:,} predictions.")
     if len(shown) < len(rest):
-        notes.append(f"+{len(rest) - len(shown):,} more columns: to_frame() has them.")
+        notes.append(f"{len(shown):,} of {len(rest):,} columns of predictions and inputs: to_frame() has all.")
+    if any(MISSING in column for column in cells):
+        # A frame holds NaN for all of these.
+        notes.append(f"{MISSING}: missing, not a number, or not in that batch.")
     return Table(tuple(columns), tuple(zip(*cells, strict=True)), "\n".join(notes) if total else "No predictions.")
 
 
 def _cell(value: object) -> str:
+    if is_missing(value) or is_nan(value):
+        return MISSING
     return clean(value if isinstance(value, str) else format_value(value), _CELL)
