@@ -138,7 +138,7 @@ def test_a_version_of_another_store_is_not_taken_for_ours(store, monitor):
     other.monitor("churn:1").log(None, ["theirs"], ids=["t"])
     store.merge(other)
     up = store.lineage("prediction:t", direction="up")
-    assert [node.label for node in up.of("version")] == ["churn:1 (not here)"]
+    assert [node.label for node in up.of("version")] == ["churn:1 (not the one here)"]
     assert [node.id for node in up.of("run")] == [f"run:{run.id}"]
     assert "predictions" not in {node.kind for node in store.lineage("churn:1").nodes.values()}
 
