@@ -17,7 +17,8 @@ _CELL = 40  # characters
 
 def predictions_table(frame: pd.DataFrame, *, total: int) -> Table:
     """One prediction a row, oldest first: `frame` has the newest ones of `total`."""
-    own = ["id", "time", "version", *(["label"] if frame["label"].notna().any() else [])]
+    labels = frame["label"].where(frame["label"].notna(), None).unique().tolist()
+    own = ["id", "time", "version", *(["label"] if len(labels) > 1 else [])]
     rest = [name for name in frame.columns if name not in (*own, "label")]
     shown = rest[: SHOWN_COLUMNS - len(own)]
     columns = [Column(clean(name, _CELL), right=frame[name].dtype.kind in "iuf") for name in (*own, *shown)]
@@ -26,6 +27,8 @@ def predictions_table(frame: pd.DataFrame, *, total: int) -> Table:
     notes = []
     if len(frame) < total:
         notes.append(f"The newest {len(frame):,} of {total:,} predictions.")
+    if len(labels) == 1 and labels[0] is not None:
+        notes.append(f"All asked for as {clean(labels[0], _CELL)}.")
     if len(shown) < len(rest):
         notes.append(f"{len(shown):,} of {len(rest):,} columns of predictions and inputs: to_frame() has all.")
     if any(MISSING in column for column in cells):

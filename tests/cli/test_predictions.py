@@ -70,6 +70,8 @@ def test_cells_that_a_batch_has_not_are_dashes_and_not_numbers(served, ask):
     served.monitor("churn:1").log(None, [[0.25, 0.75]], ids=["probabilities"], at="2026-01-04T00:00:00Z")
     done = ask("predictions", "list", "churn")
     assert "nan" not in done.out
+    assert "All asked for as" not in done.out
+    assert "All asked for as production." in ask("predictions", "list", "churn@production").out
     assert f"{MISSING}: missing, not a number, or not in that batch." in done.out
     table = predictions_table(served.monitor("churn").predictions().to_frame(), total=4)
     names = [column.name for column in table.columns]
