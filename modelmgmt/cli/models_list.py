@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,18 @@ def command(
     FILTER is about the runs of the versions, as for 'modelmgmt runs'. Exits with 1 when nothing is found.
     """
     store = open_store(store_path)
-    if model is not None:
-        store.models[model].refresh()  # raises when there is no such model, with those that there are
     if filter or model or stage or tags or text:
-        found = store.models.search(filter, model=model, stage=stage, tags=dict(map(pair, tags)), text=text)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = store.models.search(filter, model=model, stage=stage, tags=dict(map(pair, tags)), text=text)
         if as_json:
             print_json([describe_version(version) for version in found])
         else:
             from modelmgmt.view.models import versions_table
 
             print_table(versions_table(found, None))
+        for warning in caught:
+            click.echo(str(warning.message), err=True)
         return DONE if found else NO
     if as_json:
         print_json([describe_model(store, name) for name in store.models])

@@ -154,7 +154,7 @@ class Kernel:
             warnings.warn(f"A journal could not be folded yet, its points are still in it: {error}", stacklevel=4)
             return
         for path in damaged:
-            warnings.warn(f"The journal {path.name} is damaged: 'modelmgmt check' says what it held.", stacklevel=4)
+            warnings.warn(_not_whole(path), stacklevel=4)
 
 
 def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
@@ -200,6 +200,16 @@ def _say(path: Path, fold: Fold) -> None:
             "runs that are not in the store: the file is kept in the folder set-aside."
         )
         warnings.warn(message, stacklevel=3)
+
+
+def _not_whole(path: Path) -> str:
+    """Of a journal that was left behind. A record cut off by a kill is told from damage; what a power cut left is not."""
+    if path.exists():
+        return f"The journal {path.name} is damaged: nothing of it can be read, and 'modelmgmt check' names it."
+    return (
+        f"The journal {path.name} is damaged, or a power cut took a part of it, or it has points of a run that is not in the "
+        "store: all else of it is in the tables, and the file is kept in the folder set-aside."
+    )
 
 
 @atexit.register

@@ -107,17 +107,19 @@ def near(asked: str, there: Iterable[str], limit: int = 3) -> list[str]:
     return [name for each in dict.fromkeys([*found, *within]) for name in by_folded[each]][:limit]
 
 
-def did_you_mean(asked: str, there: Iterable[str]) -> str:
+def did_you_mean(asked: object, there: Iterable[str]) -> str:
     """The end of a sentence that says that something is not there: empty, or a question with what is like it.
+
+    Nothing is like what is no text: a caller's number is not found either, and that is all.
 
     >>> did_you_mean("chrun", ["churn", "fraud"])
     " Did you mean 'churn'?"
     """
-    found = near(asked, there)
+    found = near(asked, there) if isinstance(asked, str) else []
     return f" Did you mean {' or '.join(map(shown, found))}?" if found else ""
 
 
-def among(asked: str, there: Iterable[str], limit: int = 10) -> str:
+def among(asked: object, there: Iterable[str], limit: int = 10) -> str:
     """The end of a sentence about something that is not there: the first of what there is, and what is like it.
 
     >>> among("los", ["acc", "loss"])

@@ -253,7 +253,10 @@ def _known(tags: NDArray[np.uint32], names: Mapping[int, tuple[str, str]]) -> ND
 
 
 def _written(descriptor: int, first: int, stop: int | None, *, is_live: bool) -> bytes:
-    """The bytes from record `first` to the last one before `stop` that is not zero."""
+    """The bytes from record `first` to the last whole one before `stop` that is not zero.
+
+    Where a segment grows by plain writes, the file may end within a record that was being written, and not acknowledged.
+    """
     blocks = []
     place = HEADER_BYTES + first * RECORD_BYTES
     end = os.fstat(descriptor).st_size if stop is None else HEADER_BYTES + stop * RECORD_BYTES
@@ -263,8 +266,8 @@ def _written(descriptor: int, first: int, stop: int | None, *, is_live: bool) ->
         blocks.append(block)
         place += len(block)
     data = b"".join(blocks)
-    end = len(data.rstrip(b"\0"))
-    return data[: -(-end // RECORD_BYTES) * RECORD_BYTES]
+    end = -(-len(data.rstrip(b"\0")) // RECORD_BYTES)
+    return data[: min(end, len(data) // RECORD_BYTES) * RECORD_BYTES]
 
 
 def _valid(data: bytes, records: NDArray[np.void], salt: int) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from modelmgmt.errors import CorruptDataError, RunInUseError, StoreError, StorePathError, StoreWriteError
 from modelmgmt.store import database, filesystem, segment
 from modelmgmt.store.database import SHARED, Database, translated
-from modelmgmt.store.disk import token
+from modelmgmt.store.disk import our_disk, token
 from modelmgmt.store.process import Process
 from modelmgmt.store.turn import Turn, sweep
 
@@ -205,12 +205,13 @@ def _cannot_open(error: BaseException | None) -> bool:
 def _forget_cached(path: Path) -> None:
     """Have this machine's copy of the file dropped, for mounts which tell a change by its second or its size only."""
     if hasattr(os, "posix_fadvise"):
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.utime(path)
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(file)
+        with our_disk("open", path):
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.utime(path)
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(file)
 
 
 def _has_log(path: Path) -> bool:

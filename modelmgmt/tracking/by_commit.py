@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelmgmt.errors import InvalidValueError, NotFoundError
-from modelmgmt.store.names import among
+from modelmgmt.errors import InvalidValueError
 from modelmgmt.tracking.runs import Runs
 from modelmgmt.versions import code
 
@@ -83,8 +82,7 @@ def by_commit(runs: Runs[Any], metric: str, *, best: Best, value: Statistic) -> 
         raise InvalidValueError(f"value is 'last', 'min', 'max', 'mean' or 'first', and {value!r} was given.")
     summaries = runs.summaries(metric)
     if not any(summaries):
-        known = among(metric, runs.metric_keys())
-        raise NotFoundError(f"None of these {len(runs)} runs has a metric {metric!r}; they have: {known}")
+        raise runs.no_metric(metric)
     with runs.kernel.database.reading() as connection:
         starts = code.read_starts(connection)
     results: dict[tuple[str | None, bool | None], CommitResult] = {}

@@ -199,7 +199,8 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
     names = (name for (name,) in connection.execute("SELECT DISTINCT name FROM runs ORDER BY id DESC LIMIT 2000"))
     hint = did_you_mean(reference, names)
     if connection.execute("SELECT 1 FROM runs WHERE experiment = ? LIMIT 1", (reference,)).fetchone() is not None:
-        hint = f" It is an experiment: its runs answer to the filter \"run.experiment = '{reference}'\"."
+        name = reference.replace("'", "''")
+        hint = f" It is an experiment: its runs answer to the filter \"run.experiment = '{name}'\"."
     raise NotFoundError(f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.{hint}")
 
 

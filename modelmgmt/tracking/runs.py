@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError
-from modelmgmt.store.names import check_name
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.store.names import among, check_name
 from modelmgmt.store.rows import verified
 from modelmgmt.store.summary import LAST, SUMMARY_ROW, Summary, from_row
 from modelmgmt.tracking import lifecycle, params
@@ -88,13 +88,16 @@ class Runs(Sequence[R], Generic[R]):
     def history(self, key: str) -> pd.DataFrame:
         """Every point of one metric of all these runs: columns run, name, step, value, time (UTC); exact, long.
 
-        Runs come in the order of this collection, the points of each by step.
+        Runs come in the order of this collection, the points of each by step. Raises NotFoundError, with the metrics that
+        there are, when there are runs and none has it.
         """
         from modelmgmt.tracking.frames import history_frame
 
         check_name(key, "metric")
         with self._kernel.series.snapshot() as snapshot:
             parts = [(record.id, record.name, snapshot.read(record.id, key)) for record in self._found]
+        if parts and not any(len(points.steps) for _, _, points in parts):
+            raise self.no_metric(key)
         return history_frame(parts)
 
     def summaries(self, key: str) -> list[Summary | None]:
@@ -124,6 +127,11 @@ class Runs(Sequence[R], Generic[R]):
         """The names of all metrics of these runs."""
         with self._kernel.series.snapshot() as snapshot:
             return sorted({key for part in _batches(self.ids) for key in _keys(snapshot.connection, part)})
+
+    def no_metric(self, key: str) -> NotFoundError:
+        """The error that says which metrics these runs have."""
+        known = among(key, self.metric_keys())
+        return NotFoundError(f"None of these {len(self)} runs has a metric {key!r}; they have: {known}")
 
     def __len__(self) -> int:
         return len(self._found)

@@ -23,7 +23,6 @@ import os
 import random
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -31,14 +30,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from torture import kill_after
-from workload import Report, compare, forked, ops, read_all, take_stock, work
+from torture import kill_writer
+from workload import Report, compare, ops, take_stock
 
 import modelmgmt as mm
 
 OPTIONS = ("dir_cache=yes", "dir_cache=no,direct_io")
 MACHINES = ("one", "one", "other", "other")
-WRITES, WITHIN_S = 300, 0.05
 SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
 NOT_TESTED = 3
 
@@ -96,18 +94,7 @@ def kill_writers(path: Path, kills: int, seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(kills):
         worker = rng.randrange(1 << 30)
-        pid, pipe = forked(lambda out, worker=worker: work(path, worker, lambda number: _tell(out, number), KINDS))
-        enough, acks = 4 * int(WRITES * rng.random() ** 2), b""
-        while len(acks) < enough and (block := os.read(pipe, 4)):
-            acks += block
-        if not kill_after(pid, rng.random() * WITHIN_S):
-            raise RuntimeError("the writer ended by itself")
-        acks += read_all(pipe)
-        print(json.dumps([worker, len(acks) // 4 - 1]), flush=True)
-
-
-def _tell(out: int, number: int) -> None:
-    os.write(out, struct.pack("<I", number))
+        print(json.dumps([worker, kill_writer(path, worker, rng, KINDS)]), flush=True)
 
 
 def torture(kills: int, seed: int, place: Path) -> Report:

@@ -57,9 +57,9 @@ def kill_after(pid: int, delay_s: float) -> bool:
     return was_running
 
 
-def kill_writer(path: Path, seed: int, rng: random.Random) -> int:
+def kill_writer(path: Path, seed: int, rng: random.Random, kinds: dict[str, int] | None = None) -> int:
     """Kill it at some time after it has done some writes; returns the number of the last that was acknowledged, or -1."""
-    pid, pipe = forked(lambda out: work(path, seed, lambda number: _tell(out, number)))
+    pid, pipe = forked(lambda out: work(path, seed, lambda number: _tell(out, number), kinds))
     enough, acks = 4 * int(WRITES * rng.random() ** 2), b""
     while len(acks) < enough and (block := os.read(pipe, 4)):
         acks += block

@@ -169,6 +169,47 @@ def test_search(store, register):
         search("metrics.acc >")
 
 
+def test_a_search_for_what_is_not_there_says_so(store, register):
+    version = register(acc=0.8)
+    version.set_tags(team="a")
+    search = store.models.search
+    with pytest.raises(NotFoundError, match=r"no model 'chrun'.*Did you mean 'churn'\?"):
+        search(model="chrun")
+    with pytest.raises(NotFoundError, match="no model 5"):
+        search(model=5)
+    for model in (None, "churn"):
+        with pytest.raises(InvalidValueError, match=r"no stage 'prod'.*Did you mean 'production'\?"):
+            search(stage="prod", model=model)
+    with pytest.warns(UserWarning, match=r"No run has metrics\.ac: there are acc") as found:
+        assert search("metrics.ac > 0.5") == []
+    assert found[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"No version has the tag 'teem'; there are: team"):
+        assert search(tags={"teem": "a"}) == []
+    assert search("metrics.acc > 0.9") == []  # an answer, and a right one
+    assert search(tags={"team": "b"}) == []
+    assert search("not metrics.ac > 0.5") == [version]
+
+
+def test_a_search_knows_the_stages_of_each_model(store, register):
+    register()
+    store.models.create("other", stages=["new", "live", "old"])
+    assert store.models.search(stage="live") == []
+    assert store.models.search(stage="production") == []
+    with pytest.raises(InvalidValueError, match="no stage 'live'"):
+        store.models.search(stage="live", model="churn")
+    with mm.Store(store.path.parent / "empty") as empty:
+        assert empty.models.search(stage="production") == []
+
+
+@pytest.mark.parametrize("name", [5, None, 1.5, b"churn"])
+def test_what_is_no_text_is_the_name_of_nothing(store, register, name):
+    version = register()
+    assert name not in store.models
+    for ask in (lambda: store.models[name], lambda: store.models.delete(name), lambda: version.remove_tag(name)):
+        with pytest.raises(NotFoundError):
+            ask()
+
+
 def test_a_run_with_versions_is_not_deleted(store, register, package):
     version = register()
     with pytest.raises(RunInUseError, match="churn:1"):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from modelmgmt.errors import CorruptDataError
+from modelmgmt.store import segment as segments
 from modelmgmt.store.process import current
 from modelmgmt.store.segment import (
     HEADER_BYTES,
@@ -178,6 +179,20 @@ def test_a_record_that_was_being_written_is_no_damage(written, length):
     records = written.read()
     assert found(records) == POINTS
     assert records.damaged == ()
+
+
+@pytest.mark.parametrize("cut", range(1, RECORD_BYTES))
+def test_a_file_that_ends_within_a_record_keeps_those_before(tmp_path, cut):
+    """A plain write that a kill or a full disk has cut off."""
+    path, header, plain = create(tmp_path, current(), 64, is_mapped=False)
+    bodies = [*definition(1, RUN, "a"), *(pack_point(step, step / 2, 1000 + step, 1) for step in range(4))]
+    plain.write(HEADER_BYTES, b"".join(segments.as_record(body, zlib.crc32(body, header.salt)) for body in bodies))
+    os.truncate(path, path.stat().st_size - cut)
+    with opened(path) as descriptor:
+        records = read(descriptor, header.salt)
+        assert read_names(descriptor, header.salt) == {1: (RUN, "a")}
+    assert [step for _, step, _, _ in found(records)] == [0, 1, 2]
+    assert (records.end, records.damaged) == (4, ())
 
 
 def test_a_record_of_another_segment_is_not_taken_for_one_of_this(written, tmp_path):

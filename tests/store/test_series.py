@@ -16,6 +16,7 @@ from modelmgmt.store import journal as journal_module
 from modelmgmt.store import segment, series
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode
 from modelmgmt.store.database import Database
+from modelmgmt.store.integrity import check_kernel
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.series import Series, identity
 from modelmgmt.store.summary import summarise
@@ -652,6 +653,21 @@ def test_a_damaged_journal_is_named_when_the_store_is_opened(kernel, child):
         Kernel(kernel.path).close()
     assert len(steps(kernel)) == 9
     Kernel(kernel.path).close()  # said once: the file is set aside
+
+
+def test_it_is_said_what_became_of_a_journal_that_was_not_whole(kernel, child):
+    orphan = leave(child, kernel.path)
+    with kernel.database.writing() as connection:
+        connection.execute("DELETE FROM runs")
+    with pytest.warns(UserWarning, match="a run that is not in the store.*kept in the folder set-aside"):
+        Kernel(kernel.path).close()
+    assert (kernel.path / "set-aside" / orphan.name).is_file()
+    add_run(kernel)
+    unreadable = leave(child, kernel.path)
+    flip(unreadable, 20)
+    with pytest.warns(UserWarning, match="nothing of it can be read, and 'modelmgmt check' names it"):
+        Kernel(kernel.path).close()
+    assert [problem.where for problem in check_kernel(kernel, deep=False)] == [f"journal/{unreadable.name}"]
 
 
 def test_what_a_killed_process_left_half_made_is_removed_when_it_is_old(kernel):

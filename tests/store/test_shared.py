@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from kernel_tools import add_run, log, steps
 
-from modelmgmt.errors import InvalidValueError, RunInUseError, StoreBusyError, StorePathError
+from modelmgmt.errors import InvalidValueError, RunInUseError, StoreBusyError, StorePathError, StoreWriteError
 from modelmgmt.store import filesystem, turn
 from modelmgmt.store.database import SHARED
 from modelmgmt.store.kernel import Kernel
@@ -344,3 +344,42 @@ def test_kills_in_a_shared_store_lose_nothing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ": 0 faults" in done.stdout
+
+
+# -- what is cut off, and what is gone
+
+
+CUT_OFF = """
+    kernel = open_kernel_at(sys.argv[1])
+    for step in range(5):
+        log(kernel, "loss", step)
+    say(kernel.journal.path)
+    wait()
+"""
+
+
+def test_a_journal_that_ends_within_a_record_is_folded_without_it(child, shared, tmp_path):
+    path = tmp_path / "store"
+    kernel = Kernel(path)
+    add_run(kernel)
+    writer = child(CUT_OFF, path)
+    journal = Path(writer.hear())
+    writer.kill()
+    os.truncate(journal, journal.stat().st_size - 10)
+    assert steps(kernel) == [0, 1, 2, 3]
+    kernel.close()
+    again = Kernel(path)
+    assert steps(again) == [0, 1, 2, 3]
+    assert not journal.exists()
+    again.close()
+
+
+def test_a_database_that_is_gone_is_an_error_of_the_store(shared, tmp_path):
+    """Which a run takes for a failing environment: training goes on."""
+    kernel = Kernel(tmp_path / "store")
+    (tmp_path / "store" / "store.db").unlink()
+    with pytest.raises(StoreWriteError), kernel.database.reading():
+        pass
+    with pytest.raises(StoreWriteError), kernel.database.writing():
+        pass
+    kernel.close()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import modelmgmt as mm
-from modelmgmt.errors import InvalidNameError, InvalidTypeError, InvalidValueError, QuerySyntaxError
+from modelmgmt.errors import InvalidNameError, InvalidTypeError, InvalidValueError, NotFoundError, QuerySyntaxError
 
 
 @pytest.fixture
@@ -113,6 +113,32 @@ def test_nobody(store):
     assert runs.history("x").shape == (0, 5)
     assert runs.history("x").dtypes["time"] == "datetime64[us, UTC]"
     assert "no runs" in repr(runs).lower()
+
+
+def test_the_history_of_what_none_has_is_refused_with_what_there_is(store, runs):
+    with pytest.raises(NotFoundError, match=r"None of these 5 runs has a metric 'xx'; they have: x, y\."):
+        store.runs().history("xx")
+    some = store.start_run("more")
+    some.log(late=1.0)
+    assert len(store.runs().history("late")) == 1  # of one run, and not folded yet
+    some.finish()
+    with pytest.raises(NotFoundError, match="None of these 5 runs"):
+        store.runs("params.n >= 0").history("late")
+
+
+@pytest.mark.parametrize("name", [5, None, 1.5])
+def test_what_is_no_text_is_the_name_of_nothing(store, runs, name):
+    run = store.runs()[0]
+    for ask in (lambda: store.runs().groupby(name), lambda: run.series(name), lambda: run.artifact(name)):
+        with pytest.raises(NotFoundError):
+            ask()
+
+
+def test_the_filter_that_an_error_proposes_finds_the_runs(store):
+    store.start_run("it's").finish()
+    with pytest.raises(NotFoundError, match="is an experiment") as error:
+        store.run("it's")
+    assert len(store.runs(str(error.value).split('"')[-2])) == 1
 
 
 def test_the_history_is_what_was_logged(store):

@@ -131,7 +131,9 @@ class Registry(Mapping[str, Model]):
         """The versions for which everything holds that is asked, newest first.
 
         `filter` is about the run of the version, in the language of `store.runs`. `stage` and `tags` are the version's
-        own; `text` is part of the model's name, or of a description, in any case. Raises QuerySyntaxError.
+        own; `text` is part of the model's name, or of a description, in any case. Warns, when nothing is found, of each
+        name in the filter that no run has, and of each tag that no version has. Raises QuerySyntaxError, NotFoundError
+        for a model that is not there, InvalidValueError for a stage that no model has.
         """
         from modelmgmt.models.registry.search import search
 

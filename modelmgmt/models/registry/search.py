@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError
 from modelmgmt.models.registry.decisions import last_of
-from modelmgmt.models.registry.rows import Tables, VersionRow
+from modelmgmt.models.registry.reference import no_model
+from modelmgmt.models.registry.rows import ModelRow, Tables, TagRow, VersionRow
+from modelmgmt.models.registry.stages import Stages
 from modelmgmt.models.registry.versions import ModelVersion, View
+from modelmgmt.store.names import among, shown
 from modelmgmt.tracking.run import Run
 from modelmgmt.tracking.runs import Runs
 
@@ -26,13 +31,15 @@ def search(
     text: str,
     version_type: type[ModelVersion] = ModelVersion,
 ) -> list[ModelVersion]:
-    """The versions for which everything holds that is asked, newest first."""
+    """The versions for which everything holds that is asked, newest first; see `Registry.search`."""
     for name, value in (("filter", filter), ("text", text)):
         if not isinstance(value, str):
             raise InvalidTypeError(f"{name} is text, and {type(value).__name__} was given.")
-    runs = set(Runs.query(kernel, Run, filter).ids) if filter.strip() else None
+    of_runs = Runs.query(kernel, Run, filter) if filter.strip() else None
+    runs = None if of_runs is None else set(of_runs.ids)
     where = {"model": model, "stage": stage}
     with kernel.database.reading() as connection:
+        _check(connection, model, stage)
         rows = Tables(connection).select(
             VersionRow, "created_at DESC, model, number DESC", **{name: v for name, v in where.items() if v is not None}
         )
@@ -45,7 +52,32 @@ def search(
             and _has(connection, row, tags)
         ]
         seen = {name: last_of(connection, name) for name in {row.model for row in found}}
+        unknown = [] if found else [*(of_runs.unknown if of_runs is not None else ()), *_unknown_tags(connection, tags)]
+    for sentence in unknown:
+        warnings.warn(sentence, stacklevel=4)
     return [version_type(kernel, row, View(seen[row.model])) for row in found]
+
+
+def _check(connection: sqlite3.Connection, model: str | None, stage: str | None) -> None:
+    """Raises NotFoundError for a model that is not there, InvalidValueError for a stage that no model asked for has."""
+    rows = Tables(connection)
+    if model is None:
+        owners = list(rows.select(ModelRow))
+    else:
+        owner = rows.find(ModelRow, model)
+        if owner is None:
+            raise no_model(connection, model)
+        owners = [owner]
+    if stage is not None:
+        names = dict.fromkeys(name for owner in owners for name in Stages.decode(owner.stages).names)
+        Stages(tuple(names) or Stages().names).check(stage)
+
+
+def _unknown_tags(connection: sqlite3.Connection, tags: Mapping[str, str]) -> Iterator[str]:
+    there = dict.fromkeys(row.key for row in Tables(connection).select(TagRow, "key") if row.number)
+    for key in tags:
+        if key not in there:
+            yield f"No version has the tag {shown(key)}; there are: {among(key, there)}"
 
 
 def _words(connection: Any, text: str) -> set[str]:
