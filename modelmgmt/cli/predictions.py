@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from modelmgmt.cli.options import DONE, NO, confirmed, json_option, open_store, print_json, print_table, store_option
+from modelmgmt.store.times import to_iso, to_us
 from modelmgmt.view.text import clean
 
 
@@ -104,6 +106,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return to_iso(to_us(value.isoformat()))  # as all times of the command line
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -274,9 +274,11 @@ class Store:
         RunInUseError. Survives a power cut on return.
         """
         from modelmgmt.models.registry.consistency import restore_registry
+        from modelmgmt.observe import folding
         from modelmgmt.observe.integrity import forget_lost
         from modelmgmt.tracking.repair import repair
 
+        folding.of(self.kernel).settle()  # what a thread folds meanwhile would be folded in the old file
         repaired = repair(self.kernel)
         restore_registry(self.kernel)
         return replace(repaired, predictions=tuple(forget_lost(self.kernel)))

@@ -104,6 +104,8 @@ def _columns(data: Any, role: Role) -> tuple[int, list[Column]]:
         return _of_array(data, role)
     if isinstance(data, (str, bytes)) or np.isscalar(data):
         raise InvalidTypeError(f"The {role}s are rows, and a single {type(data).__name__} was given: put it in a list.")
+    if isinstance(data, Mapping) and data and all(one is None or np.isscalar(one) for one in data.values()):
+        raise InvalidTypeError(f"The {role}s are rows, and a single mapping was given: put it in a list.")
     table = table_of(data)
     if table.kind == "sparse":
         return table.rows, _of_sparse(table.columns, role)
@@ -142,7 +144,8 @@ def _of_list(data: Sequence[Any], role: Role) -> tuple[int, list[Column]]:
 
 
 def _of_values(values: list[Any], label: tuple[Role, Any]) -> Column:
-    [column] = table_of({"values": values}).columns
+    role, place = label
+    [column] = table_of({f"{role}s" if place is None else f"{role}.{place}": values}).columns
     return _settled(column, label)
 
 

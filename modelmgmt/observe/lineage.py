@@ -62,15 +62,17 @@ class PredictionGraph(Graph):
             detail = {"count": count, "first": first, "last": last, "deployment": label}
             yield (
                 Edge(node.id, id_, _ROLE),
-                Node(id_, "predictions", f"{count:,}{place}, {first[:10]} to {last[:10]}", detail),
+                Node(id_, "predictions", f"{count:,}{place}, {_days(first, last)}", detail),
             )
 
     def _maker(self, target: Target) -> Node:
         """The version that predicted; where it is not here (deleted, or of a store that was merged), its run."""
+        where = "not here"
         if target.model is not None:
             row = Tables(self.connection).find(VersionRow, target.model, target.number)
             if row is not None and row.digest == target.package:
                 return version_node(row)
+            where = "not here" if row is None else "not the one here"
         if target.run is not None and target.model is None:
             return self.run(target.run)
         reference = target.reference
@@ -81,7 +83,11 @@ class PredictionGraph(Graph):
             "run": target.run,
             "digest": target.package,
         }
-        return Node(f"package:{target.package}", "version", f"{reference} (not here)", detail)
+        return Node(f"package:{target.package}", "version", f"{reference} ({where})", detail)
+
+
+def _days(first: str, last: str) -> str:
+    return first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
 
 
 def _prediction(kernel: Kernel, id_: str) -> Node:

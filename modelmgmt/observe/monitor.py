@@ -251,4 +251,5 @@ def _end(guards: _Guards, name: str) -> None:
             guard.last_try(lambda: None)
     if guard.lost_points > guards.said:
         guards.said = guard.lost_points
-        warnings.warn(f"The monitor of {name} lost {guard.lost_points:,} predictions: the disk refused.", stacklevel=3)
+        noun = "prediction" if guard.lost_points == 1 else "predictions"
+        warnings.warn(f"The monitor of {name} lost {guard.lost_points:,} {noun}: the disk refused.", stacklevel=3)

@@ -170,7 +170,10 @@ def find(kernel: Kernel, id_: str | int) -> tuple[Block, int]:
             if place is not None and (best is None or block.times[place] > best[0].times[best[1]]):
                 best = block, place
     if best is None:
-        raise NotFoundError(f"The store has no prediction {shown(one)}: it was not logged here, or is deleted.")
+        raise NotFoundError(
+            f"The store has no prediction {shown(one)}: it was not logged here, or is deleted. "
+            "'modelmgmt predictions list MODEL' lists those of a model."
+        )
     return best
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.models.registry.reference import ARTIFACT_KIND, Reference, find_version, parse, resolve
+from modelmgmt.models.registry.reference import ARTIFACT_KIND, Reference, find_version, no_model, parse, resolve
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages
 from modelmgmt.observe.batches import Target, Where, equal
@@ -15,6 +15,9 @@ from modelmgmt.tracking import record as records
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
+
+
+_MARKS = frozenset("@:/")  # what makes a reference of a name
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,10 @@ def scope_of(kernel: Kernel, reference: object) -> Scope:
         if hasattr(reference, "package"):
             reference = target_of(connection, kernel, reference).reference
         text = getattr(reference, "reference", reference)
-        if isinstance(text, str) and Tables(connection).find(ModelRow, text) is not None:
-            return Scope(text, equal({"model": text}), None, text)
+        if not isinstance(text, str):
+            raise _unnamed(text)
+        if text and not set(text) & _MARKS:
+            return _of_all(connection, text)
         parsed = parse(text)
         scope = _of_run(kernel, connection, parsed) if parsed.run is not None else _of_model(connection, parsed)
         if scope.missing is not None and not _has_rows(connection, scope.where):
@@ -58,15 +63,15 @@ def target_of(connection: sqlite3.Connection, kernel: Kernel, model: Any, scope:
     package = getattr(model, "package", None)
     digest = getattr(package, "digest", None)
     if not isinstance(digest, str):
-        message = (
-            f"A {type(model).__name__} does not say which version it is: pass a reference, or what mm.load_model gave."
-        )
-        raise InvalidTypeError(message)
+        raise _unnamed(model)
     own = None if scope is None else scope.target
     if own is not None and own.package == digest:
         return own
     if scope is not None and scope.is_exact:
-        raise InvalidValueError(f"This monitor is of {scope.name}, and the model that was given is another: {digest}.")
+        raise InvalidValueError(
+            f"This monitor is of {scope.name}, and the model that was given is another, "
+            f"{_called(connection, package, digest)}: log with store.monitor(model)."
+        )
     named = {} if scope is None or scope.model is None else {"model": scope.model}
     found = next(
         Tables(connection).select(VersionRow, "created_at DESC, number DESC LIMIT 1", digest=digest, **named), None
@@ -74,13 +79,24 @@ def target_of(connection: sqlite3.Connection, kernel: Kernel, model: Any, scope:
     if found is not None:
         return _of_version(found, None if scope is None else scope.label)
     if named:
-        raise NotFoundError(f"The model that was given is no version of {named['model']}: its package is {digest}.")
+        raise NotFoundError(
+            f"The model that was given is no version of {named['model']}, it is {_called(connection, package, digest)}: "
+            "log with store.monitor(model)."
+        )
     artifact = _artifact_of(connection, package, digest)
     if artifact is None:
         raise NotFoundError(
             f"The model with the package {digest} is not in the store {kernel.path}: log it there first."
         )
     return Target(None, None, None, *artifact, digest)
+
+
+def _of_all(connection: sqlite3.Connection, model: str) -> Scope:
+    """All versions of a model; also of one that was deleted, or never was here, while its predictions are."""
+    where = equal({"model": model})
+    if Tables(connection).find(ModelRow, model) is None and not _has_rows(connection, where):
+        raise no_model(connection, model)
+    return Scope(model, where, None, model)
 
 
 def _of_model(connection: sqlite3.Connection, reference: Reference) -> Scope:
@@ -113,6 +129,22 @@ def _canonical(connection: sqlite3.Connection, reference: Reference) -> str | No
     owner = Tables(connection).find(ModelRow, str(reference.model))
     names = Stages.decode(owner.stages).names if owner is not None else ()
     return next((name for name in names if name.casefold() == label.casefold()), label)
+
+
+def _unnamed(given: object) -> InvalidTypeError:
+    return InvalidTypeError(
+        f"{type(given).__name__} does not say which version it is: pass a reference as churn@production, or what "
+        "mm.load_model gave."
+    )
+
+
+def _called(connection: sqlite3.Connection, package: Any, digest: str) -> str:
+    """A package by the name that a reader knows: its newest version, its run, or its digest."""
+    order = "created_at DESC, number DESC LIMIT 1"
+    for row in Tables(connection).select(VersionRow, order, digest=digest):
+        return f"{row.model}:{row.number}"
+    artifact = _artifact_of(connection, package, digest)
+    return f"package {digest}, which is not in this store" if artifact is None else "run:{}/{}".format(*artifact)
 
 
 def _of_version(row: VersionRow, label: str | None) -> Target:

@@ -56,6 +56,7 @@ class Database:
         """The folder of a private copy, which whoever opened this removes."""
         self._idle: list[sqlite3.Connection] = []
         self._lent: dict[sqlite3.Connection, int] = {}  # to which thread
+        self._outdated: set[sqlite3.Connection] = set()  # lent when the file was about to be another
         self._pool = threading.Condition()
         self._forks = 0
         self._closed = False
@@ -179,8 +180,11 @@ class Database:
                 self._give_back(connection)
 
     def release(self) -> None:
-        """Close the connections that are idle; the next use opens the file anew, which may be another one by then."""
+        """Close the connections that are idle, and those in use when their use ends: the next use opens the file anew,
+        which may be another one by then.
+        """
         with self._pool:
+            self._outdated.update(self._lent)
             self._close_idle()
 
     def close(self) -> None:
@@ -213,6 +217,7 @@ class Database:
     def _drop(self, connection: sqlite3.Connection) -> None:
         with self._pool:
             self._lent.pop(connection, None)
+            self._outdated.discard(connection)
             connection.close()
             self._pool.notify_all()
 
@@ -222,9 +227,10 @@ class Database:
         is_sound = _rolled_back(connection)
         with self._pool:
             del self._lent[connection]
-            if is_sound and not self._closed:
+            if is_sound and not self._closed and connection not in self._outdated:
                 self._idle.append(connection)
             else:
+                self._outdated.discard(connection)
                 connection.close()
             self._pool.notify_all()
 
@@ -247,6 +253,7 @@ class Database:
     def _after_fork_in_child(self) -> None:
         _leaked.extend(self._lent)  # to close the parent's connections here would be worse than to keep them
         self._lent = {}
+        self._outdated = set()
         self._pool = threading.Condition()
         self._forks = 0
         self._write_lock = threading.RLock()

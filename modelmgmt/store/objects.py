@@ -86,7 +86,7 @@ class Objects:
         `StoreWriteError` when the disk refuses; nothing is kept then.
         """
         with self._meter.puts.timed():
-            return self._put(filler(reader), BUFFER if size is None else min(BUFFER, size + 1), pending)
+            return self._put(filler(reader), BUFFER if size is None else max(1, min(BUFFER, size + 1)), pending)
 
     def put_file(
         self, path: str | os.PathLike[str], *, follow_links: bool = True, pending: set[Path] | None = None

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelmgmt.errors import InvalidValueError
-from modelmgmt.tracking.runs import Runs
+from modelmgmt.tracking.runs import Runs, no_metric
 from modelmgmt.versions import code
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def by_commit(runs: Runs[Any], metric: str, *, best: Best, value: Statistic) -> 
         raise InvalidValueError(f"value is 'last', 'min', 'max', 'mean' or 'first', and {value!r} was given.")
     summaries = runs.summaries(metric)
     if not any(summaries):
-        raise runs.no_metric(metric)
+        raise no_metric(runs, metric)
     with runs.kernel.database.reading() as connection:
         starts = code.read_starts(connection)
     results: dict[tuple[str | None, bool | None], CommitResult] = {}

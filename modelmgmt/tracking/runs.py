@@ -97,7 +97,7 @@ class Runs(Sequence[R], Generic[R]):
         with self._kernel.series.snapshot() as snapshot:
             parts = [(record.id, record.name, snapshot.read(record.id, key)) for record in self._found]
         if parts and not any(len(points.steps) for _, _, points in parts):
-            raise self.no_metric(key)
+            raise no_metric(self, key)
         return history_frame(parts)
 
     def summaries(self, key: str) -> list[Summary | None]:
@@ -128,11 +128,6 @@ class Runs(Sequence[R], Generic[R]):
         with self._kernel.series.snapshot() as snapshot:
             return sorted({key for part in _batches(self.ids) for key in _keys(snapshot.connection, part)})
 
-    def no_metric(self, key: str) -> NotFoundError:
-        """The error that says which metrics these runs have."""
-        known = among(key, self.metric_keys())
-        return NotFoundError(f"None of these {len(self)} runs has a metric {key!r}; they have: {known}")
-
     def __len__(self) -> int:
         return len(self._found)
 
@@ -151,6 +146,12 @@ class Runs(Sequence[R], Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         return (self._run_type(self._kernel, record) for record in self._found)
+
+
+def no_metric(runs: Runs[Any], key: str) -> NotFoundError:
+    """The error that says which metrics these runs have."""
+    known = among(key, runs.metric_keys())
+    return NotFoundError(f"None of these {len(runs)} runs has a metric {key!r}; they have: {known}")
 
 
 def read_params(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, params.Param]]:

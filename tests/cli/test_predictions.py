@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import modelmgmt as mm
+from modelmgmt.view.predictions import predictions_table
+from modelmgmt.view.text import MISSING
 
 
 @pytest.fixture
@@ -46,6 +49,7 @@ def test_show(served, ask):
     assert "predicted: churn:1" in done.out
     found = ask("predictions", "show", "order-1", "--json").json
     assert (found["prediction"], found["lineage"]["roots"]) == (0.5, ["prediction:order-1"])
+    assert found["time"] == "2026-01-02T00:00:00.000000Z"
     assert ask("predictions", "show", "order-9").code == 2
     found = ask("lineage", "prediction:order-1", "--json").json
     assert {"from": "churn:1", "to": "prediction:order-1", "role": "predicted"} in found["edges"]
@@ -60,3 +64,22 @@ def test_delete(served, ask):
         "Deleted 2 predictions"
         in ask("predictions", "delete", "churn", "--before", "2027-01-01T00:00:00Z", "--yes").out
     )
+
+
+def test_cells_that_a_batch_has_not_are_dashes_and_not_numbers(served, ask):
+    served.monitor("churn:1").log(None, [[0.25, 0.75]], ids=["probabilities"], at="2026-01-04T00:00:00Z")
+    done = ask("predictions", "list", "churn")
+    assert "nan" not in done.out
+    assert "All asked for as" not in done.out
+    assert "All asked for as production." in ask("predictions", "list", "churn@production").out
+    assert f"{MISSING}: missing, not a number, or not in that batch." in done.out
+    table = predictions_table(served.monitor("churn").predictions().to_frame(), total=4)
+    names = [column.name for column in table.columns]
+    assert [row[names.index("prediction")] for row in table.rows] == ["0", "0.5", MISSING, MISSING]
+    assert [row[names.index("prediction.0")] for row in table.rows] == [MISSING, MISSING, MISSING, "0.25"]
+
+
+def test_many_columns_are_spoken_of_once(served):
+    served.monitor("churn:1").log(np.zeros((1, 50)), [1])
+    table = predictions_table(served.monitor("churn").predictions(limit=1).to_frame(), total=1)
+    assert table.note == "9 of 51 columns of predictions and inputs: to_frame() has all."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_a_version_of_another_store_is_not_taken_for_ours(store, monitor):
     other.monitor("churn:1").log(None, ["theirs"], ids=["t"])
     store.merge(other)
     up = store.lineage("prediction:t", direction="up")
-    assert [node.label for node in up.of("version")] == ["churn:1 (not here)"]
+    assert [node.label for node in up.of("version")] == ["churn:1 (not the one here)"]
     assert [node.id for node in up.of("run")] == [f"run:{run.id}"]
     assert "predictions" not in {node.kind for node in store.lineage("churn:1").nodes.values()}
 
@@ -154,6 +155,28 @@ def test_a_changed_row_is_named_and_not_read(store, monitor, damage):
     store.repair()
     assert store.check(deep=True) == []
     assert said(monitor) == [1]
+
+
+def test_a_repair_waits_for_a_fold_that_is_under_way(store, monitor, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    really = folding.fold
+
+    def slow(kernel, *least):
+        with kernel.database.reading():
+            begun.set()
+            go_on.wait(10)
+        return really(kernel, *least)
+
+    monkeypatch.setattr(folding, "fold", slow)
+    log_hours(monitor, 2)
+    assert begun.wait(10)
+    with store.kernel.database.writing() as connection:
+        connection.execute("UPDATE prediction_batches SET rows = 2 WHERE first_at = '2026-01-01T12:00:00.000000Z'")
+    threading.Timer(0.2, go_on.set).start()
+    store.repair()
+    assert go_on.is_set()
+    assert said(monitor) == [1]
+    assert store.check(deep=True) == []
 
 
 @pytest.mark.parametrize("column", ["content_digest", "lookup_digest"])

@@ -62,6 +62,7 @@ def test_from_data_to_how_much_was_predicted(served):
             "3,000 as production, 2026-01-01 to 2026-01-03",
             "4,000, 2026-01-01 to 2026-01-04",
         ]
+    assert "predicted: 2,000 as champion, 2026-01-01 to 2026-01-02" in str(found)
     node = next(node for node in found.of("predictions") if node.detail["deployment"] == "champion")
     assert node.detail["count"] == 2000
     assert found.to_dict()["nodes"]
@@ -75,6 +76,8 @@ def test_a_picture_of_both(served):
     store.monitor("churn@production").log(None, [1], ids=["one"])
     for reference in ("prediction:one", "churn:1"):
         axes = store.lineage(reference).plot()
+        words = [text.get_text() for text in axes.texts]
+        assert not any("…" in word or "..." in word for word in words)
         assert any("predict" in text.get_text() for text in axes.get_legend().get_texts())
 
 

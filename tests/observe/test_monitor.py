@@ -16,7 +16,7 @@ import pytest
 from observe_tools import Loaded, register
 
 import modelmgmt as mm
-from modelmgmt.errors import InvalidValueError, NotFoundError, StoreWriteError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreWriteError
 from modelmgmt.observe import folding
 from modelmgmt.observe import monitor as monitoring
 from modelmgmt.store import database
@@ -59,15 +59,36 @@ def test_the_loaded_model_says_who_it_is(store, monitor):
 def test_a_model_that_is_another_or_not_here(store, monitor):
     register(store, "other", weights=b"others")
     other = Loaded(store.models["other"][1].digest)
-    with pytest.raises(NotFoundError, match="no version of churn"):
+    with pytest.raises(NotFoundError, match=r"no version of churn, it is other:1: log with store\.monitor\(model\)"):
         monitor.log(None, [1], model=other)
-    with pytest.raises(InvalidValueError, match="monitor is of churn:1, and the model that was given is another"):
+    with pytest.raises(
+        InvalidValueError, match="monitor is of churn:1, and the model that was given is another, other:1"
+    ):
         store.monitor("churn:1").log(None, [1], model=other)
     with pytest.raises(NotFoundError, match="is not in the store"):
         store.monitor(Loaded("0" * 64))
     with pytest.raises(NotFoundError, match=r"churn names no version: pass the model="):
         store.monitor("churn").log(None, [1])
     assert len(store.monitor("churn").predictions()) == 0
+
+
+def test_what_names_no_model_is_answered_with_those_there_are(store, monitor):
+    with pytest.raises(NotFoundError, match=r"no model 'chrun'; .*Did you mean 'churn'\?"):
+        store.monitor("chrun")
+    for given in (None, object(), 3):
+        with pytest.raises(InvalidTypeError, match=r"does not say which version it is: pass a reference"):
+            store.monitor(given)
+    with pytest.raises(NotFoundError, match="modelmgmt predictions list MODEL"):
+        store.prediction("never")
+
+
+def test_the_predictions_of_a_model_that_was_deleted_are_still_found_by_its_name(store, monitor):
+    monitor.log(None, [1], ids=["old"])
+    store.models.delete("churn", force=True)
+    assert [one.id for one in store.monitor("churn").predictions()] == ["old"]
+    assert store.monitor("churn").delete("2999-01-01T00:00:00Z").predictions == 1
+    with pytest.raises(NotFoundError, match="no model 'churn'"):
+        store.monitor("churn")
 
 
 def test_a_model_of_a_run_that_is_not_registered(store):
@@ -271,7 +292,7 @@ def test_a_store_that_is_read_only(store, monitor):
     reader = copy.monitor("churn:1")
     with pytest.warns(UserWarning, match="open for reading only"):
         reader.log(None, [2])
-    with pytest.warns(UserWarning, match="lost 1 predictions"):
+    with pytest.warns(UserWarning, match="lost 1 prediction:"):
         reader.close()
 
 

@@ -607,3 +607,21 @@ def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "store.lock").mkdir()
     with pytest.raises((StoreWriteError, StorePathError)):
         Database(tmp_path / "store.db")
+
+
+def test_who_reads_while_the_file_becomes_another_gives_back_no_connection_to_the_old_one(database, path, tmp_path):
+    put(database, "old")
+    other = Database(tmp_path / "other.db")
+    put(other, "new")
+    other.close()
+    with database.reading() as connection:
+        database.release()
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(tmp_path / f"aside{suffix}")
+        (tmp_path / "other.db").rename(path)
+        assert connection.execute("SELECT segment FROM folds").fetchall() == [("old",)]
+    assert names(database) == ["new"]
+    put(database, "newer")
+    assert names(Database(path)) == ["new", "newer"]

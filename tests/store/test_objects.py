@@ -241,6 +241,12 @@ def test_bytes_that_change_while_they_are_put_are_kept_under_their_own_name(obje
         objects.verify(item.digest)
 
 
+@pytest.mark.parametrize("size", [-(1 << 62), -1, 0, 1, 2, 3, 4, 1 << 62, None])
+def test_a_wrong_size_of_a_stream_changes_nothing(objects, size):
+    stored = objects.put_stream(io.BytesIO(b"abc"), size=size)
+    assert objects.get(stored.digest) == b"abc"
+
+
 def test_a_stream_of_text_is_refused(objects):
     with pytest.raises(InvalidTypeError, match="'rb'"):
         objects.put_stream(io.StringIO("text"))

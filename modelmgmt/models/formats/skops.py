@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
@@ -80,7 +81,7 @@ def _dump(model: Any, path: Path) -> str:
 
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
-    io = require("skops.io", "'modelmgmt[models]'")
+    require("skops.io", "'modelmgmt[models]'")
     from skops.io.exceptions import UntrustedTypesFoundException
 
     allowed = reviewed() | set(trusted or ())
@@ -88,12 +89,12 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
         with files.open(FILE) as file:
             model = _read(file, allowed)
     except UntrustedTypesFoundException as error:
-        names = sorted(set(io.get_untrusted_types(data=files.read(FILE))) - allowed)
+        names = sorted(_untrusted(files) - allowed)
         raise UntrustedModelError(
             f"The model is built of types that nobody has vouched for: {', '.join(names)}. Look at them, and when they "
             f"are yours, load it with trust={names!r}."
         ) from error
-    except (BadZipFile, KeyError, json.JSONDecodeError) as error:
+    except (BadZipFile, zlib.error, EOFError, KeyError, json.JSONDecodeError) as error:
         raise CorruptDataError(f"The file {FILE} of the model is no skops file ({error}).") from error
     _check_sound(model)
     return model
@@ -112,6 +113,18 @@ def _read(file: BinaryIO, allowed: Collection[str]) -> Any:
     file.seek(0)
     # skops goes through the whole list at each of many thousand nodes: it gets the names that the file has.
     return plain(file, trusted=sorted({f"{module}.{name}" for name, module in _names(schema)} & set(allowed)))
+
+
+def _untrusted(files: Files) -> set[str]:
+    """The types in the file that skops does not trust by itself."""
+    nodes = _nodes()
+    if nodes is not None:
+        with files.open(FILE) as file, of_model(Members, file) as members, suppress(nodes.OtherProtocolError):
+            found: set[str] = nodes.untrusted(members)
+            return found
+    from skops.io import get_untrusted_types
+
+    return set(get_untrusted_types(data=files.read(FILE)))
 
 
 def _nodes() -> Any:

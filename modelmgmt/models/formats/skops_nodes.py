@@ -49,14 +49,23 @@ class OtherProtocolError(Exception):
 
 def read(members: Members, trusted: Collection[str]) -> Any:
     """What `skops.io.load(file, trusted=...)` gives, or raises. Raises OtherProtocolError before anything is made."""
+    tree = _tree(members)
+    audit_tree(tree, trusted=list(trusted))
+    return tree.construct()
+
+
+def untrusted(members: Members) -> set[str]:
+    """What `skops.io.get_untrusted_types` gives. Raises OtherProtocolError."""
+    return set(_tree(members).get_unsafe_set())
+
+
+def _tree(members: Members) -> Any:
     source = _Source(members)
     schema, context = read_schema(source)
     if context.protocol != PROTOCOL:
         raise OtherProtocolError
     # Nodes are made with no name of the caller's: they go off the list of what is not trusted at its end, as in skops.
-    tree = get_tree(schema, LoadContext(src=source, protocol=_QUICK), trusted=None)
-    audit_tree(tree, trusted=list(trusted))
-    return tree.construct()
+    return get_tree(schema, LoadContext(src=source, protocol=_QUICK), trusted=None)
 
 
 class _Source:

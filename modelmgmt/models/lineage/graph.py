@@ -134,4 +134,4 @@ def walk(roots: Sequence[Node], neighbours: Neighbours, direction: Direction = "
 
 
 def _named(node: Node) -> str:
-    return node.label if node.kind in ("version", "deployment") else f"{node.kind} {node.label}"
+    return node.label if node.kind in ("version", "deployment", "predictions") else f"{node.kind} {node.label}"

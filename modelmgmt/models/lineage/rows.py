@@ -55,7 +55,7 @@ class Graph:
         try:
             return [version_node(find_version(self.connection, parse(reference)))]
         except InvalidValueError as error:
-            ways = "run:ID, data:NAME, data:NAME:2, code:COMMIT, the name of a model, or churn:3 and the like"
+            ways = "run:ID, data:NAME, data:NAME:2, code:COMMIT, prediction:ID, the name of a model, or churn:3 and the like"
             there = [f"data:{name}" for (name,) in self.rows("SELECT DISTINCT name FROM dataset_versions ORDER BY 1")]
             there += [f"run:{name}" for (name,) in self.rows("SELECT name FROM runs ORDER BY id DESC LIMIT 2000")]
             hint = did_you_mean(reference, there)

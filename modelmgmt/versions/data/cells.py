@@ -92,7 +92,7 @@ def _encode_foreign(value: Any, depth: int) -> bytes:
     for plain in (str, bytes, bool, int, float):
         if isinstance(value, plain) and type(value).__mro__[1] is plain and not hasattr(value, "__members__"):
             return encode(plain(value), depth)  # type: ignore[arg-type]  # it is one
-    raise InvalidTypeError(f"a {type(value).__name__} is no plain value")
+    raise InvalidTypeError(f"{type(value).__name__} is no plain value")
 
 
 def _count(value: Any) -> int:

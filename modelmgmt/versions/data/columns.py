@@ -91,7 +91,7 @@ def fixed(label: Any, values: NDArray[Any], valid: NDArray[np.bool_] | None = No
     kind = values.dtype.kind
     if kind not in SUPPORTED_KINDS or values.dtype.itemsize > {"f": 8, "c": 16}.get(kind, math.inf):
         raise InvalidTypeError(
-            f"the column {shown(label)} has the dtype {values.dtype}, which can not be kept as it is"
+            f"The column {shown(label)} has the dtype {values.dtype}, which can not be kept as it is"
         )
     if kind in "mM":
         return _times(label, values, valid, type_)
@@ -108,7 +108,7 @@ def _times(label: Any, values: NDArray[Any], valid: NDArray[np.bool_] | None, ty
     unit, step = np.datetime_data(values.dtype)
     if unit == "generic" or step != 1:
         raise InvalidTypeError(
-            f"the column {shown(label)} has the dtype {values.dtype}; give it a unit, as datetime64[ns]"
+            f"The column {shown(label)} has the dtype {values.dtype}; give it a unit, as datetime64[ns]"
         )
     there = ~np.isnat(values)
     if valid is not None:
@@ -144,7 +144,7 @@ def objects(label: Any, values: list[Any]) -> Column:
             pieces.append(cells.encode(value))
         except InvalidTypeError as error:
             message = (
-                f"the column {shown(label)} holds in row {row} what can not be kept: {error}. Convert the column to "
+                f"The column {shown(label)} holds in row {row} what can not be kept: {error}. Convert the column to "
                 "numbers, text, times, or lists and mappings of them, or drop it."
             )
             raise InvalidTypeError(message) from error
@@ -159,7 +159,7 @@ def texts(label: Any, values: list[Any], valid: NDArray[np.bool_] | None) -> Col
         pairs = zip(values, valid.tolist(), strict=True)
         return joined(label, "string", [cells.text_bytes(value) if there else b"" for value, there in pairs], valid)
     except AttributeError as error:
-        raise InvalidTypeError(f"the column {shown(label)} holds what is no text ({error})") from error
+        raise InvalidTypeError(f"The column {shown(label)} holds what is no text ({error})") from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -204,7 +204,7 @@ def label_json(label: Any) -> Any:
     try:
         return {"cell": cells.encode(label).hex()}
     except InvalidTypeError as error:
-        raise InvalidTypeError(f"the label {shown(label)} of a column can not be kept: {error}; rename it") from error
+        raise InvalidTypeError(f"The label {shown(label)} of a column can not be kept: {error}; rename it") from error
 
 
 def label_of(value: Any) -> Any:

@@ -87,10 +87,16 @@ def _box(ax: Axes, node: Node, place: tuple[float, float], *, is_root: bool) -> 
     )  # fmt: skip
     ax.add_patch(box)
     text = ax.text(
-        x, y, printable(node.label, _LINE), ha="center", va="center", fontsize=7.5, color="#1a1a1a", zorder=3,
+        x, y, _lettering(node), ha="center", va="center", fontsize=7.5, color="#1a1a1a", zorder=3,
         fontweight="bold" if is_root else "normal",
     )  # fmt: skip
     text.set_parse_math(False)
+
+
+def _lettering(node: Node) -> str:
+    """Of predictions the days are a line of their own: together they have no room."""
+    parts = node.label.rsplit(", ", 1) if node.kind == "predictions" else [node.label]
+    return "\n".join(printable(part, _LINE) for part in parts)
 
 
 def _explain(ax: Axes, shown: Lineage) -> None:
