@@ -19,6 +19,7 @@ from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain
 from modelmgmt.models.packaging.archive import of_model
 from modelmgmt.models.packaging.files import Files
 from modelmgmt.models.packaging.members import Members
+from modelmgmt.models.packaging.plain_zip import PlainZip
 from modelmgmt.models.trust import soundness
 from modelmgmt.models.trust.allowed import rules_for
 from modelmgmt.models.trust.makers import ShapeError
@@ -70,7 +71,7 @@ def _dump(model: Any, path: Path) -> str:
         dump(model, path)
         with ZipFile(path) as archive:
             return archive.read("schema.json").decode()
-    with ZipFile(path, "w") as archive:
+    with PlainZip(path, "w") as archive:
         context = SaveContext(zip_file=archive)
         state = get_state(model, context)
         schema = json.dumps({**state, "protocol": context.protocol, "_skops_version": version}, separators=_COMPACT)
