@@ -33,7 +33,27 @@ _DATA = frozenset({
     "pt", "pth", "rds", "safetensors", "sas7bdat", "sqlite", "sqlite3", "tar", "tfrecord", "tif", "tiff", "tsv", "wav",
     "xls", "xlsx", "xz", "zip", "zst",
 })  # fmt: skip
-_is_secret_name = re.compile("|".join(translate(name) for name in _SECRET_NAMES), re.IGNORECASE).match
+_answers = re.compile("|".join(translate(name) for name in _SECRET_NAMES), re.IGNORECASE).match
+
+
+def _shortest(words: Iterable[str]) -> tuple[str, ...]:
+    """Those that hold no other one."""
+    found: list[str] = []
+    for word in sorted(words, key=len):
+        if not any(one in word for one in found):
+            found.append(word)
+    return tuple(found)
+
+
+# What a name must hold to answer to one of the patterns: looked for first, as there may be thousands of names.
+_WORDS = _shortest(max(re.split(r"[*.]", name), key=len) for name in _SECRET_NAMES)
+
+
+def _is_secret_name(name: str) -> bool:
+    lower = name.lower()
+    if name.isascii() and not any(word in lower for word in _WORDS):
+        return False
+    return _answers(name) is not None
 
 
 def why_not(path: str, size: int) -> str | None:

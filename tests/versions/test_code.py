@@ -10,10 +10,12 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import modelmgmt as mm
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.versions import capture, git
+from modelmgmt.versions import capture, git, left_out
 from modelmgmt.versions.left_out import MAX_NOTES, bounded, readable, why_not
 
 TRAIN = """
@@ -488,6 +490,18 @@ def test_secrets(path):
     "tokenizer.json", "special_tokens_map.json", "tokens.txt", "secretary.json", "tests/test_token.py"])  # fmt: skip
 def test_no_secrets(path):
     assert why_not(path, 1) is None
+
+
+@given(
+    st.lists(
+        st.sampled_from([*left_out._SECRET_NAMES, *left_out._WORDS, "a", ".", "-", "E", "\u017f", "\u212a", "x.py"]),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_what_is_looked_for_first_leaves_no_secret_out(parts):
+    for name in ("".join(parts).replace("*", "z"), "".join(parts).replace("*", "").upper()):
+        assert left_out._is_secret_name(name) == (left_out._answers(name) is not None)
 
 
 @pytest.mark.parametrize(
