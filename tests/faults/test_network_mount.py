@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-NETWORK_MOUNT = Path(__file__).with_name("network_mount.py")
+from by_command import printed
 
 
 def _kill(kills: int, seed: int) -> str:
-    command = [sys.executable, str(NETWORK_MOUNT), "--kills", str(kills), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        pytest.skip(done.stdout.strip())
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return printed("network_mount.py", "--kills", str(kills), "--seed", str(seed))
 
 
 def test_two_machines_lose_nothing_to_kills():

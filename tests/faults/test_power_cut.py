@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from by_command import printed
 from power_cut import Ack, Cut
-
-POWER_CUT = Path(__file__).with_name("power_cut.py")
 
 
 def _cut(cuts: int, seed: int) -> str:
-    command = [sys.executable, str(POWER_CUT), "--cuts", str(cuts), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        pytest.skip(done.stdout.strip())
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return printed("power_cut.py", "--cuts", str(cuts), "--seed", str(seed))
 
 
 def test_only_what_had_returned_before_the_cut_was_asked_for_counts():
