@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _HEADER_BYTES = 16  # magic number, flags, modification time in seconds, size; 4 bytes each (PEP 552)
@@ -29,13 +30,9 @@ def outdated(path: str, about: os.stat_result) -> Path | None:
     return place if header == importlib.util.MAGIC_NUMBER + taken else None
 
 
-def forget_outdated(path: Path) -> bool:
-    """Delete such bytecode, so that the source is compiled anew; whether there was some. Raises OSError."""
-    try:
+def forget_outdated(path: Path) -> None:
+    """Delete such bytecode, so that the source is compiled anew. Raises OSError."""
+    with suppress(FileNotFoundError):
         place = outdated(str(path), path.stat())
-    except FileNotFoundError:
-        return False
-    if place is None:
-        return False
-    place.unlink()
-    return True
+        if place is not None:
+            place.unlink()
