@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelmgmt.store import ids
 from modelmgmt.store.ids import ID_LENGTH, new_id, new_name
 from modelmgmt.store.times import from_iso, now_iso, now_us, to_iso
 
@@ -28,8 +30,44 @@ def test_an_id_is_plain_in_a_path_a_url_and_a_shell(time_us):
     assert re.fullmatch(rf"[0-9a-hjkmnp-tv-z]{{{ID_LENGTH}}}", new_id(time_us))
 
 
-def test_ids_of_one_moment_differ():
-    assert len({new_id(1) for _ in range(2000)}) == 2000
+def test_ids_of_one_moment_differ_and_keep_their_order():
+    found = [new_id(1) for _ in range(2000)]
+    assert found == sorted(set(found))
+    assert len({one[:9] for one in found}) == 1
+
+
+def test_more_ids_of_one_moment_than_rise_are_still_ids_of_that_moment(monkeypatch):
+    monkeypatch.setattr(ids, "_STEP_BITS", 33)
+    found = [new_id(2000) for _ in range(200)]
+    assert len(set(found)) == 200
+    assert {one[:9] for one in found} == {new_id(2000)[:9]}
+    assert {len(one) for one in found} == {ID_LENGTH}
+
+
+def test_a_clock_that_was_set_back_is_believed():
+    assert new_id(9_000) > new_id(5_000)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_of_a_fork_does_not_count_on_where_its_parent_does(monkeypatch):
+    monkeypatch.setattr(ids, "_STEP_BITS", 0)  # else it would be by luck that they differ
+    new_id(3_000)
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writing, new_id(3_000).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        child = pipe.read()
+    os.waitpid(pid, 0)
+    assert child[:9] == new_id(3_000)[:9]
+    assert child != new_id(3_000)
+    assert abs(_number(child) - _number(new_id(3_000))) > 10
+
+
+def _number(one):
+    return int(one[9:].translate(str.maketrans(ids._ALPHABET, "0123456789abcdefghijklmnopqrstuv")), 32)
 
 
 def test_a_name_can_be_said_and_ends_in_its_number():

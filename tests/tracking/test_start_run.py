@@ -183,6 +183,12 @@ def test_two_bare_runs_side_by_side(store):
     assert (one.metrics, two.metrics) == ({"a": 1}, {"a": 2})
 
 
+def test_runs_that_start_within_one_millisecond_keep_their_order(store, monkeypatch):
+    monkeypatch.setattr("modelmgmt.tracking.record.now_us", lambda: 1_767_268_800_000_000)
+    started = [store.start_run("sweep").id for _ in range(20)]
+    assert store.runs().ids == started[::-1]
+
+
 # -- a decorator ------------------------------------------------------------------------------------------------------
 
 
