@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from kernel_tools import add_run, log
 
 import modelmgmt as mm
+from modelmgmt.store import database as database_module
 from modelmgmt.store import journal as journal_module
 from modelmgmt.store.meter import SAMPLE_MASK, Counter
 from modelmgmt.tracking import run as run_module
@@ -60,21 +62,33 @@ def test_files_and_transactions(store):
     assert found.set_aside_bytes == 0
 
 
-def test_waiting_for_another_writer_is_seen(store):
-    entered = threading.Event()
+def test_waiting_for_another_writer_is_seen(store, monkeypatch):
+    """By a clock that goes on while this one waits for the turn, and at no other time."""
+    database, clock = store.kernel.database, [0.0]
+    monkeypatch.setattr(database_module, "time", SimpleNamespace(**{**vars(time), "perf_counter": lambda: clock[0]}))
+    entered, asked = threading.Event(), threading.Event()
+    turns = database._alone_in_process
+
+    def turn():
+        if threading.current_thread() is not holder:
+            asked.set()
+        return turns()
 
     def hold():
-        with store.kernel.database.writing():
+        with database.writing():
             entered.set()
-            time.sleep(0.2)
+            asked.wait()
+            clock[0] += 7.0
 
     holder = threading.Thread(target=hold)
+    monkeypatch.setattr(database, "_alone_in_process", turn)
     holder.start()
     entered.wait()
-    with store.kernel.database.writing():
+    with database.writing():
         pass
     holder.join()
-    assert store.stats().waits.worst_s > 0.1
+    assert store.stats().waits.worst_s == 7.0
+    assert store.stats().transactions.worst_s == 7.0
 
 
 def test_losses_and_retries(store, monkeypatch):

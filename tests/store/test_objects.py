@@ -165,9 +165,10 @@ def test_the_same_bytes_are_kept_once_and_look_fresh(objects, tmp_path):
     for put in (lambda: objects.put_bytes(LARGE), lambda: objects.put_file(source)):
         os.utime(path, (1, 1))
         inode = path.stat().st_ino
+        os.utime(source)  # what is the time by the clock of the file system
         assert put().digest == digest
         assert path.stat().st_ino == inode
-        assert time.time() - path.stat().st_mtime < 60
+        assert path.stat().st_mtime_ns >= source.stat().st_mtime_ns
     assert disk_bytes(objects) == before
     assert not leftovers(objects)
 
@@ -291,7 +292,6 @@ def test_sources_that_are_not_there_raise_what_open_raises(objects, tmp_path):
             objects.put_file(locked)
 
 
-@pytest.mark.timeout(10)
 def test_pipes_sockets_and_devices_are_refused_unopened(objects, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as server:
@@ -459,11 +459,23 @@ def test_a_reader_is_a_file_that_goes_forward(objects):
 
 def test_a_reader_that_is_dropped_closes_its_file(objects):
     digest = objects.put_bytes(b"x").digest
-    before = os.listdir("/dev/fd")
     reader = objects.open(digest)
+    assert is_open(objects.path(digest))
     del reader
     gc.collect()
-    assert len(os.listdir("/dev/fd")) == len(before)
+    assert not is_open(objects.path(digest))
+
+
+def is_open(path):
+    """Whether this process has the file open; what else it opens and closes meanwhile is not looked at."""
+    wanted = path.stat()
+    for name in os.listdir("/dev/fd"):
+        try:
+            if os.path.samestat(os.fstat(int(name)), wanted):
+                return True
+        except OSError:  # it was that of the listing
+            continue
+    return False
 
 
 def test_what_is_not_there_is_not_found(objects, tmp_path):
@@ -571,14 +583,14 @@ def test_many_processes_put_the_same_bytes_at_once(objects):
 
 def test_a_put_killed_half_way_leaves_one_temporary_file_and_a_store_that_works(objects):
     code = """
-        import io, time
+        import io, signal
         class Slow(io.RawIOBase):
             calls = 0
             def readinto(self, buffer):
                 self.calls += 1
                 if self.calls == 3:
                     print("half", flush=True)
-                    time.sleep(60)
+                    signal.pause()
                 return len(buffer)
         objects.put_stream(Slow())
     """

@@ -461,8 +461,9 @@ WRITER = """
     kernel = open_kernel_at(sys.argv[1])
     kernel.journal._capacity = 200
     say("ready")
-    wait()
     for step in range(int(sys.argv[2])):
+        if step % 1000 == 0:
+            wait()  # for the reader to begin one more time
         log(kernel, "loss", step)
         if step % 70 == 0:
             kernel.fold()
@@ -478,7 +479,6 @@ def test_a_reader_never_misses_or_doubles_a_point_while_another_process_logs_and
     count = 6000
     writer = child(WRITER, kernel.path, count)
     assert writer.hear() == "ready"
-    writer.go_on()
     said = []
 
     def listen():
@@ -491,6 +491,8 @@ def test_a_reader_never_misses_or_doubles_a_point_while_another_process_logs_and
     while before < count:
         acknowledged = said[-1] + 1 if said else 0
         over = not listener.is_alive()
+        if reads < count // 1000:
+            writer.go_on()  # a thousand points more than were asked for so far, whoever is the faster
         with kernel.series.snapshot() as snapshot:
             points = snapshot.read("run-1", "loss")
             summary = snapshot.summaries("run-1").get("loss")
@@ -503,7 +505,7 @@ def test_a_reader_never_misses_or_doubles_a_point_while_another_process_logs_and
         before, reads = found, reads + 1
     listener.join()
     writer.end()
-    assert reads > 5
+    assert reads >= count // 1000
     assert journals(kernel) == []
     assert sum(chunks(kernel)) == count
 
