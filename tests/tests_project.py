@@ -25,9 +25,15 @@ class Project:
         root.mkdir()
 
     def write(self, path: str, text: str) -> Path:
+        """Write a file, and take away what Python has compiled of an earlier text of it.
+
+        Python tells bytecode by size and second: what has one size and was written twice within a second would not be run.
+        """
         place = self.root / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(textwrap.dedent(text))
+        for compiled in place.parent.glob(f"__pycache__/{place.stem}.*.pyc"):
+            compiled.unlink()
         return place
 
     def git(self, *arguments: str) -> str:
@@ -50,6 +56,7 @@ class Project:
     def python(self, *arguments: str, cwd: str = ".", status: int = 0, **variables: str) -> str:
         """Run Python there; returns what it printed."""
         environment = {**os.environ, "MODELMGMT_STORE": str(self.store_path), **variables}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what Python does with bytecode is tested, too
         done = subprocess.run(
             [sys.executable, "-W", "error", *arguments],
             cwd=self.root / cwd, env=environment, capture_output=True, text=True, timeout=120, check=False,

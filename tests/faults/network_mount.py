@@ -39,6 +39,7 @@ OPTIONS = ("dir_cache=yes", "dir_cache=no,direct_io")
 MACHINES = ("one", "one", "other", "other")
 SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
 NOT_TESTED = 3
+MOUNT_S = 60.0  # sshfs ends by itself when it can not mount, and when it is unmounted
 
 KINDS = {
     "log": 120, "log3": 40, "series": 2, "params": 2, "tags": 2, "note": 2, "text": 2, "table": 2, "folder": 1, "file": 1,
@@ -69,16 +70,15 @@ def mounted(served: Path, place: Path, options: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(place)], check=False)
-        client.wait(10)
-        serving.wait(10)
+        client.wait(MOUNT_S)
+        serving.wait(MOUNT_S)
 
 
 def _wait_for(place: Path, client: subprocess.Popen[bytes]) -> None:
-    for _ in range(100):
+    deadline = time.monotonic() + MOUNT_S
+    while client.poll() is None and time.monotonic() < deadline:
         if place.is_mount():
             return
-        if client.poll() is not None:
-            break
         time.sleep(0.05)
     raise Untestable("sshfs could not mount")
 

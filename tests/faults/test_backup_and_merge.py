@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_a_backup_while_others_write_has_all_from_before_it(tmp_path):
 
     writers = [forked(lambda _, number=number: write(number)) for number in range(2)]
     while not all((tmp_path / f"marks-{number}").exists() for number in range(2)):
-        pass
+        time.sleep(0.01)
     seen = []
     store = mm.Store(path)
     for copy in range(4):

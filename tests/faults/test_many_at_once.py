@@ -17,7 +17,7 @@ import pytest
 import modelmgmt as mm
 
 HERE = Path(__file__).parent
-HANG_S = 150
+HANG_S = 270
 
 PRELUDE = """
 import os, random, signal, sys, threading, time, warnings
@@ -346,14 +346,14 @@ def test_the_process_ends_while_threads_are_logging(script):
 
 
 INTERRUPTS = """
+    from modelmgmt.store.database import BUSY_TIMEOUT_S
     # KeyboardInterrupt at random moments: what had returned is kept, what was under way is kept or not, nothing twice.
     rng = random.Random(SIZE)
     store = mm.Store(PATH)
     run = store.start_run("many", name="interrupted", on_error="raise")
     tried, kept, interrupts = [], [], 0
     step = 0
-    begin = time.monotonic()
-    while interrupts < 150 * SIZE and time.monotonic() - begin < 100:
+    while interrupts < 150 * SIZE:
         try:
             signal.setitimer(signal.ITIMER_REAL, rng.choice((0.0003, 0.002, 0.01)) * rng.random() + 1e-6)
             while True:
@@ -373,7 +373,7 @@ INTERRUPTS = """
             interrupts += 1
             begin_write = time.monotonic()
             run.set_tags({"last": step})  # in the handler, where the traceback still holds every frame
-            assert time.monotonic() - begin_write < 20
+            assert time.monotonic() - begin_write < BUSY_TIMEOUT_S  # which is how long one waits for oneself
     signal.setitimer(signal.ITIMER_REAL, 0)
     import json
     Path("said.json").write_text(json.dumps([tried, kept, interrupts]))

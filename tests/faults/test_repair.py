@@ -164,7 +164,7 @@ def test_a_broken_page_costs_what_is_on_it(whole, tmp_path):
     size = (path / "store.db").stat().st_size
     with (path / "store.db").open("rb+") as file:
         file.seek(size // 2 // 4096 * 4096)
-        file.write(os.urandom(4096))
+        file.write(random.Random(1).randbytes(4096))
     with mm.Store(path) as store:
         try:
             assert store.check() != []

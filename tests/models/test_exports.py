@@ -276,7 +276,9 @@ def test_name_that_no_reference_could_have_is_refused(store, logged, other, tmp_
     assert list(other.kernel.objects.digests()) == []
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_flipped_byte_anywhere_in_a_bundle_is_refused_or_harmless(store, logged, other, tmp_path, data):
     sound = tmp_path / "sound.zip"

@@ -16,7 +16,9 @@ from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueErr
 from modelmgmt.observe import cells, folding
 from modelmgmt.observe import given as what_is_given
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+quick = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 values = st.one_of(

@@ -159,20 +159,25 @@ def test_a_changed_row_is_named_and_not_read(store, monitor, damage):
 
 def test_a_repair_waits_for_a_fold_that_is_under_way(store, monitor, monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
-    really = folding.fold
+    really, settle = folding.fold, folding.Folding.settle
 
     def slow(kernel, *least):
         with kernel.database.reading():
             begun.set()
-            go_on.wait(10)
+            go_on.wait(120)  # for a repair that waits for nothing: then it fails below
         return really(kernel, *least)
 
+    def wait(self):
+        go_on.set()
+        settle(self)
+
     monkeypatch.setattr(folding, "fold", slow)
+    monkeypatch.setattr(folding.Folding, "settle", wait)
     log_hours(monitor, 2)
-    assert begun.wait(10)
+    begun.wait()
     with store.kernel.database.writing() as connection:
         connection.execute("UPDATE prediction_batches SET rows = 2 WHERE first_at = '2026-01-01T12:00:00.000000Z'")
-    threading.Timer(0.2, go_on.set).start()
+    assert not go_on.is_set()
     store.repair()
     assert go_on.is_set()
     assert said(monitor) == [1]

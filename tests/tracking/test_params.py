@@ -59,7 +59,9 @@ def _keys_once_joined(mapping, prefix=""):
             yield prefix + key
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(params=NESTED)
 def test_any_json_shape_comes_back(store, params):
     keys = list(_keys_once_joined(params))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -63,14 +64,16 @@ def counted(body=lambda x: x, **options):
 
 def test_the_same_call_is_not_done_again(store, in_runs):
     work, seen = counted(lambda x: x * 2)
+    begin = time.perf_counter()
     results, [[first], [second]] = in_runs(lambda: work(21), lambda: work(21))
+    took_s = time.perf_counter() - begin
     assert results == [42, 42]
     assert seen.calls == 1
     assert (first.status, first.reason) == ("ran", "first call")
     assert (second.status, second.reason) == ("cached", f"from run {first.run}")
     assert second.cached_run == first.run
     assert (second.cache_key, second.output_fingerprint) == (first.cache_key, first.output_fingerprint)
-    assert second.duration_s < 10
+    assert 0 < first.duration_s + second.duration_s < took_s
     assert str(second) == f"1. work: cached: from run {first.run}"
 
 
@@ -468,8 +471,7 @@ def program(tmp_path):
         script = tmp_path / "script.py"
         script.write_text(PROGRAM.format(body=body, globals=globals_))
         done = subprocess.run(
-            [sys.executable, "-B", "-W", "error", str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-            check=False,
+            [sys.executable, "-B", "-W", "error", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
@@ -561,7 +563,7 @@ def test_two_processes_that_compute_the_same_step(store, tmp_path):
         for _ in range(2)
     ]
     for process in both:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate()
         assert (out, error) == (b"[1, 1]\n", b"")
     assert store.check() == []
     steps = [step for run in store.runs("run.experiment = 'two'") for step in run.steps]
