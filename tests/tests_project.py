@@ -59,7 +59,7 @@ class Project:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what Python does with bytecode is tested, too
         done = subprocess.run(
             [sys.executable, "-W", "error", *arguments],
-            cwd=self.root / cwd, env=environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=self.root / cwd, env=environment, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stderr
         return done.stdout

@@ -34,11 +34,14 @@ import modelmgmt as mm
 from modelmgmt.errors import RunInUseError, StoreWriteError
 
 DISK_BYTES = 8 << 20
-HANG_S = 60
+HANG_S = 600
 PAGE = 4096
 OF_THE_STORE = ("gc", "delete", "merge", "backup")
 WHO = 0  # in the names of the runs
 
+_WAITED = re.compile(
+    r"has held it for|has had the turn"
+)  # which is said after a minute, and here of oneself: nobody else is there
 _LOST = re.compile(r"lost (\d+) points and (\d+) other writes")
 
 
@@ -188,6 +191,8 @@ def judge(
     """Hold the store against what the training was told."""
     if not killed and (not told or "end" not in told[-1]):
         report.faults.append(f"{when}: the training did not come to its end")
+    said = [line.get("error", "") + line.get("warning", "") for line in told]
+    report.faults += [f"{when}: it waited for itself: {text}" for text in said if _WAITED.search(text)]
     kept = {line["number"] for line in told if line.get("kept")}
     if found is None:
         if kept or seeded:

@@ -17,7 +17,7 @@ import pytest
 import modelmgmt as mm
 
 HERE = Path(__file__).parent
-HANG_S = 270
+HANG_S = 600
 
 PRELUDE = """
 import os, random, signal, sys, threading, time, warnings

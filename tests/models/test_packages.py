@@ -280,8 +280,10 @@ def test_class_that_is_gone_is_said(store, tmp_path):
 
 
 def test_code_that_has_changed_since_is_said(store, run, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "drift_shop.py").write_text("def double(X):\n    return X * 2\n")
+    monkeypatch.syspath_prepend(
+        tmp_path
+    )  # last: a folder that changes within a tick of the clock is not looked at again
     import drift_shop
 
     logged = run.log_model(drift_shop.double, "double")
@@ -299,7 +301,6 @@ def test_other_versions_of_libraries_are_said(store, run):
 
 
 def test_code_of_the_project_includes_what_it_uses(store, run, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "deep_shop" / "parts").mkdir(parents=True)
     (tmp_path / "deep_shop" / "__init__.py").write_text("")
     (tmp_path / "deep_shop" / "parts" / "__init__.py").write_text("")
@@ -308,6 +309,7 @@ def test_code_of_the_project_includes_what_it_uses(store, run, tmp_path, monkeyp
     (tmp_path / "deep_shop" / "parts" / "net.py").write_text(
         "from deep_shop.parts.steps import base\nclass Net:\n    def predict(self, X):\n        return base.step(X)\n"
     )
+    monkeypatch.syspath_prepend(tmp_path)
     from deep_shop.parts.net import Net
 
     assert run.log_model(Net(), "net").package.code == (

@@ -81,7 +81,7 @@ def together(code, store, arguments):
         process.stdin.flush()
     answers = []
     for process in processes:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         answers.append(out.strip())
     return answers

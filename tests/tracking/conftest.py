@@ -23,7 +23,7 @@ def script(tmp_path) -> Script:
         environment = {**os.environ, "MODELMGMT_STORE": str(tmp_path / "store"), **variables}
         return subprocess.run(
             [sys.executable, "-W", "error", str(path), *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
 
     return run

@@ -48,7 +48,7 @@ def runs_of(project):
 def command_line(project, *words):
     return subprocess.run(
         [sys.executable, "-c", "from modelmgmt.cli import main; main()", *words, "--store", str(project.store_path)],
-        cwd=project.root.parent, capture_output=True, text=True, check=False, timeout=120,
+        cwd=project.root.parent, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
 
 

@@ -23,7 +23,9 @@ CELLS = [
 
 def execute(project, cells, **options):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    client = nbclient.NotebookClient(notebook, timeout=100, kernel_name="python3", allow_errors=True, **options)
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, startup_timeout=600, kernel_name="python3", allow_errors=True, **options
+    )
     client.execute(cwd=str(project.root))
     return notebook
 
