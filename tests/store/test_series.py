@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -126,6 +127,32 @@ def test_a_snapshot_is_one_moment(kernel):
         assert snapshot.read("run-1", "loss").steps.tolist() == [1, 2]
         assert snapshot.summaries("run-1")["loss"].count == 2
     assert steps(kernel) == [1, 2, 3]
+
+
+def test_points_that_are_logged_while_a_journal_is_read_leave_no_hole_before_the_last_one_seen(kernel, monkeypatch):
+    """The system copies page by page, and may let the writer go on in between."""
+    for step in range(100):
+        log(kernel, "loss", step)
+    whole, page = segment._pread, 4096
+    more = itertools.count(100)
+
+    def page_by_page(descriptor, size, place):
+        parts = [whole(descriptor, min(size, page), place)]
+        while size > page and parts[-1]:
+            for _, step in zip(range(60), more, strict=False):
+                log(kernel, "loss", step)
+            size, place = size - page, place + page
+            parts.append(whole(descriptor, min(size, page), place))
+        return b"".join(parts)
+
+    for _ in range(5):
+        with monkeypatch.context() as patch:
+            patch.setattr(segment, "_pread", page_by_page)
+            found = steps(kernel)
+        assert found == list(range(len(found)))
+        assert len(found) >= 100
+    kernel.fold()
+    assert steps(kernel) == list(range(next(more)))
 
 
 # -- the table `metrics`
