@@ -61,7 +61,7 @@ def test_every_figure_is_printed_with_a_finite_ratio(tmp_path: Path):
     file = tmp_path / "figures.json"
     result = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file), "--folder", str(tmp_path)],
-        cwd=ROOT, env={**os.environ, "COLUMNS": "240"}, capture_output=True, text=True, timeout=800, check=False,
+        cwd=ROOT, env={**os.environ, "COLUMNS": "240"}, capture_output=True, text=True, timeout=1700, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     figures = {f"{figure['subject']}: {figure['name']}": figure for figure in json.loads(file.read_text())["figures"]}
@@ -74,9 +74,9 @@ def test_every_figure_is_printed_with_a_finite_ratio(tmp_path: Path):
 
 def test_one_subject_can_be_chosen_and_a_wrong_name_is_refused(tmp_path: Path):
     command = [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(tmp_path)]
-    chosen = subprocess.run([*command, "size"], cwd=ROOT, capture_output=True, text=True, timeout=800, check=False)
+    chosen = subprocess.run([*command, "size"], cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
     assert "size: bytes per point" in chosen.stdout
     assert "imports:" not in chosen.stdout
-    wrong = subprocess.run([*command, "sise"], cwd=ROOT, capture_output=True, text=True, timeout=800, check=False)
+    wrong = subprocess.run([*command, "sise"], cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
     assert wrong.returncode == 2
     assert "sise" in wrong.stderr

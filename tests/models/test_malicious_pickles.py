@@ -40,7 +40,7 @@ def live(tmp_path_factory):
         (folder / f"{number:03}.bin").write_bytes(loader.encode() + b"\n" + make(str(marker)))
     subprocess.run(
         [sys.executable, "-W", "ignore", str(HERE / "payloads.py"), str(folder)],
-        check=True, timeout=800, env={**os.environ, "PYTHONPATH": str(HERE)},
+        check=True, timeout=1700, env={**os.environ, "PYTHONPATH": str(HERE)},
     )  # fmt: skip
     return folder
 
