@@ -102,6 +102,8 @@ class ModelsOfRun:
         check_model_name(name)
         if register_as is not None:
             check_model_name(register_as)
+        if model is None:
+            raise InvalidTypeError(f"There is no model {name!r} to keep, it is None: was the fitted object returned?")
         _check_arguments(signature, description, metadata)
         kept: list[LoggedModel] = []
 

@@ -186,6 +186,8 @@ def test_names_that_references_could_not_tell_apart_are_refused(store, run, name
 
 
 def test_arguments_of_the_wrong_kind_are_refused(store, run):
+    with pytest.raises(InvalidTypeError, match="was the fitted object returned"):
+        run.log_model(None, "none")
     for options in ({"description": 1}, {"metadata": [1]}, {"metadata": {"a": object()}}, {"signature": {}}):
         with pytest.raises(InvalidTypeError):
             run.log_model(Mean(), "mean", **options)
