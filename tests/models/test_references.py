@@ -56,7 +56,8 @@ def test_any_text_is_a_reference_or_refused_in_a_sentence(text):
 
 @given(
     st.lists(
-        st.sampled_from(["churn", "run:", "runs:/", "models:", "/", "@", ":", "3", "production", "..", "latest"]), max_size=6
+        st.sampled_from(["churn", "run:", "runs:/", "models:", "/", "@", ":", "3", "production", "..", "latest"]),
+        max_size=6,
     )
 )
 def test_pieces_of_references(pieces):

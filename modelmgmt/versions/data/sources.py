@@ -173,7 +173,9 @@ def _hint(path: Path) -> str:
 
 def _of_path(path: Path, leave_out: Path | None) -> Taken:
     if not path.exists():
-        raise FileNotFoundError(f"There is no file or folder {spelled_out(str(path))}: nothing was logged.{_hint(path)}")
+        raise FileNotFoundError(
+            f"There is no file or folder {spelled_out(str(path))}: nothing was logged.{_hint(path)}"
+        )
     source = spelled_out(str(path.resolve()))
     if path.is_dir():
         files = _hash_folder(path, leave_out)
