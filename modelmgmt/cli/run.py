@@ -12,13 +12,15 @@ import click
 from modelmgmt.cli.options import DONE, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.cli.runs import describe
 from modelmgmt.front import Run
+from modelmgmt.tracking.artifacts import Artifact
+from modelmgmt.tracking.table_file import records
 
 
 @click.command("run")
 @click.argument("run")
 @click.option("--metric", "-m", metavar="KEY", help="Print the points of one metric: step, value, time.")
-@click.option("--artifact", "-a", metavar="NAME", help="Write one artifact to --output, or to standard output.")
-@click.option("--output", metavar="PATH", type=click.Path(path_type=Path), help="Where --artifact goes.")
+@click.option("--artifact", "-a", metavar="NAME", help="Print one artifact, a table as a table; its bytes into a pipe.")
+@click.option("--output", metavar="PATH", type=click.Path(path_type=Path), help="Write --artifact there, byte by byte.")
 @store_option
 @json_option
 def command(
@@ -35,7 +37,7 @@ def command(
     if metric is not None:
         _print_metric(found, metric, as_json=as_json)
     elif artifact is not None:
-        _write_artifact(found, artifact, output)
+        _write_artifact(found.artifact(artifact), output, as_json=as_json)
     elif as_json:
         print_json(_whole(found))
     else:
@@ -77,9 +79,23 @@ def _print_metric(run: Run, metric: str, *, as_json: bool) -> None:
         click.echo(series.to_frame().to_string(index=False))
 
 
-def _write_artifact(run: Run, name: str, output: Path | None) -> None:
-    kept = run.artifact(name)
-    if output is None:
-        sys.stdout.buffer.write(kept.read_bytes())
+def _write_artifact(kept: Artifact, output: Path | None, *, as_json: bool) -> None:
+    if output is not None:
+        path = str(kept.save(output))
+        print_json({"path": path}) if as_json else click.echo(path)
+    elif as_json:
+        print_json(_content(kept))
+    elif kept.kind == "table" and sys.stdout.isatty():
+        from modelmgmt.view.details import frame_table
+
+        print_table(frame_table(kept.load()))
     else:
-        click.echo(kept.save(output))
+        sys.stdout.buffer.write(kept.read_bytes())
+
+
+def _content(kept: Artifact) -> Any:
+    """Text as text, a dict as it is, a table as one object a row. Raises UsageError for what JSON has no form for."""
+    if kept.kind not in ("text", "dict", "table"):
+        raise click.UsageError(f"The artifact {kept.name!r} is a {kept.kind}, and JSON has none: use --output PATH.")
+    content = kept.load()
+    return records(content) if kept.kind == "table" else content

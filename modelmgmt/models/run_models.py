@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelmgmt.errors import InvalidTypeError
@@ -13,6 +14,7 @@ from modelmgmt.models.packaging.signature import Signature
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.registry import register
 from modelmgmt.models.registry.versions import ModelVersion
+from modelmgmt.store.names import shown
 from modelmgmt.tracking.artifacts import Kept
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class ModelsOfRun:
         check_model_name(name)
         if register_as is not None:
             check_model_name(register_as)
+        _check_model(model)
         _check_arguments(signature, description, metadata)
         kept: list[LoggedModel] = []
 
@@ -132,6 +135,18 @@ class ModelsOfRun:
     def _links(self) -> dict[str, Any]:
         self._settle_code()
         return links_of(self.kernel, self.id)
+
+
+def _check_model(model: object) -> None:
+    """Any object is a model, but what somebody meant to be the way to one is kept as no more than a name."""
+    if model is None:
+        raise InvalidTypeError("None is no model that could be kept: was the fitted object returned?")
+    if isinstance(model, (str, PurePath)) and not (isinstance(model, Path) and (model / "config.json").is_file()):
+        message = (
+            f"A model is an object, and {shown(str(model))} was given: load it and log what was loaded, pass a folder of "
+            "Hugging Face (with config.json) as Path(...), or keep the file as it is with log_artifact."
+        )
+        raise InvalidTypeError(message)
 
 
 def _check_arguments(signature: object, description: object, metadata: object) -> None:

@@ -38,7 +38,7 @@ class Kept:
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Artifact:
     """One artifact of a run. Reading verifies its digest and raises CorruptDataError when the bytes have changed."""
 
@@ -48,6 +48,9 @@ class Artifact:
     digest: str
     size: int
     logged_at: datetime
+
+    def __repr__(self) -> str:
+        return f"<Artifact {self.name}: {self.kind}, {self.size:,} bytes, {self.digest[:12]}>"
 
     def read_bytes(self) -> bytes:
         """The content of a file; a folder has none of its own."""

@@ -156,7 +156,8 @@ def compare(runs: Sequence[Any]) -> Comparison:
             hint = ": compare_groups compares collections of them" if isinstance(run, Runs) else ""
             raise InvalidTypeError(f"compare takes single runs, and {type(run).__name__} was given{hint}.")
     if len({run.id for run in runs}) < 2:
-        raise InvalidValueError(f"compare takes at least two different runs, and {len(runs)} was given: add another.")
+        given = f"{len(runs)} times the same" if len(runs) > 1 else len(runs)
+        raise InvalidValueError(f"compare takes at least two different runs, and {given} was given: add another.")
     rows: list[Row] = []
     unread: list[Unread] = []
     for section, read in _SECTIONS.items():

@@ -167,6 +167,8 @@ class Datasets(Mapping[str, History[D]]):
 
 def describe(version: DatasetVersion) -> str:
     """A version in a few words."""
+    if version.kind == "lost":
+        return "lost: it was not kept"
     size = [f"{version.rows:,} rows"] if version.rows is not None else []
     size += [f"{version.columns:,} columns"] if version.columns is not None else []
     kept = ["kept"] if version.content_digest is not None else []

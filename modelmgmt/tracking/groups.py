@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.store.names import among
 from modelmgmt.tracking import statistics
-from modelmgmt.tracking.runs import Runs
+from modelmgmt.tracking.runs import Runs, read_summaries
 from modelmgmt.tracking.scales import is_nothing
 from modelmgmt.tracking.statistics import Correction, Difference, Summary, TestName
 
@@ -199,8 +199,9 @@ def _pairs(names: list[str], baseline: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _values(runs: Runs[Any], metric: str, value: Statistic) -> list[float]:
-    found = runs.summaries(metric)
-    return [float(getattr(summary, value)) if summary is not None else math.nan for summary in found]
+    with runs.kernel.series.snapshot() as snapshot:
+        found = read_summaries(snapshot.connection, runs.ids, metric)
+    return [float(getattr(found[run], value)) if run in found else math.nan for run in runs.ids]
 
 
 def _pairing(groups: Mapping[str, pd.DataFrame], pair_by: str | None) -> str | None:

@@ -65,8 +65,8 @@ class Guard:
             self.retry()
             action()
         except StoreError as error:
-            self._meet(error)
             write = _Waiting(action, points, size)
+            self._meet(error, can_wait=can_wait)
             if can_wait and self._has_room(write):
                 self._writes.append(write)
                 self.is_waiting = True
@@ -128,9 +128,12 @@ class Guard:
             )
             warnings.warn(message, stacklevel=4)
 
-    def _meet(self, error: StoreError) -> None:
+    def _meet(self, error: StoreError, *, can_wait: bool = True) -> None:
+        """Raise it, or say it: once for all that waits, and each time for what is lost at once."""
         if self._on_error == "raise":
             raise error
-        if not self._warned:
+        if not can_wait:
+            warnings.warn(f"This was not kept, and logging goes on: {error}", stacklevel=5)
+        elif not self._warned:
             self._warned = True
             warnings.warn(f"Logging goes on in memory, and is tried again: {error}", stacklevel=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from modelmgmt.errors import SourceChangedError
 from modelmgmt.store.names import check_name
 from modelmgmt.tracking import labels
 from modelmgmt.tracking.datasets import Dataset
@@ -61,7 +62,11 @@ class DataOfRun:
         found: list[Dataset] = []
 
         def action() -> None:
-            found.append(self._log_dataset(data, checked, word, keep=keep, index=index, note=text))
+            try:
+                found.append(self._log_dataset(data, checked, word, keep=keep, index=index, note=text))
+            except SourceChangedError as error:
+                self._note(f"The data {checked} was not kept: {error}.")
+                raise
 
         guard.write(action, can_wait=False)
         return found[0] if found else self._dataset_type.lost(checked)
@@ -81,6 +86,10 @@ class DataOfRun:
         for role, version in found:
             roles.setdefault(role, []).append(self._dataset_type.of(self.kernel, version))
         return roles
+
+    def _note(self, text: str) -> None:
+        with self.kernel.database.writing() as connection:
+            labels.write_note(connection, self.id, text)
 
     def _log_dataset(self, data: Any, name: str, role: str, *, keep: bool, index: bool, note: str | None) -> Dataset:
         from modelmgmt.versions.data import keep as keeping

@@ -101,10 +101,15 @@ class Runs(Sequence[R], Generic[R]):
         return history_frame(parts)
 
     def summaries(self, key: str) -> list[Summary | None]:
-        """Count, first, last, min, max, mean of one metric, one a run in order; None for a run that does not have it."""
+        """Count, first, last, min, max, mean of one metric, one a run in order; None for a run that does not have it.
+
+        Raises NotFoundError, with the metrics that there are, when there are runs and none has it.
+        """
         check_name(key, "metric")
         with self._kernel.series.snapshot() as snapshot:
             found = read_summaries(snapshot.connection, self.ids, key)
+        if self._found and not found:
+            raise no_metric(self, key)
         return [found.get(record.id) for record in self._found]
 
     def groupby(self, *columns: str) -> dict[str, Self]:

@@ -54,4 +54,5 @@ class SeriesView:
         if not len(self):
             return f"<Series {self.key} of run {self.run}: no points>"
         s = self.summary
-        return f"<Series {self.key} of run {self.run}: {s.count} points, last {s.last:.6g}, min {s.min:.6g}, max {s.max:.6g}>"
+        points = f"{s.count:,} {'point' if s.count == 1 else 'points'}"
+        return f"<Series {self.key} of run {self.run}: {points}, last {s.last:.6g}, min {s.min:.6g}, max {s.max:.6g}>"

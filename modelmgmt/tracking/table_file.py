@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,26 @@ def decode(data: bytes) -> pd.DataFrame:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptDataError(f"These bytes are not a table of the format {FORMAT!r} ({error}).") from error
     return frame
+
+
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its index as columns, where that is more than the number of the row."""
+    return frame if _is_plain_index(frame.index) else frame.reset_index(allow_duplicates=True)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """One mapping a row, of what JSON has: None for what is missing or no number. Raises InvalidValueError.
+
+    >>> import pandas as pd
+    >>> records(pd.DataFrame({"x": [1.5, None]}, index=pd.Index(["a", "b"], name="id")))
+    [{'id': 'a', 'x': 1.5}, {'id': 'b', 'x': None}]
+    """
+    whole = with_index(frame)
+    names = [str(name) for name in whole.columns]
+    if len(set(names)) < len(names):
+        raise InvalidValueError(f"A row can not be a mapping: of the columns {', '.join(names)}, some have one name.")
+    columns = [[_cell(cell) for cell in whole.iloc[:, place].tolist()] for place in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _frame(table: Any) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from modelmgmt.versions import code, environment, seeds
 from modelmgmt.versions.code import CodeVersion
 from modelmgmt.versions.git import GitState, look
 from modelmgmt.versions.installation import Installation
-from modelmgmt.versions.left_out import Note
+from modelmgmt.versions.left_out import Note, spelled_out
 from modelmgmt.versions.project import find_project, import_path
 from modelmgmt.versions.snapshot import Snapshot, Sources, recall, remember
 
@@ -36,6 +36,7 @@ GIT_FRESH_S = 2.0
 """Within one process git is asked again only after so long: a search that does hundreds of runs a second asks it once."""
 PENDING: Note = ("the code", "not all of it was captured yet when this was written")
 _EMPTY = Tree({}).encode()
+_ODD_FOLDER = "its name is not UTF-8, so that it can not be found again: reproduce with --from-folder"
 EMPTY_DIGEST = hashlib.sha256(_EMPTY).hexdigest()
 
 
@@ -208,10 +209,12 @@ class Captures:
 
     @staticmethod
     def _version(run: str, number: int, reason: str, snapshot: Snapshot) -> CodeVersion:
+        root, cwd = spelled_out(snapshot.root), spelled_out(snapshot.cwd)
+        odd = [] if (root, cwd) == (snapshot.root, snapshot.cwd) else [(root, _ODD_FOLDER)]
         return CodeVersion(
             run=run, number=number, captured_at=datetime.now(UTC), reason=reason, script=snapshot.script,
             git_commit=None, git_branch=None, git_remotes={}, is_dirty=None, tree_digest=snapshot.tree_digest,
-            diff_digest=None, left_out=snapshot.left_out, root=snapshot.root, cwd=snapshot.cwd, seeds_digest=None,
+            diff_digest=None, left_out=(*odd, *snapshot.left_out), root=root, cwd=cwd, seeds_digest=None,
         )  # fmt: skip
 
     def _here(self) -> Kernel:

@@ -36,7 +36,7 @@ class Change:
     after: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Environment:
     """What a run ran in.
 
@@ -53,6 +53,9 @@ class Environment:
     hardware: Mapping[str, Any]
     """cpu, cores, memory_bytes, gpus."""
     distributions: tuple[Distribution, ...]
+
+    def __repr__(self) -> str:
+        return f"<Environment of Python {self.python}, {len(self.distributions):,} distributions>"
 
     def encode(self) -> bytes:
         """The one form on disk: JSON, keys sorted."""

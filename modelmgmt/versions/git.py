@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -164,7 +166,7 @@ def _ask(
     try:
         process = subprocess.Popen(  # noqa: S603 - fixed words, and paths after "--"
             command, cwd=repository, env=dict(_environment()) | dict(variables or {}), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
     except FileNotFoundError:
         raise RefusedError("git is not installed, so the commit is not known") from None
@@ -174,7 +176,7 @@ def _ask(
 
     def stop() -> None:
         overdue.set()
-        process.kill()
+        _kill(process)
 
     timer = threading.Timer(TIMEOUT_S, stop)
     timer.daemon = True
@@ -200,8 +202,14 @@ def _read(process: subprocess.Popen[bytes], max_bytes: int) -> tuple[bytes, bool
             raise RefusedError("git gave no answer")
         answer = process.stdout.read(max_bytes + 1)
         if len(answer) > max_bytes:
-            process.kill()
+            _kill(process)
         return answer, len(answer) > max_bytes, process.stderr.read(4096)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End git and what it has started, which would keep its output open: it asks submodules with processes of their own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> Iterator[tuple[str, str]]:

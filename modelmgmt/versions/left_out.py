@@ -82,6 +82,15 @@ def bounded(notes: Iterable[Note]) -> tuple[Note, ...]:
     return tuple(found)
 
 
+def spelled_out(path: str) -> str:
+    r"""A path as text that can be kept: bytes that are no UTF-8 are shown as what they are.
+
+    >>> spelled_out("/home/caf\udce9")
+    '/home/caf\\xe9'
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def readable(text: str) -> str:
     r"""Text without what can't be kept or printed: a file's name may be any bytes.
 

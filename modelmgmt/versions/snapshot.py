@@ -199,7 +199,7 @@ class Sources:
             raise OSError(0, "it changed while it was read")
         digest = hashlib.sha256(data).hexdigest()
         self._fresh[digest] = data
-        if bytecode.outdated(path, about) is not None:
+        if bytecode.is_of_another_text(path, about, data):
             self._notes[name] = "kept, but its bytecode is older than its text: what was executed is the text before"
         elif time.time() - max(about.st_mtime, about.st_ctime) > _RACY_S:
             self.known[path] = [signature, digest]

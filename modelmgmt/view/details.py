@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modelmgmt.tracking.datasets import describe
-from modelmgmt.view.tables import Column, Table, comparison_table
+from modelmgmt.tracking.table_file import with_index
+from modelmgmt.view.tables import SHOWN_ROWS, Column, Table, comparison_table, format_all
 from modelmgmt.view.text import clean, format_duration, format_value
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from modelmgmt.tracking.comparison import Comparison
     from modelmgmt.tracking.reproduce import Reproduction
     from modelmgmt.tracking.run import Run
@@ -21,6 +24,17 @@ def run_table(run: Run) -> Table:
     """All that is known of a run, one line each; a failed run's error is the note."""
     rows = tuple((section, clean(key), value) for section, key, value in _lines(run))
     return Table(_COLUMNS, rows, clean(run.error or "", 4000, keep_lines=True).rstrip())
+
+
+def frame_table(frame: pd.DataFrame) -> Table:
+    """The first rows of a table that was logged; with its index where that is more than the number of the row."""
+    shown = with_index(frame.head(SHOWN_ROWS))
+    series = [shown.iloc[:, place] for place in range(shown.shape[1])]
+    columns = tuple(Column(clean(str(cells.name)), right=cells.dtype.kind in "iufc") for cells in series)
+    rows = zip(*(format_all(cells.tolist()) for cells in series), strict=True)
+    more = len(frame) - len(shown)
+    note = f"The first {len(shown):,} of {len(frame):,} rows." if more else "" if len(frame) else "No rows."
+    return Table(columns, tuple(rows), note)
 
 
 def differences_table(comparison: Comparison, *, all_rows: bool = False) -> Table:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _LONGEST = 400  # characters of a fact
 _DIGEST = 16  # hexadecimal digits that tell trees apart
+_KNOWN = frozenset({"code", "version", "reason", "last_number"})  # what a line says otherwise, or need not say
+_TOLD = {"model.created": (), "model.registered": ("run", "digest")}  # of events that carry a whole row
+_MOVES = _KNOWN | {"from", "to", "displaced", "displaced_to", "forced"}
 
 
 def models_table(models: Collection[Model], max_rows: int | None = SHOWN_ROWS) -> Table:
@@ -120,15 +123,16 @@ def history_table(decisions: Iterable[Decision]) -> Table:
 def events_table(events: Sequence[Event], *, total: int) -> Table:
     """One event a row."""
     columns = (
-        Column("event", right=True), Column("time"), Column("who"), Column("kind", is_whole=True), Column("subject"),
-        Column("detail"),
+        Column("event", right=True), Column("time", is_whole=True), Column("kind", is_whole=True), Column("subject"),
+        Column("detail"), Column("who", rank=1),
     )  # fmt: skip
     rows = tuple(
         (
-            str(event.id), event.time[:19].replace("T", " "), clean(event.actor), clean(event.kind), clean(event.subject),
-            clean(_brief(event.detail), 120),
+            str(event.id), event.time[:16].replace("T", " "), clean(event.kind), clean(subject), clean(detail, 120),
+            clean(event.actor),
         )
         for event in events
+        for subject, detail in [_brief(event)]
     )  # fmt: skip
     note = "No events." if not total else f"The newest {len(rows):,} of {total:,}." if len(rows) < total else ""
     return Table(columns, rows, note)
@@ -220,27 +224,50 @@ def _tags(tags: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in tags.items())
 
 
-def _brief(detail: str) -> str:
-    """What an event says, without what every event says."""
+def _brief(event: Event) -> tuple[str, str]:
+    """What an event is about, and what it says in a few words: its reason first, nothing that every event of its kind says.
+
+    It may be any text: a log that somebody has changed is listed, too.
+    """
     try:
-        content = json.loads(detail)
-    except ValueError:
-        return detail
+        content = json.loads(event.detail)
+    except (ValueError, RecursionError):
+        return event.subject, event.detail
     if not isinstance(content, dict):
-        return detail
-    return ", ".join(
-        f"{key} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for key, value in sorted(content.items(), key=lambda item: item[0] != "version")
-        if key != "code" and value not in (None, "", [], {}) and (key, value) != ("forced", False)
-    )
+        return event.subject, event.detail
+    number = content.get("version")
+    subject = f"{event.subject}:{number}" if number and type(number) is int else event.subject
+    moved = _moved(content)
+    unsaid = _MOVES if moved else _KNOWN
+    said = [content.get("reason"), moved]
+    for key in _TOLD.get(event.kind, content):
+        said += [f"{key} {_short(content.get(key))}"] if key not in unsaid else []
+    return subject, ", ".join(text for text in said if isinstance(text, str) and text and not text.endswith(" "))
+
+
+def _short(value: object) -> str:
+    """A value of an event; nothing for what is empty, and of a digest as much as tells it from others."""
+    if value in (None, "", [], {}):
+        return ""
+    if isinstance(value, str):
+        return value[:_DIGEST] if len(value) == 64 and value.isalnum() else value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _what(detail: Mapping[str, Any]) -> str:
     """What changed, in a few words."""
-    if "to" in detail:
-        moved = "".join(f", {number} to {detail['displaced_to']}" for number in detail.get("displaced", ()))
-        return f"{detail['from']} to {detail['to']}{moved}{' (forced)' if detail.get('forced') else ''}"
+    if moved := _moved(detail):
+        return moved
     for key in ("alias", "stage", "name", "tags", "key", "run"):
         if detail.get(key):
             return f"{key} {_tags(detail[key]) if key == 'tags' else detail[key]}"
     return ""
+
+
+def _moved(detail: Mapping[str, Any]) -> str:
+    """From which stage to which, and who had to go; empty where nothing moved."""
+    if not {"from", "to"} <= detail.keys():
+        return ""
+    numbers = detail.get("displaced") if isinstance(detail.get("displaced"), list) else []
+    moved = "".join(f", {number} to {detail.get('displaced_to')}" for number in numbers or ())
+    return f"{detail['from']} to {detail['to']}{moved}{' (forced)' if detail.get('forced') else ''}"

@@ -28,7 +28,7 @@ from modelmgmt.view.text import (
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table as RichTable
+    from rich.console import Group
 
 SHOWN_ROWS = 20
 _HEADING = 24
@@ -121,7 +121,7 @@ def comparison_table(rows: Iterable[tuple[str, str, Mapping[str, object]]], *, a
     runs = list(dict.fromkeys(run for _, _, values in given for run in values))
     lines = [(section, key, [values.get(run) for run in runs]) for section, key, values in given]
     kept = [line for line in lines if all_rows or _differs(line[2])]
-    cells = [(clean(section), clean(key), *_format_all(values)) for section, key, values in kept]
+    cells = [(clean(section), clean(key), *format_all(values)) for section, key, values in kept]
     columns = (Column("section"), Column("key"), *(Column(clean(run)) for run in runs))
     same = len(lines) - len(kept)
     if not kept:
@@ -166,7 +166,7 @@ def _add_field(
         constant.append(f"{label}={format_value(values[0])}")
         return
     right = all(is_missing(value) or _is_number(value) for value in values)
-    cells = _format_metric(values) if group == "metrics" else _format_all(values)
+    cells = _format_metric(values) if group == "metrics" else format_all(values)
     fields.append((Column(label, group, right=right), cells))
 
 
@@ -189,7 +189,7 @@ def _identity(value: object) -> Hashable:
     return (type(value).__name__, value if isinstance(value, str) else repr(value))
 
 
-def _format_all(values: Sequence[object]) -> list[str]:
+def format_all(values: Sequence[object]) -> list[str]:
     """With as many digits as it takes for different numbers to look different."""
     wanted = len({_identity(value) for value in values})
     cells: list[str] = []
@@ -254,23 +254,20 @@ def as_html(table: Table) -> str:
     return "".join([*parts, "</div>"])
 
 
-def as_rich(table: Table, width: int | None = None) -> RichTable:
-    """A Rich table, statuses in colour; no cell is read as markup. `width` folds or drops what does not fit."""
+def as_rich(table: Table, width: int | None = None) -> Group:
+    """A Rich table, statuses in colour; no cell is read as markup. `width` folds or drops what does not fit.
+
+    What is said below is as wide as the terminal, not as the table: a caption would be folded to a word a line.
+    """
     from rich import box
+    from rich.console import Group
     from rich.table import Table as RichTable
     from rich.text import Text
 
     # The box has an edge of one space on both sides.
     places, widths, dropped = _fit(table, sys.maxsize if width is None else width - 2)
     kept = [table.columns[place] for place in places]
-    notes = _notes(table, dropped)
-    caption = Text("\n".join(notes), style="dim", justify="left") if notes else None
-    drawn = RichTable(
-        box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0), pad_edge=False
-    )
-    # What is said instead of rows should not be folded to the width of the heads, and a digest not at all.
-    unfolded = [word for note in notes for word in note.split()] if table.rows else notes
-    drawn.min_width = min(max(map(len, unfolded), default=0) + 2, width or sys.maxsize)
+    drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for index, column in enumerate(kept):
         heading = Text(f"{_group_label(kept, index)}\n" if _has_groups(kept) else "", style="dim")
         heading.append(column.name, style="bold")
@@ -281,7 +278,7 @@ def as_rich(table: Table, width: int | None = None) -> RichTable:
     for row in table.rows:
         cells = [(column, row[place]) for column, place in zip(kept, places, strict=True)]
         drawn.add_row(*(Text(cell, style=_cell_style(column, cell)) for column, cell in cells))
-    return drawn
+    return Group(drawn, *(Text(note, style="dim") for note in _notes(table, dropped)))
 
 
 def _fit(table: Table, width: int) -> tuple[list[int], list[int], list[Column]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
 
 import modelmgmt as mm
@@ -154,6 +157,40 @@ def test_an_artifact(ask, filled, tmp_path):
     again = ask("run", "r0", "-a", "weights.bin", "--output", tmp_path / "w.bin")
     assert again.code == 2
     assert "exists" in again.err
+
+
+def test_a_table_is_printed_as_a_table(ask, filled, monkeypatch):
+    with mm.start_run(resume=filled.run("r0")) as run:
+        run.log_table({"class": ["stays", "leaves"], "recall": [0.93, 0.71]}, "recall")
+        run.log_table(pd.DataFrame({"n": range(50)}), "long")
+        run.log_table(pd.DataFrame([[1, 2]], columns=["x", "x"]), "twice")
+        run.log_dict({"a": [1]}, "settings")
+    raw = ask("run", "r0", "-a", "recall.table.json").out
+    assert json.loads(raw)["format"] == "modelmgmt.table/1", "into a pipe go the bytes that are kept"
+    rows = ask("run", "r0", "-a", "recall.table.json", "--json").json
+    assert rows == [{"class": "stays", "recall": 0.93}, {"class": "leaves", "recall": 0.71}]
+    assert ask("run", "r0", "-a", "settings.json", "--json").json == {"a": [1]}
+    assert ask("run", "r0", "-a", "note.txt", "--json").json == "größer"
+    answer = ask("run", "r0", "-a", "weights.bin", "--json")
+    assert (answer.code, "use --output" in answer.err) == (2, True)
+    assert "some have one name" in ask("run", "r0", "-a", "twice.table.json", "--json").err
+    terminal, process = pty.openpty()
+    command = [BIN, "run", "r0", "-a"]
+    subprocess.run([*command, "recall.table.json"], stdout=process, check=True)
+    subprocess.run([*command, "long.table.json"], stdout=process, check=True)
+    os.close(process)
+    shown = read_all(terminal)
+    assert re.search(r"leaves +0\.71", shown)
+    assert "The first 20 of 50 rows." in shown
+
+
+def read_all(terminal):
+    """What was written to a terminal whose other side is closed."""
+    found = b""
+    with os.fdopen(terminal, "rb", buffering=0) as file, contextlib.suppress(OSError):
+        while part := file.read(1 << 16):
+            found += part
+    return found.decode()
 
 
 def test_bytes_of_an_artifact_on_standard_output(filled):

@@ -46,6 +46,11 @@ def rehash(store, start):
             connection.execute("UPDATE events SET hash = ? WHERE id = ?", (again.expected_hash, event.id))
 
 
+def test_it_says_what_it_is(store, audit):
+    assert repr(audit) == "<Audit of 8 events>"
+    assert repr(mm.Store(store.path.parent / "new").audit) == "<Audit of 0 events>"
+
+
 def test_a_sound_log(audit):
     assert audit.verify() == []
     assert {event.kind for event in audit.events(model="churn", kind="model.promoted")} == {"model.promoted"}

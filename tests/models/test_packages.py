@@ -192,6 +192,17 @@ def test_arguments_of_the_wrong_kind_are_refused(store, run):
     assert run.artifacts == {}
 
 
+def test_the_way_to_a_model_is_no_model(store, run, tmp_path):
+    """It would be kept as a pickled name, and that it is not the model would be noticed when it is loaded."""
+    (tmp_path / "net.pt").write_bytes(b"weights")
+    for way in (str(tmp_path / "net.pt"), tmp_path / "net.pt", tmp_path / "nothing", tmp_path, "bert-base"):
+        with pytest.raises(InvalidTypeError, match="load it and log what was loaded"):
+            run.log_model(way, "net")
+    with pytest.raises(InvalidTypeError, match="was the fitted object returned"):
+        run.log_model(None, "none")
+    assert run.artifacts == {}
+
+
 def test_finished_run_takes_no_model(store, run):
     run.finish()
     with pytest.raises(RunFinishedError):

@@ -56,7 +56,8 @@ def test_any_text_is_a_reference_or_refused_in_a_sentence(text):
 
 @given(
     st.lists(
-        st.sampled_from(["churn", "run:", "models:", "/", "@", ":", "3", "production", "..", "latest"]), max_size=6
+        st.sampled_from(["churn", "run:", "runs:/", "models:", "/", "@", ":", "3", "production", "..", "latest"]),
+        max_size=6,
     )
 )
 def test_pieces_of_references(pieces):
@@ -70,7 +71,7 @@ def test_pieces_of_references(pieces):
         assert text in (f"{found.model}:{end}", f"{found.model}@{end}", f"models:/{found.model}@{end}",
                         f"models:/{found.model}/{end}")  # fmt: skip
     else:
-        assert text == f"run:{found.run}/{found.artifact}"
+        assert text in (f"run:{found.run}/{found.artifact}", f"runs:/{found.run}/{found.artifact}")
 
 
 @pytest.mark.parametrize(
@@ -101,11 +102,12 @@ def test_where_they_lead(store, register):
         ("churn:1", first), ("churn@production", first), ("churn@Production", first), ("churn@champion", second),
         ("churn@latest", second), ("churn@Latest", second), ("models:/churn/1", first), ("models:/churn/Production", first),
         ("models:/churn@champion", second), ("models:/churn/latest", second), (f"run:{first.run}/classifier", first),
+        (f"runs:/{first.run}/classifier", first),
     ):  # fmt: skip
         found = resolve(store.kernel, text)
         assert found.digest == version.digest
         assert found.run == version.run
-        assert found.number == (None if text.startswith("run:") else version.number)
+        assert found.number == (None if text.startswith("run") else version.number)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import types
 from pathlib import Path, PurePosixPath
 
@@ -40,6 +41,11 @@ def test_bytes(run):
         run.log_artifact(data, f"weights/{number}.bin")
         kept = run.artifact(f"weights/{number}.bin")
         assert (kept.load(), kept.kind, kept.size) == (bytes(data), "file", len(data))
+
+
+def test_it_says_what_it_is(run):
+    run.log_text("größer", "note.txt")
+    assert re.fullmatch(r"<Artifact note\.txt: text, 8 bytes, [0-9a-f]{12}>", repr(run.artifact("note.txt")))
 
 
 def test_a_file_under_its_own_name_or_another(run, tmp_path):

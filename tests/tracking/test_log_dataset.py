@@ -203,6 +203,8 @@ def test_bad_names_are_refused(run, name):
 def test_what_is_not_there_is_refused(run, tmp_path):
     with pytest.raises(FileNotFoundError):
         run.log_dataset(tmp_path / "nothing", "x")
+    with pytest.raises(FileNotFoundError, match=r"pass mm\.Reference"):
+        run.log_dataset("s3://bucket/x.csv", "x")
     with pytest.raises(RunFinishedError):
         mm.Store(run.kernel.path).run(run.id).log_dataset(FRAME, "x")
 
@@ -263,9 +265,12 @@ def test_data_that_changes_while_it_is_read(store, run, monkeypatch):
         return plain(taken)
 
     monkeypatch.setattr(keeping, "profile_of", changing)
-    with pytest.warns(UserWarning, match="changed while it was read"):
+    with pytest.warns(UserWarning, match="This was not kept, and logging goes on: .* changed while it was read"):
         lost = run.log_dataset(array, "moving", keep=True)
     assert lost.number == 0
+    assert "not kept" in repr(lost)
+    [note] = run.notes
+    assert note.text.startswith("The data moving was not kept: ")
     with pytest.raises(NotFoundError):
         lost.load()
     assert rows_of(store, "dataset_versions") == []

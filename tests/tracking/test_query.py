@@ -241,6 +241,7 @@ BAD = [
     ("1 < 2", 1, "a comparison needs a field"),
     ("name = 'x'", 1, "'name' is not a field; write run.name, or params.name"),
     ("lr = 1", 1, "write params.lr, metrics.lr or tags.lr"),
+    ("statu = 'x'", 1, "did you mean run.status, or params.statu"),
     ("tags.team = alpha", 13, "text goes in quotes: 'alpha'"),
     ("tags.team = 'alpha", 13, "a string is not closed"),
     ('tags.team = "al""pha', 13, "a string is not closed"),

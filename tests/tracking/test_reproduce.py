@@ -16,6 +16,7 @@ from modelmgmt.errors import InvalidValueError, NotFoundError, ReproductionError
 from modelmgmt.tracking.causes import causes, outcomes
 from modelmgmt.tracking.command import rewritten
 from modelmgmt.tracking.reproduce import reproduce
+from modelmgmt.versions.bytecode import is_of_another_text
 
 TRAIN = """
     import json, pathlib, random, sys
@@ -101,6 +102,25 @@ def test_bytecode_of_an_earlier_text_is_not_run_again(project):
     assert not found.is_reproduced
     new = mm.Store(project.store_path).run(found.new_run)
     assert "lib/core.py" not in dict(new.code.version.left_out)
+
+
+def test_a_file_that_is_only_touched_is_not_doubted(project):
+    of_one_second(project, 0.1, "def value():\n    return 1.0\n")
+    project.python("train.py", "word")
+    of_one_second(project, 0.8, "def value():\n    return 1.0\n")
+    project.python("train.py", "word")
+    assert "lib/core.py" not in dict(runs_of(project)[-1].code.version.left_out)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:20], lambda data: data[:16] + b"?" * 40])
+def test_bytecode_that_can_not_be_read_is_no_reason_for_a_note(project, damage):
+    of_one_second(project, 0.1, "def value():\n    return 1.0\n")
+    project.python("train.py", "word")
+    [compiled] = project.root.glob("lib/__pycache__/core.*.pyc")
+    compiled.write_bytes(damage(compiled.read_bytes()))
+    of_one_second(project, 0.8, "def value():\n    return 1.5\n")
+    source = project.root / "lib/core.py"
+    assert not is_of_another_text(str(source), source.stat(), source.read_bytes())
 
 
 def of_one_second(project, fraction, text):

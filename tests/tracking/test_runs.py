@@ -112,6 +112,7 @@ def test_nobody(store):
     assert runs.to_frame().shape == (0, 7)
     assert runs.history("x").shape == (0, 5)
     assert runs.history("x").dtypes["time"] == "datetime64[us, UTC]"
+    assert runs.summaries("x") == []
     assert "no runs" in repr(runs).lower()
 
 
@@ -124,6 +125,17 @@ def test_the_history_of_what_none_has_is_refused_with_what_there_is(store, runs)
     some.finish()
     with pytest.raises(NotFoundError, match="None of these 5 runs"):
         store.runs("params.n >= 0").history("late")
+
+
+def test_summaries_of_many_runs(store, runs):
+    with store.start_run("more") as run:
+        run.log(late=1.0)
+    assert [summary.last for summary in runs.summaries("x")] == [0, 1, 2, 3, 4]
+    assert [summary is None for summary in store.runs().summaries("late")] == [False, True, True, True, True, True]
+    with pytest.raises(NotFoundError, match=r"None of these 5 runs has a metric 'lates'; they have: x, y\."):
+        runs.summaries("lates")
+    with pytest.raises(NotFoundError, match=r"they have: late, x, y\. Did you mean 'late'\?"):
+        store.runs().summaries("lates")
 
 
 @pytest.mark.parametrize("name", [5, None, 1.5])

@@ -12,6 +12,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests_project import Project
 
 import modelmgmt as mm
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
@@ -379,6 +380,37 @@ def test_git_that_hangs(small, tmp_path, monkeypatch):
     state = git.look(small.root)
     assert state.commit is None
     assert "within" in state.left_out[0][1]
+
+
+def test_git_that_hangs_with_a_process_of_its_own(small, tmp_path, monkeypatch):
+    """As `git status` does, which asks each submodule with another git, that has the same output open."""
+    small.commit()
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\n{sys.executable} -c 'import time; time.sleep(60)'\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent))
+    monkeypatch.setattr(git, "TIMEOUT_S", 0.2)
+    asking = threading.Thread(target=git.look, args=(small.root,), daemon=True)
+    asking.start()
+    asking.join(30)
+    assert not asking.is_alive()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a name that is not UTF-8 needs a file system that takes any bytes")
+def test_a_folder_whose_name_is_not_utf8(tmp_path):
+    odd = Project(tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "store")
+    odd.write("train.py", TRAIN)
+    odd.write("lib/core.py", CORE)
+    odd.write(os.fsdecode(b"sub\xff/train.py"), TRAIN)
+    run = odd.run("train.py")
+    assert run.code.files == ["lib/core.py", "train.py"]
+    assert run.code.version.root == str(tmp_path / "caf\\xe9")
+    assert "not UTF-8" in notes(run)[run.code.version.root]
+    below = odd.run("../train.py", os.fsdecode(b"an \xff argument"), cwd=os.fsdecode(b"sub\xff"))
+    assert below.code.version.cwd == "sub\\xff"
+    assert below.code.version.script == "train.py"
+    assert mm.Store(odd.store_path).check() == []
 
 
 def test_a_million_untracked_files_are_not_looked_at(small):

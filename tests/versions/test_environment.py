@@ -33,6 +33,13 @@ def dist_info(folder: Path, name: str, version: str, origin: dict | None = None)
 # -- what is installed -------------------------------------------------------------------------------------------------
 
 
+def test_it_says_what_it_is():
+    assert (
+        repr(make(Distribution("a", "2.0"), Distribution("b", "1.0")))
+        == "<Environment of Python 3.12.1, 2 distributions>"
+    )
+
+
 def test_the_same_as_the_standard_library_finds():
     expected: dict[str, str] = {}
     for each in importlib.metadata.distributions():

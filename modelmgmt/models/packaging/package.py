@@ -255,7 +255,8 @@ def _save(model: Any, name: str | None, stage: Path) -> tuple[Format, Saved, str
         message = f"A {class_name(model)} can not be kept. As {chosen.NAME}: {reason}. As {last.NAME}: {error}."
         raise InvalidTypeError(message) from error
     warnings.warn(
-        f"The model is kept as {last.NAME}, which runs code when it is loaded, and not as {chosen.NAME}: {reason}.",
+        f"The model is kept as {last.NAME}, which runs code when it is loaded, and not as {chosen.NAME}: "
+        f"{reason.rstrip('.')}.",
         stacklevel=6,
     )
     return last, saved, reason

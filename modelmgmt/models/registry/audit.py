@@ -33,6 +33,10 @@ class Audit:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
 
+    def __repr__(self) -> str:
+        with self._kernel.database.reading() as connection:
+            return f"<Audit of {events.head(connection)[0]:,} events>"
+
     @property
     def head(self) -> Anchor:
         """The newest event, to be kept elsewhere."""

@@ -4,7 +4,7 @@ churn:3                  a version by its number
 churn@production         who is in a stage, or has an alias
 churn@latest             the newest version
 run:ID/NAME              a model that a run has logged, registered or not
-models:/churn/3, models:/churn@production, models:/churn/Production, models:/churn/latest     as in MLflow
+models:/churn/3, models:/churn@production, models:/churn/Production, models:/churn/latest, runs:/ID/NAME     as in MLflow
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ ARTIFACT_KIND = "model"
 _SHOWN = 10  # names in a message
 _MLFLOW = "models:"
 _RUN = "run:"
+_MLFLOW_RUN = "runs:/"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}").fullmatch
 _FORMS = "write churn:3, churn@production, churn@latest, run:<id>/<name>, or models:/churn@production"
 
@@ -68,8 +69,10 @@ def parse(text: object) -> Reference:
         raise InvalidTypeError(f"A model is named by a reference, and {type(text).__name__} was given: {_FORMS}.")
     if text.startswith(_MLFLOW):
         return _parse_mlflow(text)
-    if text.startswith(_RUN) and "/" in text:
-        run, _, artifact = text.removeprefix(_RUN).partition("/")
+    for start in (_RUN, _MLFLOW_RUN):
+        run, found, artifact = text.removeprefix(start).partition("/")
+        if not text.startswith(start) or not found:
+            continue
         if not run:
             raise _unreadable(text)
         return Reference(run=run, artifact=check_path(artifact, "name of a run's model"))

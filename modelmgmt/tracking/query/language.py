@@ -306,7 +306,10 @@ def _not_a_field(head: str, text: str, has_key: bool) -> str:
         return f"no fields begin with '{head}.': they begin with params., metrics., tags. or run."
     if head in RUN_ATTRIBUTES:
         return f"'{text}' is not a field; write run.{text}, or params.{text} for a param"
-    return f"'{text}' is not a field; write params.{text}, metrics.{text} or tags.{text}"
+    keys = f"params.{text}, metrics.{text} or tags.{text}"
+    if near := difflib.get_close_matches(head.lower(), RUN_ATTRIBUTES, n=1, cutoff=0.75):
+        return f"'{text}' is not a field; did you mean run.{near[0]}, or {keys}"
+    return f"'{text}' is not a field; write {keys}"
 
 
 def _not_an_attribute(key: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
+from modelmgmt.versions.left_out import spelled_out
 
 _SECRET = re.compile("(sig|signature|token|key|secret|password|passwd|pwd|credential)", re.IGNORECASE)
 _HEX = re.compile("[0-9a-f]{64}").fullmatch
@@ -71,16 +72,11 @@ def without_secrets(location: str) -> str:
     'https://host/x?X-Amz-Signature=...&v=2'
     """
     if "://" not in location:
-        return shown_path(location)
+        return spelled_out(location)
     try:
         parts = urlsplit(location)
     except ValueError as error:
         raise InvalidValueError(f"The location of a reference can not be read as a URL ({error}).") from error
     pairs = [pair.partition("=") for pair in parts.query.split("&")] if parts.query else []
     query = "&".join(f"{name}{mark}{'...' if _SECRET.search(name) else value}" for name, mark, value in pairs)
-    return shown_path(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query)))
-
-
-def shown_path(path: str) -> str:
-    """A path as text that can be kept: bytes that are no UTF-8 are spelled out."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return spelled_out(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query)))

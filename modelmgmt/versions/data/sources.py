@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,10 @@ from modelmgmt.errors import InvalidTypeError, InvalidValueError, SourceChangedE
 from modelmgmt.store.names import check_path
 from modelmgmt.versions.data.columns import Table
 from modelmgmt.versions.data.fingerprint import fingerprint, of_document
-from modelmgmt.versions.data.given import Reference, SqlQuery, shown_path, without_secrets
+from modelmgmt.versions.data.given import Reference, SqlQuery, without_secrets
+from modelmgmt.versions.left_out import spelled_out
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _BUFFER = 1 << 20  # bytes
 
 
@@ -162,10 +165,18 @@ def _of_reference(reference: Reference) -> Taken:
     return Taken("reference", found, reference.rows, None, size, without_secrets(str(reference.location)))
 
 
+def _hint(path: Path) -> str:
+    """A URL, of which a Path has made one slash of two."""
+    is_url = _SCHEME.match(str(path)) is not None
+    return " For data that stays elsewhere, pass mm.Reference(url, sha256=...) or digest=..." if is_url else ""
+
+
 def _of_path(path: Path, leave_out: Path | None) -> Taken:
     if not path.exists():
-        raise FileNotFoundError(f"There is no file or folder {shown_path(str(path))}: nothing was logged.")
-    source = shown_path(str(path.resolve()))
+        raise FileNotFoundError(
+            f"There is no file or folder {spelled_out(str(path))}: nothing was logged.{_hint(path)}"
+        )
+    source = spelled_out(str(path.resolve()))
     if path.is_dir():
         files = _hash_folder(path, leave_out)
     else:

@@ -111,12 +111,12 @@ def _lines(axis: Axes, scales: list[Scale], has_metric: bool, count: int) -> Non
 
 
 def _axis(axis: Axes, place: int, found: Scale) -> None:
-    """A vertical line with its ticks and their labels."""
+    """A vertical line with its ticks and their labels. The ticks are on the other side: beside a number one is a minus."""
     import numpy as np
 
     axis.plot([place, place], [0, 1], color="0.35", linewidth=1.0, zorder=3, solid_capstyle="butt")
     for height, text in _ticks(found):
-        axis.plot([place - 0.012, place + 0.012], [height, height], color="0.35", linewidth=1.0, zorder=3)
+        axis.plot([place - 0.024, place], [height, height], color="0.35", linewidth=1.0, zorder=3)
         _write(axis, place + 0.03, height, text)
     if np.isnan(found.places).any():
         _write(axis, place + 0.03, _MISSING_AT, "not set" if not found.name.startswith("metrics.") else "no number")
