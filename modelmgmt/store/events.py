@@ -24,7 +24,7 @@ FIRST = "0" * 64
 _COLUMNS = "id, time, actor, host, kind, subject, detail, previous, hash"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Event:
     """One row of the table. `detail` is JSON with sorted keys."""
 
@@ -37,6 +37,9 @@ class Event:
     detail: str
     previous: str
     hash: str
+
+    def __repr__(self) -> str:
+        return f"<Event {self.id}: {self.kind} {self.subject}, {self.time[:16]} by {self.actor}, {self.hash[:12]}>"
 
     @property
     def expected_hash(self) -> str:

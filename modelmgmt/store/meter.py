@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ class Timed:
     worst_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stats:
     """What using a store has cost this process since it opened it, and what the store holds. See `Store.stats`."""
 
@@ -62,6 +62,17 @@ class Stats:
     object_bytes: int
     temporary_bytes: int
     set_aside_bytes: int
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{field.name.replace('_', ' '):17}{_shown(getattr(self, field.name))}" for field in fields(self)
+        )
+
+
+def _shown(value: int | Timed) -> str:
+    if isinstance(value, Timed):
+        return f"{value.count:,} in {value.seconds:.3g} s, the worst {value.worst_s * 1000:.3g} ms"
+    return f"{value:,}"
 
 
 class Counter:

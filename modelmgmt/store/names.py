@@ -126,8 +126,8 @@ def among(asked: object, there: Iterable[str], limit: int = 10) -> str:
     "acc, loss. Did you mean 'loss'?"
     """
     names = list(there)
-    more = ", ..." if len(names) > limit else ""
-    return f"{', '.join(names[:limit]) or 'none'}{more}.{did_you_mean(asked, names)}"
+    end = ", ..." if len(names) > limit else "."
+    return f"{', '.join(names[:limit]) or 'none'}{end}{did_you_mean(asked, names)}"
 
 
 def preformatted(text: str) -> str:

@@ -49,6 +49,11 @@ def rehash(store, start):
 def test_it_says_what_it_is(store, audit):
     assert repr(audit) == "<Audit of 8 events>"
     assert repr(mm.Store(store.path.parent / "new").audit) == "<Audit of 0 events>"
+    [event] = audit.events(kind="model.aliased")
+    assert repr(event).startswith("<Event 8: model.aliased churn, 20")
+    decision = store.models["churn"].history()[-2]
+    assert repr(decision).startswith("<Decision 7: promoted version 3 by ")
+    assert repr(decision).endswith(": number 3>")
 
 
 def test_a_sound_log(audit):

@@ -131,3 +131,11 @@ def test_a_block_that_raises_is_not_counted():
         raise ZeroDivisionError
     assert counter.value().count == 1
     assert mm.Store("fresh").stats().points == 0
+
+
+def test_stats_read_as_a_list(store):
+    with store.start_run("doc") as run:
+        run.log(loss=1.0)
+    lines = repr(store.stats()).splitlines()
+    assert "points           1" in lines
+    assert [line for line in lines if line.startswith("transactions") and "the worst" in line]

@@ -75,6 +75,7 @@ def test_the_same_call_is_not_done_again(store, in_runs):
     assert (second.cache_key, second.output_fingerprint) == (first.cache_key, first.output_fingerprint)
     assert 0 < first.duration_s + second.duration_s < took_s
     assert str(second) == f"1. work: cached: from run {first.run}"
+    assert repr(second) == f"<Step {second}>"
 
 
 @pytest.mark.parametrize(

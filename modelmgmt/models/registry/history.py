@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Decision:
     """One event of a model, taken apart: who, when (aware, UTC), on which host, from which code, why."""
 
@@ -46,6 +46,11 @@ class Decision:
             host=event.host, version=detail.get("version") or None, reason=detail.get("reason") or "",
             commit=code.get("commit"), library=code.get("library"), detail=detail,
         )  # fmt: skip
+
+    def __repr__(self) -> str:
+        version = f" version {self.version}" if self.version else ""
+        why = f": {self.reason}" if self.reason else ""
+        return f"<Decision {self.number}: {self.kind}{version} by {self.actor}, {self.time:%Y-%m-%d %H:%M}{why}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,10 @@ def checked_time(time: datetime | str) -> datetime:
     if not isinstance(time, datetime):
         raise InvalidTypeError(f"A time is a datetime or ISO text, and {type(time).__name__} was given.")
     if time.tzinfo is None:
-        raise InvalidValueError(f"The time {time} has no offset, so that it is not one moment: add Z, or a tzinfo.")
+        message = (
+            f"The time {time} has no offset, so that it is not one moment: write {time.isoformat()}Z, or add a tzinfo."
+        )
+        raise InvalidValueError(message)
     return time.astimezone(UTC)
 
 

@@ -33,7 +33,7 @@ class StepInput:
     """The numbers of the steps, in the same run, that it came from."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Step:
     """One call of a step: what went in, what came out, and whether the work was done."""
 
@@ -68,6 +68,9 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.number}. {self.name}: {self.status}: {self.reason}"
+
+    def __repr__(self) -> str:
+        return f"<Step {self}>"
 
 
 def insert(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
