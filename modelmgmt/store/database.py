@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import sys
 import threading
 import time
@@ -18,10 +19,13 @@ from modelmgmt.errors import (
     CorruptDataError,
     ModelmgmtError,
     StoreBusyError,
+    StoreError,
     StorePathError,
+    StoreReadError,
     StoreTooNewError,
     StoreWriteError,
 )
+from modelmgmt.store.disk import copy_file, is_there, reads, status_of
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.meter import Meter
 
@@ -52,6 +56,8 @@ class Database:
         self.path = path
         self._target = str(path)
         self._read_only = read_only
+        self.why_read_only = "it was opened so: open it without read_only to write"
+        """For the error of whoever writes to a store that is open for reading only."""
         self.copy: Path | None = None
         """The folder of a private copy, which whoever opened this removes."""
         self._idle: list[sqlite3.Connection] = []
@@ -71,7 +77,7 @@ class Database:
             self._prepare()
 
     def _prepare(self) -> None:
-        if pending(self.path).exists():
+        if is_there(pending(self.path)):
             from modelmgmt.store.rebuild import finish
 
             finish(self.path)  # whoever repaired this store was killed
@@ -81,15 +87,16 @@ class Database:
         """Find out how to read without writing beside the file; an old store is brought up to date in a copy."""
         from modelmgmt.store import read_only
 
-        source = pending(self.path) if pending(self.path).exists() else self.path
-        if not source.is_file():
+        source = pending(self.path) if is_there(pending(self.path)) else self.path
+        status = status_of(source)
+        if status is None or not stat.S_ISREG(status.st_mode):
             raise StorePathError(f"There is no store at {self.path.parent}: it can not be opened for reading.")
         self._target, self.copy = read_only.tables_uri(source)
         version = version_of(source, self._target)
         if version < SCHEMA_VERSION:
             if self.copy is None:
-                self.copy = read_only.private_folder(source.stat().st_size)
-                (self.copy / source.name).write_bytes(source.read_bytes())
+                self.copy = read_only.private_folder(status.st_size)
+                copy_file(source, self.copy / source.name)
             _migrate(self.copy / source.name, str(self.copy / source.name), version)
             self._target = str(self.copy / source.name)
 
@@ -98,11 +105,30 @@ class Database:
         """A consistent snapshot for as long as the block lasts. Cheap; nests; never waits for a writer."""
         connection = self._borrow()
         try:
-            with translated(self.path):
+            with self._translated_on(connection):
                 connection.execute("BEGIN")
                 yield connection
         finally:
             self._give_back(connection)
+
+    @contextmanager
+    def _translated_on(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """As `translated`. A connection that met an error is not used again.
+
+        SQLite opens a file for reading only when it could not be opened otherwise, for whatever reason, and for good.
+        """
+        try:
+            with translated(self.path):
+                yield
+        except StoreError:
+            with self._pool:
+                self._outdated.add(connection)
+            raise
+
+    def require_writable(self) -> None:
+        """Raises StoreWriteError when the store is open for reading only; it says why that is so."""
+        if self._read_only:
+            raise StoreWriteError(f"The store {self.path.parent} is open for reading only: {self.why_read_only}.")
 
     def writing(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction: committed when the block ends, rolled back when it raises. Writers take turns.
@@ -116,9 +142,7 @@ class Database:
 
     @contextmanager
     def _writing(self, block: _Block, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        if self._read_only:
-            message = f"The store {self.path.parent} is open for reading only: copy it to where you can write."
-            raise StoreWriteError(message)
+        self.require_writable()
         asked = time.perf_counter()
         with self._alone_in_process():
             self._leave_abandoned()
@@ -140,7 +164,7 @@ class Database:
     def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         connection = self._writing_on = self._borrow()
         try:
-            with translated(self.path):
+            with self._translated_on(connection):
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 _begin_immediate(connection)
                 yield connection
@@ -174,7 +198,7 @@ class Database:
         with self._write_lock:
             connection = self._borrow()
             try:
-                with translated(self.path):
+                with self._translated_on(connection):
                     yield connection
             finally:
                 self._give_back(connection)
@@ -210,7 +234,7 @@ class Database:
 
     def _opened(self) -> sqlite3.Connection:
         # A process that has no connection open keeps nobody from making the store a shared one, and must notice.
-        if not self._read_only and (self.path.parent / SHARED).exists():
+        if not self._read_only and is_there(self.path.parent / SHARED):
             raise StoreWriteError(f"The store {self.path.parent} has become a shared one meanwhile: open it anew.")
         return connect(self._target)
 
@@ -339,16 +363,17 @@ def bring_up_to_date(path: Path, target: str, mode: str) -> None:
 
 def _has_rollback_journal(path: Path) -> bool:
     """By the file format's version for writing, at byte 18: 1, and 2 with a write-ahead log."""
-    with path.open("rb") as file:
+    with reads(path), path.open("rb") as file:
         return file.read(19)[18:] == b"\1"
 
 
 def version_of(path: Path, target: str | None = None) -> int:
     """The version of the store, 0 when it is not made yet.
 
-    Raises StorePathError for what is no store, StoreTooNewError, CorruptDataError.
+    Raises StorePathError for what is no store, StoreTooNewError, CorruptDataError, StoreReadError.
     """
-    if not path.exists() or path.stat().st_size == 0:
+    status = status_of(path)
+    if status is None or status.st_size == 0:
         return 0
     try:
         connection = connect(target or str(path))
@@ -396,7 +421,8 @@ def _applied(connection: sqlite3.Connection) -> int:
 
 def _is_beside_journals(path: Path) -> bool:
     """Whether the file was a store once: its folder is that of one."""
-    return path.with_name("journal").is_dir() and path.with_name(".gitignore").exists()
+    journal = status_of(path.with_name("journal"))
+    return journal is not None and stat.S_ISDIR(journal.st_mode) and is_there(path.with_name(".gitignore"))
 
 
 def _migrate(path: Path, target: str, version: int, mode: str = "WAL") -> None:
@@ -474,21 +500,35 @@ def _garbled(path: Path) -> CorruptDataError:
 
 _REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
 _BUSY = f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again"
+_READS = frozenset({
+    sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_FSTAT, sqlite3.SQLITE_IOERR_SEEK, sqlite3.SQLITE_IOERR_ACCESS,
+})  # fmt: skip
 _DISK_CODES = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
-    sqlite3.SQLITE_READONLY: "the folder is read-only: make it writable, or copy the store",
+    sqlite3.SQLITE_READONLY: "it could not be opened for writing: make it writable, or copy the store",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
     sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
 }
 
 
+def is_refusal(code: int) -> bool:
+    """Whether SQLite says by this code that the disk refused, which says nothing about what the file holds.
+
+    A file that is shorter than it says of itself is damaged.
+    """
+    return code & 0xFF == sqlite3.SQLITE_IOERR and code != sqlite3.SQLITE_IOERR_SHORT_READ
+
+
 def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptDataError(f"{path} is damaged ({error}): {_REPAIR}.")
     if code == sqlite3.SQLITE_BUSY:
         return StoreBusyError(f"Could not use {path} ({error}): {_BUSY}.")
+    if extended in _READS:
+        return StoreReadError(f"Could not read {path} ({error}): {_DISK_CODES[code]}.")
     if code in _DISK_CODES:
         return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
     return None

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 from modelmgmt.errors import StorePathError, StoreWriteError
+from modelmgmt.store.disk import copy_file, status_of
 from modelmgmt.store.names import check_path
 
 _COPY_BYTES = 1 << 20
@@ -21,14 +22,23 @@ def tables_uri(path: Path) -> tuple[str, Path | None]:
     reads: where there is either, the tables are copied. Without, the file is read in place, as if it never changed: what
     others write later is seen by whoever opens the store anew.
     """
-    logs = [path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")]
-    logs = [log for log in logs if log.exists() and log.stat().st_size]
-    if not logs:
+    sizes = {file: _size(file) for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-journal")))}
+    if not any(size for file, size in sizes.items() if file != path):
         return path.absolute().as_uri() + "?mode=ro&immutable=1", None
-    folder = private_folder(path.stat().st_size + sum(log.stat().st_size for log in logs))
-    for source in (path, *logs):
-        shutil.copyfile(source, folder / source.name)
+    folder = private_folder(sum(sizes.values()))
+    try:
+        for source, size in sizes.items():
+            if size:
+                copy_file(source, folder / source.name)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return (folder / path.name).as_uri(), folder
+
+
+def _size(path: Path) -> int:
+    status = status_of(path)
+    return status.st_size if status is not None else 0
 
 
 def unpack(archive: Path) -> tuple[Path, Path]:

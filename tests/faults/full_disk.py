@@ -31,7 +31,7 @@ from typing import Any
 from workload import Op, Report, compare, forked, many_segments, perform, points_of, read_all, stock
 
 import modelmgmt as mm
-from modelmgmt.errors import RunInUseError, StoreWriteError
+from modelmgmt.errors import RunInUseError, StoreReadError, StoreWriteError
 
 DISK_BYTES = 8 << 20
 HANG_S = 60
@@ -94,7 +94,7 @@ def train(path: Path, on_error: str, out: int, writes: list[Op], after: Callable
     warnings.showwarning = lambda message, *_, **__: tell(warning=str(message))
     try:
         store = mm.Store(path)
-    except StoreWriteError as error:
+    except (StoreReadError, StoreWriteError) as error:
         tell(error=str(error))
         tell(end=True)
         return
@@ -108,7 +108,7 @@ def train(path: Path, on_error: str, out: int, writes: list[Op], after: Callable
             guard = run._guard if run else None
             lost = (guard.lost_points, guard.lost_writes) if guard else None
             run = perform(store, run if op[0] != "next" else None, op, WHO, number, on_error=on_error)
-        except StoreWriteError as error:
+        except (StoreReadError, StoreWriteError) as error:
             tell(number=number, kind=op[0], error=str(error))
             if op[0] == "next":
                 run = None
