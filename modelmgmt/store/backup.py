@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.store import segment
 from modelmgmt.store.collect import expanded, named
-from modelmgmt.store.database import translated
 from modelmgmt.store.disk import copy_file, our_disk, reads, sync_file, sync_folder
+from modelmgmt.store.sqlite_errors import is_read, translated
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -58,8 +58,11 @@ def _copy_tables(kernel: Kernel, target: Path) -> None:
         kernel.database.reading() as connection,
     ):
         connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
-        with translated(target):
+        try:
             connection.backup(copy)
+        except sqlite3.Error as error:
+            with translated(kernel.database.path if is_read(error) else target):
+                raise
     _sync(target)
 
 

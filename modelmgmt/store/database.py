@@ -18,20 +18,18 @@ from typing import Any
 from modelmgmt.errors import (
     CorruptDataError,
     ModelmgmtError,
-    StoreBusyError,
     StoreError,
     StorePathError,
-    StoreReadError,
     StoreTooNewError,
     StoreWriteError,
 )
 from modelmgmt.store.disk import copy_file, is_there, reads, status_of
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.meter import Meter
+from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S, REPAIR, translated
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 5
-BUSY_TIMEOUT_S = 60.0
 SHARED = "store.shared"  # is there in a store that several machines use; see `modelmgmt.store.filesystem`
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -118,7 +116,7 @@ class Database:
         SQLite opens a file for reading only when it could not be opened otherwise, for whatever reason, and for good.
         """
         try:
-            with translated(self.path):
+            with translated(self.path, connection):
                 yield
         except StoreError:
             with self._pool:
@@ -375,33 +373,27 @@ def version_of(path: Path, target: str | None = None) -> int:
     status = status_of(path)
     if status is None or status.st_size == 0:
         return 0
-    try:
+    with translated(path):
         connection = connect(target or str(path))
-        try:
+    try:
+        with _no_database(path), translated(path, connection):
             connection.execute("BEGIN")  # one moment: another process may be making the tables
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             applied = _applied(connection) if version > SCHEMA_VERSION else version
-        finally:
-            connection.close()
-    except UnicodeDecodeError as error:
-        raise _garbled(path) from error
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB or _is_beside_journals(path):
-            raise (_translate(path, error) or error) from error
-        message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
-        raise StorePathError(message) from error
+    finally:
+        connection.close()
     if application != APPLICATION_ID and (tables or application):
         if _is_beside_journals(path):
-            raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {_REPAIR}.")
+            raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {REPAIR}.")
         message = (
             f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
         )
         raise StorePathError(message)
     if version > applied and application == APPLICATION_ID:
         message = f"{path} is damaged (it says version {version}, and its tables are of version {applied})"
-        raise CorruptDataError(f"{message}: {_REPAIR}.")
+        raise CorruptDataError(f"{message}: {REPAIR}.")
     if version > SCHEMA_VERSION:
         message = (
             f"The store {path.parent} was written by a newer modelmgmt (store version {version}, this library reads up "
@@ -409,6 +401,21 @@ def version_of(path: Path, target: str | None = None) -> int:
         )
         raise StoreTooNewError(message)
     return int(version)
+
+
+@contextmanager
+def _no_database(path: Path) -> Iterator[None]:
+    """A file that is no database is damaged where it was a store once, else it is somebody else's."""
+    try:
+        yield
+    except CorruptDataError as error:
+        cause = error.__cause__
+        if not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB:
+            raise
+        if _is_beside_journals(path):
+            raise
+        message = f"{path} is not a modelmgmt store: SQLite says '{cause}'. Choose another folder, or restore a backup."
+        raise StorePathError(message) from cause
 
 
 def _applied(connection: sqlite3.Connection) -> int:
@@ -477,58 +484,3 @@ def _begin_immediate(connection: sqlite3.Connection) -> None:
             time.sleep(0.005)
         else:
             return
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors about the disk or the file into ours; a programming error stays what it is."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        translation = _translate(path, error)
-        if translation is None:
-            raise
-        raise translation from error
-    except UnicodeDecodeError as error:
-        raise _garbled(path) from error
-
-
-def _garbled(path: Path) -> CorruptDataError:
-    """For SQLite quoting, in an error message of its own, a name that is no text any more."""
-    return CorruptDataError(f"{path} is damaged (a name in it is not text): {_REPAIR}.")
-
-
-_REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
-_BUSY = f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again"
-_READS = frozenset({
-    sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_FSTAT, sqlite3.SQLITE_IOERR_SEEK, sqlite3.SQLITE_IOERR_ACCESS,
-})  # fmt: skip
-_DISK_CODES = {
-    sqlite3.SQLITE_FULL: "the disk is full: free some space",
-    sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
-    sqlite3.SQLITE_READONLY: "it could not be opened for writing: make it writable, or copy the store",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
-    sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
-}
-
-
-def is_refusal(code: int) -> bool:
-    """Whether SQLite says by this code that the disk refused, which says nothing about what the file holds.
-
-    A file that is shorter than it says of itself is damaged.
-    """
-    return code & 0xFF == sqlite3.SQLITE_IOERR and code != sqlite3.SQLITE_IOERR_SHORT_READ
-
-
-def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
-    extended = getattr(error, "sqlite_errorcode", 0)
-    code = extended & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptDataError(f"{path} is damaged ({error}): {_REPAIR}.")
-    if code == sqlite3.SQLITE_BUSY:
-        return StoreBusyError(f"Could not use {path} ({error}): {_BUSY}.")
-    if extended in _READS:
-        return StoreReadError(f"Could not read {path} ({error}): {_DISK_CODES[code]}.")
-    if code in _DISK_CODES:
-        return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
-    return None

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError, StoreReadError, StoreWriteError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import decode
-from modelmgmt.store.database import is_refusal
 from modelmgmt.store.disk import reads
 from modelmgmt.store.rows import checked_columns, record_tables, verified
 from modelmgmt.store.series import identity
+from modelmgmt.store.sqlite_errors import is_refusal
 from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise
 
 if TYPE_CHECKING:
@@ -57,13 +57,17 @@ def check_kernel(kernel: Kernel, *, deep: bool) -> Iterator[Problem]:
 
 
 def _tables(connection: sqlite3.Connection) -> Iterator[Problem]:
-    for (line,) in connection.execute("PRAGMA integrity_check(20)"):
-        if line != "ok":
-            code = _CODE.search(line)
-            is_unread = code is not None and is_refusal(int(code[1]))
-            yield Problem("store.db", f"SQLite says: {line}.", is_unread=is_unread)
+    lines = [line for (line,) in connection.execute("PRAGMA integrity_check(20)") if line != "ok"]
+    unread = [line for line in lines if _is_unread(line)]
+    for line in unread or lines:  # what a page holds that can not be read is missed elsewhere
+        yield Problem("store.db", f"SQLite says: {line}.", is_unread=bool(unread))
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield Problem(f"{table}", f"Row {row} belongs to a row of {parent} that is not there.")
+
+
+def _is_unread(line: str) -> bool:
+    code = _CODE.search(line)
+    return line.startswith("failed to get page") if code is None else is_refusal(int(code[1]))
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[Problem]:

@@ -16,11 +16,12 @@ from filelock import FileLock
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
-from modelmgmt.store.database import SHARED, bring_up_to_date, is_refusal, pending, translated
+from modelmgmt.store.database import SHARED, bring_up_to_date, pending
 from modelmgmt.store.disk import is_there, our_disk, reads, sync_folder, token
 from modelmgmt.store.pages import Pages, Place, tables
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, record_tables, verified
 from modelmgmt.store.series import Series, identity
+from modelmgmt.store.sqlite_errors import is_refusal, translated
 from modelmgmt.store.turn import Turn
 
 _WITHOUT_CHECKSUM = ("chunks", "folds", "events")

@@ -306,7 +306,10 @@ def _remove(path: Path) -> None:
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
     for path in folder.glob(f"*{segment.UNFINISHED}"):
-        with our_disk("remove", path), suppress(FileNotFoundError):  # what can not be seen now is removed some other time
+        with (
+            our_disk("remove", path),
+            suppress(FileNotFoundError),
+        ):  # what can not be seen now is removed some other time
             if time.time() - path.stat().st_mtime > _UNFINISHED_S:
                 path.unlink()
 

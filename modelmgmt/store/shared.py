@@ -15,9 +15,10 @@ from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, RunInUseError, StorePathError, StoreWriteError
 from modelmgmt.store import database, filesystem, segment
-from modelmgmt.store.database import SHARED, Database, translated
+from modelmgmt.store.database import SHARED, Database
 from modelmgmt.store.disk import is_there, our_disk, reads, status_of, token
 from modelmgmt.store.process import Process
+from modelmgmt.store.sqlite_errors import translated
 from modelmgmt.store.turn import Turn, sweep
 
 BUSY_S = 5.0  # how long a change of the mode waits for those who are just leaving
@@ -108,8 +109,9 @@ class SharedDatabase(Database):
         connection = self._borrow()
         self._current = connection
         try:
-            _again_without_stale_name(self.path, lambda: _begin(connection, begin, synchronous))
-            yield connection
+            with translated(self.path, connection):
+                _again_without_stale_name(self.path, lambda: _begin(connection, begin, synchronous))
+                yield connection
         finally:
             self._current = None
             self._give_back(connection)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
 from modelmgmt.store.collect import collect, expanded, named, remove_abandoned
-from modelmgmt.store.database import BUSY_TIMEOUT_S
 from modelmgmt.store.disk import is_there, reads
 from modelmgmt.store.process import Process
+from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
 from modelmgmt.versions import capture

@@ -266,7 +266,9 @@ def training(
     preload(lambda: train(path, "warn", os.open(os.devnull, os.O_WRONLY), ops, settled))
     preload(lambda: look_at([path]))
     prepare()
-    calls = calls_of(faults, work, modes[0], lambda: train(path, "warn", os.open(os.devnull, os.O_WRONLY), ops, settled))
+    calls = calls_of(
+        faults, work, modes[0], lambda: train(path, "warn", os.open(os.devnull, os.O_WRONLY), ops, settled)
+    )
     tally.calls += len(calls)
 
     def one(at: int, mode: Mode, on_error: str) -> bool:
@@ -401,30 +403,33 @@ _SCRIPT = """\
 import sys
 
 sys.path.insert(0, {here!r})
-sys.modules["pandas"] = None  # nothing here needs it, and a small process is forked faster
-import syscalls
+{first}
+import {module}
 
-sys.exit(syscalls.main())
+sys.exit({module}.main())
 """
 
 
-def as_project(folder: Path) -> Path:
+SMALL = 'sys.modules["pandas"] = None  # nothing here needs it, and a small process is forked faster'
+
+
+def as_project(folder: Path, module: str, first: str) -> Path:
     """A project of one file, which does this test: what a training keeps of its code is this file."""
     folder.mkdir()
     script = folder / "train.py"
     here = str(Path(__file__).resolve().parent)
-    script.write_text(_SCRIPT.format(here=here))
+    script.write_text(_SCRIPT.format(here=here, module=module, first=first))
     return script
 
 
-def again(place: Path, *, with_shim: bool) -> int:
+def again(place: Path, module: str, first: str = "", *, with_shim: bool) -> int:
     """Do this in a process that has the shim loaded, and whose project is a small one. Raises OSError without compiler."""
     environment = {**os.environ, PLACE: str(place)}
     paths = [str(Path(modelmgmt.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     if with_shim:
         environment[SHIM] = environment["LD_PRELOAD"] = str(compiled(place))
-    script = as_project(place / "project")
+    script = as_project(place / "project", module, first)
     command = [sys.executable, str(script), *sys.argv[1:]]
     return subprocess.run(command, env=environment, cwd=script.parent, check=False).returncode
 
@@ -438,7 +443,7 @@ def main() -> int:
     if PLACE not in os.environ:
         place = Path(tempfile.mkdtemp(dir=room()))
         try:
-            return again(place, with_shim=not chosen.python)
+            return again(place, "syscalls", SMALL, with_shim=not chosen.python)
         except OSError as error:
             print(f"not tested: {error}")
             return 3
