@@ -11,7 +11,6 @@ import sys
 import threading
 import warnings
 import weakref
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 
 FOLDER_NAME = ".modelmgmt"
 DATABASE_NAME = "store.db"
+
+_END_OF_ZIP = b"PK\5\6"
+_ZIP_TAIL_BYTES = 22 + (1 << 16)  # that record, and the longest comment behind it
 
 _open_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
 _opening = threading.RLock()  # a signal handler may open a store, too
@@ -207,8 +209,9 @@ def _is_zip(path: Path) -> bool:
     status = status_of(path)
     if status is None or not stat.S_ISREG(status.st_mode):
         return False
-    with reads(path), path.open("rb") as file:  # given a path, it takes a file that can not be read for none
-        return zipfile.is_zipfile(file)
+    with reads(path), path.open("rb") as file:  # zipfile.is_zipfile says no of a file that can not be read
+        file.seek(max(0, status.st_size - _ZIP_TAIL_BYTES))
+        return _END_OF_ZIP in file.read()
 
 
 def _open_zip(path: Path) -> Kernel:

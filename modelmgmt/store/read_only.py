@@ -6,10 +6,13 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelmgmt.errors import StorePathError, StoreWriteError
-from modelmgmt.store.disk import copy_file, status_of
+from modelmgmt.store.disk import copy_file, reads, status_of, unreadable
 from modelmgmt.store.names import check_path
 
 _COPY_BYTES = 1 << 20
@@ -46,7 +49,7 @@ def unpack(archive: Path) -> tuple[Path, Path]:
 
     Member by member: a name that would leave the folder, a link or a special file is refused.
     """
-    with zipfile.ZipFile(archive) as members:
+    with _opened(archive) as members:
         files = [member for member in members.infolist() if not member.is_dir()]
         stores = [member.filename for member in files if member.filename.rpartition("/")[2] == "store.db"]
         if len(stores) != 1:
@@ -56,8 +59,19 @@ def unpack(archive: Path) -> tuple[Path, Path]:
         for member in files:
             if member.filename.startswith(prefix):
                 _unpack_member(members, member, folder / _safe(archive, member, prefix))
-    (folder / "journal").mkdir(exist_ok=True)
+        (folder / "journal").mkdir(exist_ok=True)
     return folder, folder
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with reads(archive), zipfile.ZipFile(archive) as members:
+            yield members
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        if isinstance(error.__context__, OSError):  # zipfile says of a file that can not be read that it is no zip
+            raise unreadable(archive, error.__context__) from error
+        raise StorePathError(f"{archive} is a zip that is damaged ({error}): make it anew.") from error
 
 
 def private_folder(needed_bytes: int) -> Path:

@@ -305,7 +305,9 @@ def _remove(path: Path) -> None:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
-    for path in folder.glob(f"*{segment.UNFINISHED}"):
+    with reads(folder):
+        paths = [folder / name for name in os.listdir(folder) if name.endswith(segment.UNFINISHED)]
+    for path in paths:
         with (
             our_disk("remove", path),
             suppress(FileNotFoundError),

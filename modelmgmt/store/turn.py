@@ -145,9 +145,10 @@ class Turn:
 
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed kept for their next turn."""
-    for mine in folder.glob("tmp/turn-*"):
-        if any(owner.is_gone() for _, owner in _owners(mine)):
-            shutil.rmtree(mine, ignore_errors=True)
+    with suppress(OSError):  # else some other time
+        for mine in list((folder / "tmp").iterdir()):
+            if mine.name.startswith("turn-") and any(owner.is_gone() for _, owner in _owners(mine)):
+                shutil.rmtree(mine, ignore_errors=True)
 
 
 def owner(folder: Path) -> Process | None:

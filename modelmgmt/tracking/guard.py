@@ -45,6 +45,8 @@ class Guard:
         self._points: list[bytes] = []
         self._writes: list[_Waiting] = []
         self._warned = False
+        self.why = ""
+        """What the last write that could not be done met."""
         self.is_waiting = False
         """Whether something could not be written yet."""
 
@@ -129,6 +131,7 @@ class Guard:
             warnings.warn(message, stacklevel=4)
 
     def _meet(self, error: StoreError) -> None:
+        self.why = str(error)
         if self._on_error == "raise":
             raise error
         if not self._warned:

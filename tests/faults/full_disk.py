@@ -39,7 +39,7 @@ PAGE = 4096
 OF_THE_STORE = ("gc", "delete", "merge", "backup")
 WHO = 0  # in the names of the runs
 
-_LOST = re.compile(r"lost (\d+) points and (\d+) other writes")
+LOST = re.compile(r"lost (\d+) points and (\d+) other writes")
 
 
 @contextlib.contextmanager
@@ -218,7 +218,7 @@ def miscounted(found: dict[str, Any], told: list[dict[str, Any]], ops: list[Op])
             continue  # said by compare
         tried = sum(1 for op in ops[start:stop] for _ in points_of(op))
         there = sum(len(steps) for steps, _ in here["points"].values())
-        said = [_LOST.search(line.get("warning", "")) for line in told[place[0] : place[-1] + 1]]
+        said = [LOST.search(line.get("warning", "")) for line in told[place[0] : place[-1] + 1]]
         points = sum(int(match[1]) for match in said if match)
         if tried - there != points:
             yield f"{name}: {tried - there} points are not there, {points} were said to be lost"
@@ -248,7 +248,7 @@ def one(disk: Path, free: int, report: Report, tally: Tally, *, on_error: str, s
     tally.disks += 1
     tally.failed_calls += sum("error" in line for line in told)
     tally.warned += any("warning" in line for line in told)
-    tally.lost_points += sum(int(match[1]) for line in told if (match := _LOST.search(line.get("warning", ""))))
+    tally.lost_points += sum(int(match[1]) for line in told if (match := LOST.search(line.get("warning", ""))))
     report.acknowledged += sum(bool(line.get("kept")) for line in told)
     if keep_full:
         fill(disk, 0)
