@@ -268,13 +268,14 @@ def has_store(path: Path) -> bool:
     try:
         return is_there(database) or is_there(pending(database))
     except StoreReadError as error:
-        if error.errno not in _NO_PATH:
+        if error.errno not in NO_PATH:
             raise
         why = os.strerror(error.errno)
         raise StorePathError(f"Could not look for a store in {path} ({why}): choose another path.") from error
 
 
-_NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EINVAL})
+NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EINVAL})
+"""What the system says of a path at which nobody can have a store."""
 
 
 def _make_folder(path: Path) -> None:

@@ -469,13 +469,13 @@ def inject(every: int, only: str, place: Path) -> Tally:
     if os.waitpid(pid, 0)[1]:
         raise RuntimeError("the stores could not be made")
     for task in TASKS:
-        if only in task.name:
+        if re.search(only, task.name):
             reading(shim, every, place / "reads", tally, task)
     for number, (name, ops, seeded) in enumerate(TRAININGS):
-        if only in name:
+        if re.search(only, name):
             training(shim, every, place / f"training-{number}", tally, name, ops(), seeded=seeded, modes=READS)
     for case in kill_openers.cases(writes=60, dead=1, points=400):
-        if only in case.name:
+        if re.search(only, case.name):
             opening(shim, every, place, tally, case, READS)
     return tally
 
@@ -483,7 +483,7 @@ def inject(every: int, only: str, place: Path) -> Tally:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="let every so manyth call fail; 1 is all of them")
-    parser.add_argument("--only", default="", help="the tasks, trainings and openings whose name has this in it")
+    parser.add_argument("--only", default="", help="the tasks, trainings and openings whose name this expression finds")
     options = parser.parse_args()
     if PLACE not in os.environ:
         place = Path(tempfile.mkdtemp(dir=room()))

@@ -14,7 +14,8 @@ def test_a_call_that_fails_costs_nothing_that_was_acknowledged(options):
 
 
 def test_a_read_that_fails_is_an_error_and_changes_nothing():
-    report = printed("reads.py", "--every", "211")
+    some = "putting files, warned|deep check|repair of a sound store|opening after a crash|model of arrays"
+    report = printed("reads.py", "--every", "97", "--only", some)
     assert " faults injected" in report
     assert ": 0 faults" in report
 
