@@ -55,9 +55,9 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
         uri = f"{new.absolute().as_uri()}?nolock=1"
         bring_up_to_date(new, uri, "DELETE")
         with (
-            translated(new),
-            closing(_Source(old, rebuilt)) as source,
             closing(sqlite3.connect(uri, isolation_level=None, uri=True)) as target,
+            translated(new, target),
+            closing(_Source(old, rebuilt, target)) as source,
         ):
             target.execute("PRAGMA synchronous = FULL")
             target.execute("BEGIN")
@@ -124,8 +124,9 @@ def exchange(path: Path) -> None:
 class _Source:
     """The rows of the damaged file: by SQLite as far as that gets, then page by page."""
 
-    def __init__(self, path: Path, rebuilt: Rebuilt) -> None:
+    def __init__(self, path: Path, rebuilt: Rebuilt, schema: sqlite3.Connection) -> None:
         self._path = path
+        self._schema = schema  # of the new file: another connection would take its journal for one that was left behind
         self._rebuilt = rebuilt
         self._connection = _open_raw(path)
         self._pages: Pages | None = None
@@ -154,8 +155,7 @@ class _Source:
                 yield row
 
     def _by_page(self, table: str) -> Iterator[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self._path.parent / "tmp" / f"rebuild-{os.getpid()}" / self._path.name)) as schema:
-            described = tables(schema)
+        described = tables(self._schema)
         with reads(self._path):
             if self._pages is None:
                 self._pages = Pages(self._path)
