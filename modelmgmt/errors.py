@@ -23,6 +23,7 @@
     `-- StoreError            OSError
         |-- StorePathError                       the path is not, and cannot become, a store
         |-- StoreTooNewError                     written by a newer version of the library
+        |-- StoreReadError                       the disk did not give back what it may well have
         |-- StoreWriteError                      the disk said no
         |   `-- StoreBusyError                   another process keeps the store to itself, for too long
         |-- KeyFileError                         the user's signing key can't be read, made or believed
@@ -139,6 +140,10 @@ class StorePathError(StoreError):
 
 class StoreTooNewError(StoreError):
     """The store was written by a newer version of the library."""
+
+
+class StoreReadError(StoreError):
+    """The disk refused a read, of the store or of what was to be put into it. Whether anything is damaged is not known."""
 
 
 class StoreWriteError(StoreError):

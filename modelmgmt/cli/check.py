@@ -10,7 +10,7 @@ import click
 from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, store_option
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.integrity import Problem
-from modelmgmt.store.kernel import default_path, has_store
+from modelmgmt.store.kernel import default_path
 from modelmgmt.tracking.gone import declare_gone
 from modelmgmt.tracking.repair import Repaired, rescue
 
@@ -49,8 +49,6 @@ def command(repair: bool, deep: bool, gone: str | None, store_path: Path | None,
 
 
 def _take_in(path: Path, gone: str) -> None:
-    if not has_store(path):
-        open_store(path)  # says what is wrong with it
     taken = declare_gone(path, gone)
     runs = f"; crashed: {', '.join(taken.runs)}" if taken.runs else ""
     turn = "; its turn is free" if taken.had_turn else ""

@@ -14,7 +14,8 @@ from modelmgmt.errors import InvalidTypeError, NotFoundError, StoreError, StoreP
 from modelmgmt.front.data import Dataset
 from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, Runs, UnkeptRun
 from modelmgmt.front.models import Registry
-from modelmgmt.store.kernel import Kernel, default_path, has_store, open_kernel
+from modelmgmt.store.disk import unreadable
+from modelmgmt.store.kernel import NO_PATH, Kernel, default_path, has_store, open_kernel
 from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
@@ -440,7 +441,7 @@ def kernel_of(path: str | Path | None) -> Kernel:
 
 
 def _place(path: str | Path | None) -> Path:
-    """Where the store is to be. Raises InvalidTypeError, StorePathError."""
+    """Where the store is to be. Raises InvalidTypeError, StorePathError, StoreReadError."""
     if path is not None and not isinstance(path, (str, Path)):
         raise InvalidTypeError(f"A store's path is a str or Path, and {type(path).__name__} was given.")
     if path == "":
@@ -449,7 +450,11 @@ def _place(path: str | Path | None) -> Path:
         where = default_path() if path is None else Path(path).expanduser()
         with suppress(FileNotFoundError, NotADirectoryError):
             where.stat()
+    except StoreError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, not Unicode, ~ of nobody
+        if isinstance(error, OSError) and error.errno not in NO_PATH:
+            raise unreadable(where, error) from error
         named = os.environ.get("MODELMGMT_STORE") if path is None else path
         why = error.strerror if isinstance(error, OSError) else error
         raise StorePathError(f"{shown(str(named))} can not be the path of a store ({why}): choose another.") from error

@@ -9,6 +9,7 @@ from modelmgmt.errors import NotFoundError
 from modelmgmt.models.exports.bundle import read_bundle
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.registry import register
+from modelmgmt.store.sources import is_missing
 
 if TYPE_CHECKING:
     from modelmgmt.models.registry.versions import ModelVersion
@@ -19,7 +20,7 @@ def import_model(kernel: Kernel, path: Path, register_as: str | None = None) -> 
     """See `Store.import_model`."""
     if register_as is not None:
         check_model_name(register_as)
-    if not path.is_file():
+    if is_missing(path) or path.is_dir():
         raise NotFoundError(f"There is no file {path}: nothing was imported.")
     kernel.require_writable()
     bundle = read_bundle(kernel, path)

@@ -25,7 +25,7 @@ def check_predictions(kernel: Kernel, *, deep: bool = False) -> list[Problem]:
         with kernel.database.reading() as connection:
             return list(_problems(kernel, connection, deep=deep))
     except (StoreError, sqlite3.DatabaseError) as error:
-        return [Problem("store.db", str(error))]
+        return [Problem.of("store.db", error)]
 
 
 def forget_lost(kernel: Kernel) -> list[str]:

@@ -96,7 +96,7 @@ class Monitor:
 
     @property
     def lost(self) -> int:
-        """How many predictions could not be kept in this process, because the disk refused for too long."""
+        """How many predictions could not be kept here: the disk refused for too long, or the store is read-only."""
         return self._guards.here().lost_points
 
     def log(
@@ -252,4 +252,4 @@ def _end(guards: _Guards, name: str) -> None:
     if guard.lost_points > guards.said:
         guards.said = guard.lost_points
         noun = "prediction" if guard.lost_points == 1 else "predictions"
-        warnings.warn(f"The monitor of {name} lost {guard.lost_points:,} {noun}: the disk refused.", stacklevel=3)
+        warnings.warn(f"The monitor of {name} lost {guard.lost_points:,} {noun}: {guard.why}", stacklevel=3)

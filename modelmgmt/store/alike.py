@@ -38,9 +38,9 @@ class LargeFiles:
 
     def _found(self) -> dict[int, set[str]]:
         found: dict[int, set[str]] = {}
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what can not be seen is written, as if it were not there
             for folder in os.scandir(self._folder):
-                with suppress(NotADirectoryError):
+                with suppress(OSError):
                     for entry in os.scandir(folder):
                         size = entry.stat(follow_symlinks=False).st_size
                         if size >= LARGE_BYTES:

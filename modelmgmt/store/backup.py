@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.store import segment
 from modelmgmt.store.collect import expanded, named
-from modelmgmt.store.database import translated
-from modelmgmt.store.disk import our_disk, sync_file, sync_folder
+from modelmgmt.store.disk import copy_file, is_there, our_disk, reads, sync_file, sync_folder
+from modelmgmt.store.sqlite_errors import is_read, translated
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -24,10 +23,12 @@ def backup(kernel: Kernel, target: Path) -> Path:
 
     The order makes the copy whole without stopping anybody: journals first, so that what is folded meanwhile is in the
     tables that are copied after them; tables second; objects last, since an object is there before the row that names
-    it. Raises InvalidValueError when `target` has something in it, StoreWriteError when its disk refuses, and
-    CorruptDataError for an object that is damaged: a copy of damage would hide it.
+    it. Raises InvalidValueError when `target` has something in it, StoreWriteError when its disk refuses, StoreReadError
+    when that of the store does, and CorruptDataError for an object that is damaged: a copy of damage would hide it.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    with reads(target):
+        is_taken = is_there(target) and (not target.is_dir() or any(target.iterdir()))
+    if is_taken:
         raise InvalidValueError(f"{target} is there already and not an empty folder: choose another for the backup.")
     with our_disk("write the backup to", target):
         (target / "journal").mkdir(parents=True, exist_ok=True)
@@ -41,10 +42,12 @@ def backup(kernel: Kernel, target: Path) -> Path:
 
 
 def _copy_journals(source: Path, target: Path) -> None:
-    for name in sorted(os.listdir(source)):
+    with reads(source):
+        names = sorted(os.listdir(source))
+    for name in names:
         if name.endswith(segment.SUFFIX):
             try:
-                shutil.copyfile(source / name, target / name)
+                copy_file(source / name, target / name)
             except FileNotFoundError:
                 continue  # folded and removed meanwhile: the tables have it
             _sync(target / name)
@@ -57,8 +60,11 @@ def _copy_tables(kernel: Kernel, target: Path) -> None:
         kernel.database.reading() as connection,
     ):
         connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
-        with translated(target):
+        try:
             connection.backup(copy)
+        except sqlite3.Error as error:
+            with translated(kernel.database.path if is_read(error) else target):
+                raise
     _sync(target)
 
 

@@ -7,14 +7,14 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.store.disk import our_disk
+from modelmgmt.store.disk import ABSENT, is_there, our_disk, reads, status_of
 from modelmgmt.store.process import is_alive
 from modelmgmt.store.rows import column_names
 from modelmgmt.store.trees import FORMAT, Tree
@@ -69,7 +69,7 @@ def remove_abandoned(kernel: Kernel) -> None:
     """Remove what processes that are gone had begun to write in `tmp`: parts of objects, copies of the tables."""
     folder = kernel.path / "tmp"
     with our_disk("remove what was begun in", folder):
-        for name in os.listdir(folder) if folder.is_dir() else ():
+        for name in _names(folder):
             if _BEGUN.match(name) is None or _is_under_way(name):
                 continue
             if (folder / name).is_dir():
@@ -81,7 +81,7 @@ def remove_abandoned(kernel: Kernel) -> None:
 def restore_interrupted(kernel: Kernel) -> None:
     """Put back what a collection that was killed had moved aside: it had not looked again yet."""
     folder = kernel.path / "tmp"
-    for name in os.listdir(folder) if folder.is_dir() else ():
+    for name in _names(folder):
         if name.startswith(_ASIDE):
             _, pid, digest = name.split("-")
             if not is_alive(int(pid)):
@@ -125,7 +125,8 @@ def _children(kernel: Kernel, digest: str) -> Iterator[str]:
     prefix = b'{"'
     if not kernel.objects.has(digest):
         return
-    with kernel.objects.path(digest).open("rb") as file:
+    path = kernel.objects.path(digest)
+    with reads(path), path.open("rb") as file:
         start = file.read(_TREE_PROBE_BYTES)
         if not start.startswith(prefix):
             return
@@ -144,10 +145,8 @@ def _children(kernel: Kernel, digest: str) -> Iterator[str]:
 
 
 def _modified(kernel: Kernel, digest: str) -> float:
-    try:
-        return kernel.objects.path(digest).stat().st_mtime
-    except FileNotFoundError:
-        return float("inf")
+    status = status_of(kernel.objects.path(digest))
+    return float("inf") if status is None else status.st_mtime
 
 
 def _remove(kernel: Kernel, garbage: Collection[str], cutoff: float) -> list[str]:
@@ -156,17 +155,28 @@ def _remove(kernel: Kernel, garbage: Collection[str], cutoff: float) -> list[str
     A row may have come meanwhile, and what it names may be a tree that was moved: looking again goes on until nothing
     more is put back.
     """
-    moved = {digest: aside for digest in garbage if (aside := _move_aside(kernel, digest)) is not None}
-    while True:
-        live = _live(kernel)
-        back = [digest for digest, aside in moved.items() if digest in live or aside.stat().st_mtime > cutoff]
-        if not back:
-            break
-        for digest in back:
-            _put_back(moved.pop(digest), kernel.objects.path(digest))
+    moved: dict[str, Path] = {}
+    try:
+        for digest in garbage:
+            if (aside := _move_aside(kernel, digest)) is not None:
+                moved[digest] = aside
+        while back := _named_meanwhile(kernel, moved, cutoff):
+            for digest in back:
+                _put_back(moved[digest], kernel.objects.path(digest))
+                del moved[digest]
+    except BaseException:
+        # Whether something names them is not known: while this process lives, nobody else puts them back.
+        for digest, aside in moved.items():
+            _put_back(aside, kernel.objects.path(digest))
+        raise
     for aside in moved.values():
         aside.unlink()
     return list(moved)
+
+
+def _named_meanwhile(kernel: Kernel, moved: Mapping[str, Path], cutoff: float) -> list[str]:
+    live = _live(kernel)
+    return [digest for digest, aside in moved.items() if digest in live or aside.stat().st_mtime > cutoff]
 
 
 def _move_aside(kernel: Kernel, digest: str) -> Path | None:
@@ -194,7 +204,7 @@ def _remove_temporary(path: Path) -> None:
 
 def _stale_files(folder: Path, cutoff: float) -> list[Path]:
     """Files of writes, and folders of packers, that were killed."""
-    if not folder.is_dir():
+    if not is_there(folder):
         return []
     found = []
     for entry in os.scandir(folder):
@@ -203,6 +213,14 @@ def _stale_files(folder: Path, cutoff: float) -> list[Path]:
             if is_ours and entry.stat().st_mtime <= cutoff and not _is_under_way(entry.name):
                 found.append(Path(entry.path))
     return found
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with reads(folder, but=ABSENT):
+            return os.listdir(folder)
+    except ABSENT:
+        return []
 
 
 def _is_under_way(name: str) -> bool:

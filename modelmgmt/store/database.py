@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import sys
 import threading
 import time
@@ -17,17 +18,18 @@ from typing import Any
 from modelmgmt.errors import (
     CorruptDataError,
     ModelmgmtError,
-    StoreBusyError,
+    StoreError,
     StorePathError,
     StoreTooNewError,
     StoreWriteError,
 )
+from modelmgmt.store.disk import copy_file, is_there, reads, status_of
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.meter import Meter
+from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S, REPAIR, translated
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 5
-BUSY_TIMEOUT_S = 60.0
 SHARED = "store.shared"  # is there in a store that several machines use; see `modelmgmt.store.filesystem`
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -52,6 +54,8 @@ class Database:
         self.path = path
         self._target = str(path)
         self._read_only = read_only
+        self.why_read_only = "it was opened so: open it without read_only to write"
+        """For the error of whoever writes to a store that is open for reading only."""
         self.copy: Path | None = None
         """The folder of a private copy, which whoever opened this removes."""
         self._idle: list[sqlite3.Connection] = []
@@ -71,7 +75,7 @@ class Database:
             self._prepare()
 
     def _prepare(self) -> None:
-        if pending(self.path).exists():
+        if is_there(pending(self.path)):
             from modelmgmt.store.rebuild import finish
 
             finish(self.path)  # whoever repaired this store was killed
@@ -81,15 +85,16 @@ class Database:
         """Find out how to read without writing beside the file; an old store is brought up to date in a copy."""
         from modelmgmt.store import read_only
 
-        source = pending(self.path) if pending(self.path).exists() else self.path
-        if not source.is_file():
+        source = pending(self.path) if is_there(pending(self.path)) else self.path
+        status = status_of(source)
+        if status is None or not stat.S_ISREG(status.st_mode):
             raise StorePathError(f"There is no store at {self.path.parent}: it can not be opened for reading.")
         self._target, self.copy = read_only.tables_uri(source)
         version = version_of(source, self._target)
         if version < SCHEMA_VERSION:
             if self.copy is None:
-                self.copy = read_only.private_folder(source.stat().st_size)
-                (self.copy / source.name).write_bytes(source.read_bytes())
+                self.copy = read_only.private_folder(status.st_size)
+                copy_file(source, self.copy / source.name)
             _migrate(self.copy / source.name, str(self.copy / source.name), version)
             self._target = str(self.copy / source.name)
 
@@ -98,11 +103,30 @@ class Database:
         """A consistent snapshot for as long as the block lasts. Cheap; nests; never waits for a writer."""
         connection = self._borrow()
         try:
-            with translated(self.path):
+            with self._translated_on(connection):
                 connection.execute("BEGIN")
                 yield connection
         finally:
             self._give_back(connection)
+
+    @contextmanager
+    def _translated_on(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """As `translated`. A connection that met an error is not used again.
+
+        SQLite opens a file for reading only when it could not be opened otherwise, for whatever reason, and for good.
+        """
+        try:
+            with translated(self.path, connection):
+                yield
+        except StoreError:
+            with self._pool:
+                self._outdated.add(connection)
+            raise
+
+    def require_writable(self) -> None:
+        """Raises StoreWriteError when the store is open for reading only; it says why that is so."""
+        if self._read_only:
+            raise StoreWriteError(f"The store {self.path.parent} is open for reading only: {self.why_read_only}.")
 
     def writing(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction: committed when the block ends, rolled back when it raises. Writers take turns.
@@ -116,9 +140,7 @@ class Database:
 
     @contextmanager
     def _writing(self, block: _Block, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        if self._read_only:
-            message = f"The store {self.path.parent} is open for reading only: copy it to where you can write."
-            raise StoreWriteError(message)
+        self.require_writable()
         asked = time.perf_counter()
         with self._alone_in_process():
             self._leave_abandoned()
@@ -140,7 +162,7 @@ class Database:
     def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         connection = self._writing_on = self._borrow()
         try:
-            with translated(self.path):
+            with self._translated_on(connection):
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 _begin_immediate(connection)
                 yield connection
@@ -174,7 +196,7 @@ class Database:
         with self._write_lock:
             connection = self._borrow()
             try:
-                with translated(self.path):
+                with self._translated_on(connection):
                     yield connection
             finally:
                 self._give_back(connection)
@@ -210,7 +232,7 @@ class Database:
 
     def _opened(self) -> sqlite3.Connection:
         # A process that has no connection open keeps nobody from making the store a shared one, and must notice.
-        if not self._read_only and (self.path.parent / SHARED).exists():
+        if not self._read_only and is_there(self.path.parent / SHARED):
             raise StoreWriteError(f"The store {self.path.parent} has become a shared one meanwhile: open it anew.")
         return connect(self._target)
 
@@ -339,44 +361,39 @@ def bring_up_to_date(path: Path, target: str, mode: str) -> None:
 
 def _has_rollback_journal(path: Path) -> bool:
     """By the file format's version for writing, at byte 18: 1, and 2 with a write-ahead log."""
-    with path.open("rb") as file:
+    with reads(path), path.open("rb") as file:
         return file.read(19)[18:] == b"\1"
 
 
 def version_of(path: Path, target: str | None = None) -> int:
     """The version of the store, 0 when it is not made yet.
 
-    Raises StorePathError for what is no store, StoreTooNewError, CorruptDataError.
+    Raises StorePathError for what is no store, StoreTooNewError, CorruptDataError, StoreReadError.
     """
-    if not path.exists() or path.stat().st_size == 0:
+    status = status_of(path)
+    if status is None or status.st_size == 0:
         return 0
-    try:
+    with translated(path):
         connection = connect(target or str(path))
-        try:
+    try:
+        with _no_database(path), translated(path, connection):
             connection.execute("BEGIN")  # one moment: another process may be making the tables
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             applied = _applied(connection) if version > SCHEMA_VERSION else version
-        finally:
-            connection.close()
-    except UnicodeDecodeError as error:
-        raise _garbled(path) from error
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB or _is_beside_journals(path):
-            raise (_translate(path, error) or error) from error
-        message = f"{path} is not a modelmgmt store: SQLite says '{error}'. Choose another folder, or restore a backup."
-        raise StorePathError(message) from error
+    finally:
+        connection.close()
     if application != APPLICATION_ID and (tables or application):
         if _is_beside_journals(path):
-            raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {_REPAIR}.")
+            raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {REPAIR}.")
         message = (
             f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
         )
         raise StorePathError(message)
     if version > applied and application == APPLICATION_ID:
         message = f"{path} is damaged (it says version {version}, and its tables are of version {applied})"
-        raise CorruptDataError(f"{message}: {_REPAIR}.")
+        raise CorruptDataError(f"{message}: {REPAIR}.")
     if version > SCHEMA_VERSION:
         message = (
             f"The store {path.parent} was written by a newer modelmgmt (store version {version}, this library reads up "
@@ -384,6 +401,21 @@ def version_of(path: Path, target: str | None = None) -> int:
         )
         raise StoreTooNewError(message)
     return int(version)
+
+
+@contextmanager
+def _no_database(path: Path) -> Iterator[None]:
+    """A file that is no database is damaged where it was a store once, else it is somebody else's."""
+    try:
+        yield
+    except CorruptDataError as error:
+        cause = error.__cause__
+        if not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB:
+            raise
+        if _is_beside_journals(path):
+            raise
+        message = f"{path} is not a modelmgmt store: SQLite says '{cause}'. Choose another folder, or restore a backup."
+        raise StorePathError(message) from cause
 
 
 def _applied(connection: sqlite3.Connection) -> int:
@@ -396,7 +428,8 @@ def _applied(connection: sqlite3.Connection) -> int:
 
 def _is_beside_journals(path: Path) -> bool:
     """Whether the file was a store once: its folder is that of one."""
-    return path.with_name("journal").is_dir() and path.with_name(".gitignore").exists()
+    journal = status_of(path.with_name("journal"))
+    return journal is not None and stat.S_ISDIR(journal.st_mode) and is_there(path.with_name(".gitignore"))
 
 
 def _migrate(path: Path, target: str, version: int, mode: str = "WAL") -> None:
@@ -451,44 +484,3 @@ def _begin_immediate(connection: sqlite3.Connection) -> None:
             time.sleep(0.005)
         else:
             return
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors about the disk or the file into ours; a programming error stays what it is."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        translation = _translate(path, error)
-        if translation is None:
-            raise
-        raise translation from error
-    except UnicodeDecodeError as error:
-        raise _garbled(path) from error
-
-
-def _garbled(path: Path) -> CorruptDataError:
-    """For SQLite quoting, in an error message of its own, a name that is no text any more."""
-    return CorruptDataError(f"{path} is damaged (a name in it is not text): {_REPAIR}.")
-
-
-_REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
-_BUSY = f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again"
-_DISK_CODES = {
-    sqlite3.SQLITE_FULL: "the disk is full: free some space",
-    sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
-    sqlite3.SQLITE_READONLY: "the folder is read-only: make it writable, or copy the store",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
-    sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
-}
-
-
-def _translate(path: Path, error: sqlite3.Error) -> ModelmgmtError | None:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptDataError(f"{path} is damaged ({error}): {_REPAIR}.")
-    if code == sqlite3.SQLITE_BUSY:
-        return StoreBusyError(f"Could not use {path} ({error}): {_BUSY}.")
-    if code in _DISK_CODES:
-        return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
-    return None

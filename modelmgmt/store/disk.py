@@ -1,17 +1,38 @@
 """Writing so that it lasts: create, write, sync; and what the disk refuses, said in a sentence.
 
-Knows no folder of its own.
+A read that the disk refuses says nothing about what is there: it is an error, and never taken for a file that is missing,
+empty or damaged. Knows no folder of its own.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelmgmt.errors import ModelmgmtError, StoreError, StoreWriteError
+from modelmgmt.errors import ModelmgmtError, StoreReadError, StoreWriteError
+
+ABSENT = (FileNotFoundError, NotADirectoryError)
+"""What the system says of a path when it is certain that nothing is there."""
+
+THEIRS = (*ABSENT, PermissionError, IsADirectoryError)
+"""What is wrong with a path that the user gave, and not with the disk."""
+
+_BLOCK_BYTES = 1 << 20
+
+_HINTS = {
+    errno.EIO: "the disk reported an error: look at the system log",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or ask for more",
+    errno.EROFS: "its file system is read-only",
+    errno.EACCES: "look at its owner and its mode",
+    errno.EPERM: "look at its owner and its mode",
+    errno.EMFILE: "close some files",
+    errno.ENFILE: "close some files",
+}
 
 
 def sync_file(file: int) -> None:
@@ -59,14 +80,67 @@ def our_disk(verb: str, path: Path) -> Iterator[None]:
     except ModelmgmtError:
         raise
     except OSError as error:
-        why = error.strerror or error
-        refused = StoreWriteError(f"cannot {verb} {path}: {why}; is there space, and the right to write there?")
+        at = f" ({error.filename})" if error.filename not in (None, str(path), path) else ""
+        refused = StoreWriteError(f"cannot {verb} {path}: {_why(error)}{at}; {hint(error)}")
         refused.errno = error.errno
         raise refused from error
 
 
-def unreadable(path: Path, error: OSError) -> StoreError:
-    """Return the error for a file of the store that the disk will not give back."""
-    refused = StoreError(f"cannot read {path}: {error.strerror or error}; look at the disk and at the file's mode")
+@contextmanager
+def reads(path: Path, *, but: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Turn an `OSError` inside, which came of reading `path` or below it, into a `StoreReadError`; those of `but` pass."""
+    try:
+        yield
+    except ModelmgmtError:
+        raise
+    except but:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> StoreReadError:
+    """Return the error for what the disk will not give back: of the file that the system names, else of `path`."""
+    named = error.filename if isinstance(error.filename, str | Path) else path
+    refused = StoreReadError(f"cannot read {named}: {_why(error)}; {hint(error)}")
     refused.errno = error.errno
     return refused
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    """What the system says of a path; None when nothing is there. Raises StoreReadError when it can not be seen.
+
+    `Path.exists` and its like answer no, in some versions of Python, when the disk fails.
+    """
+    try:
+        with reads(path, but=ABSENT):
+            return path.stat()
+    except ABSENT:
+        return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at a path. Raises StoreReadError when it can not be seen."""
+    return status_of(path) is not None
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file. Raises StoreReadError when the source can not be read, and what the disk of the target says."""
+    with reads(source, but=ABSENT):
+        file = source.open("rb", buffering=0)
+    with file, target.open("wb", buffering=0) as out:
+        while True:
+            with reads(source):
+                block = file.read(_BLOCK_BYTES)
+            if not block:
+                return
+            write(out.fileno(), block)
+
+
+def hint(error: OSError) -> str:
+    """What to do about it."""
+    return _HINTS.get(error.errno or 0, "look at the disk, and at the right to use it")
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.store.database import SHARED
-from modelmgmt.store.disk import our_disk, token
+from modelmgmt.store.disk import is_there, our_disk, token
 from modelmgmt.store.segment import CANNOT, UNFINISHED
 
 VARIABLE = "MODELMGMT_FILESYSTEM"
@@ -37,7 +37,7 @@ def is_shared(folder: Path) -> bool:
     asked = setting()
     if asked is not None:
         return asked == "shared"
-    return (folder / SHARED).exists() or is_network(kind_of(folder)) or not _can_map_and_lock(folder)
+    return is_there(folder / SHARED) or is_network(kind_of(folder)) or not _can_map_and_lock(folder)
 
 
 def setting() -> str | None:
@@ -52,7 +52,7 @@ def setting() -> str | None:
 
 def mark(folder: Path) -> None:
     """From now on everybody uses the store as a shared one. Survives a power cut with the next sync of the folder."""
-    if (folder / SHARED).exists():
+    if is_there(folder / SHARED):
         return
     with our_disk("write", folder / SHARED):
         (folder / SHARED).write_text(_TEXT, "utf-8")

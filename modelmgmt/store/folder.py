@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from modelmgmt.errors import InvalidNameError, InvalidValueError, SourceChangedError
-from modelmgmt.store.disk import token
+from modelmgmt.store.disk import ABSENT, token
 from modelmgmt.store.names import check_path, shown
 
 LINK_HOPS = 40  # symbolic links on the way to one file; what Linux allows
@@ -125,7 +125,7 @@ def _trouble(path: str, links: Mapping[str, str]) -> str:
 def _identity(folder: Path) -> _Identity | None:
     try:
         status = folder.stat()
-    except OSError:  # not there: nothing to leave out, and scandir will say so about the folder itself
+    except ABSENT:  # nothing to leave out, and scandir will say so about the folder itself
         return None
     return status.st_dev, status.st_ino
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
+from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError, StoreReadError, StoreWriteError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import decode
+from modelmgmt.store.disk import reads
 from modelmgmt.store.rows import checked_columns, record_tables, verified
 from modelmgmt.store.series import identity
+from modelmgmt.store.sqlite_errors import is_refusal
 from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
+
+_CODE = re.compile(r"error code=(\d+)")  # as SQLite's own check names what it could not do
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,13 @@ class Problem:
     """The table, file or object."""
     what: str
     """What is wrong with it, in a sentence."""
+    is_unread: bool = False
+    """Whether the disk refused to give it back. It may be whole, and a repair leaves the store as it is."""
+
+    @classmethod
+    def of(cls, where: str, error: Exception) -> Problem:
+        """What an error says that has stopped a look."""
+        return cls(where, str(error), is_unread=isinstance(error, (StoreReadError, StoreWriteError)))
 
 
 def check_kernel(kernel: Kernel, *, deep: bool) -> Iterator[Problem]:
@@ -37,18 +50,24 @@ def check_kernel(kernel: Kernel, *, deep: bool) -> Iterator[Problem]:
             yield from _rows(connection)
             yield from _chunks(connection, deep=deep)
     except (StoreError, sqlite3.DatabaseError) as error:
-        yield Problem("store.db", str(error))
+        yield Problem.of("store.db", error)
     yield from _journals(kernel)
     if deep:
         yield from _objects(kernel)
 
 
 def _tables(connection: sqlite3.Connection) -> Iterator[Problem]:
-    for (line,) in connection.execute("PRAGMA integrity_check(20)"):
-        if line != "ok":
-            yield Problem("store.db", f"SQLite says: {line}.")
+    lines = [line for (line,) in connection.execute("PRAGMA integrity_check(20)") if line != "ok"]
+    unread = [line for line in lines if _is_unread(line)]
+    for line in unread or lines:  # what a page holds that can not be read is missed elsewhere
+        yield Problem("store.db", f"SQLite says: {line}.", is_unread=bool(unread))
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield Problem(f"{table}", f"Row {row} belongs to a row of {parent} that is not there.")
+
+
+def _is_unread(line: str) -> bool:
+    code = _CODE.search(line)
+    return line.startswith("failed to get page") if code is None else is_refusal(int(code[1]))
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[Problem]:
@@ -102,34 +121,43 @@ def _same(a: Summary, b: Summary) -> bool:
 
 
 def _journals(kernel: Kernel) -> Iterator[Problem]:
-    for name in sorted(os.listdir(kernel.path / "journal")):
-        if not name.endswith(segment.SUFFIX):
-            continue
-        try:
-            descriptor = os.open(kernel.path / "journal" / name, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            yield Problem(f"journal/{name}", f"It cannot be opened: {error.strerror}.")
-            continue
-        try:
-            header = segment.read_header(descriptor, name)
+    folder = kernel.path / "journal"
+    try:
+        with reads(folder):
+            names = sorted(os.listdir(folder))
+    except StoreReadError as error:
+        yield Problem.of("journal", error)
+        return
+    for name in names:
+        if name.endswith(segment.SUFFIX):
+            yield from _journal(folder / name)
+
+
+def _journal(path: Path) -> Iterator[Problem]:
+    where = f"journal/{path.name}"
+    try:
+        with segment.opened(path) as descriptor:
+            if descriptor is None:
+                return
+            header = segment.read_header(descriptor, path.name)
             damaged = segment.read(descriptor, header.salt).damaged
-            # A live process may be in the middle of its last record.
-            if damaged and (header.owner.is_gone() or len(damaged) > 1):
-                yield Problem(f"journal/{name}", f"Records {_list(damaged)} fail their checksum.")
-        except StoreError as error:
-            yield Problem(f"journal/{name}", str(error))
-        finally:
-            os.close(descriptor)
+    except StoreError as error:
+        yield Problem.of(where, error)
+        return
+    # A live process may be in the middle of its last record.
+    if damaged and (header.owner.is_gone() or len(damaged) > 1):
+        yield Problem(where, f"Records {_list(damaged)} fail their checksum.")
 
 
 def _objects(kernel: Kernel) -> Iterator[Problem]:
-    for digest in kernel.objects.digests():
-        try:
-            kernel.objects.verify(digest)
-        except (CorruptDataError, NotFoundError) as error:
-            yield Problem(f"object {digest}", str(error))
+    try:
+        for digest in kernel.objects.digests():
+            try:
+                kernel.objects.verify(digest)
+            except (StoreError, NotFoundError) as error:
+                yield Problem.of(f"object {digest}", error)
+    except StoreReadError as error:
+        yield Problem.of("objects", error)
 
 
 def _list(places: tuple[int, ...]) -> str:

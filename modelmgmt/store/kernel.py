@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import shutil
+import stat
 import sys
 import threading
 import warnings
 import weakref
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import StoreBusyError, StoreError, StorePathError, StoreWriteError
+from modelmgmt.errors import StoreBusyError, StoreError, StorePathError, StoreReadError, StoreWriteError
 from modelmgmt.store.database import pending
-from modelmgmt.store.disk import sync_folder
+from modelmgmt.store.disk import is_there, reads, status_of, sync_folder
 from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
 from modelmgmt.store.meter import Meter
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 FOLDER_NAME = ".modelmgmt"
 DATABASE_NAME = "store.db"
+
+_END_OF_ZIP = b"PK\5\6"
+_ZIP_TAIL_BYTES = 22 + (1 << 16)  # that record, and the longest comment behind it
 
 _open_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
 _opening = threading.RLock()  # a signal handler may open a store, too
@@ -74,8 +78,7 @@ class Kernel:
 
     def require_writable(self) -> None:
         """Raises StoreWriteError when the store is open for reading only."""
-        if self.read_only:
-            raise StoreWriteError(f"The store {self.path} is open for reading only: copy it to where you can write.")
+        self.database.require_writable()
 
     @property
     def is_closed(self) -> bool:
@@ -126,7 +129,7 @@ class Kernel:
 
     def close(self) -> None:
         """Fold what is left and close every file. A kernel that is collected or lives until exit does so by itself."""
-        if self._closed or not self.path.is_dir():
+        if self._closed or self._is_gone():
             return
         self._closed = True
         for end in self.before_close:
@@ -137,6 +140,13 @@ class Kernel:
             warnings.warn(f"A journal could not be folded yet, its points are still in it: {error}", stacklevel=2)
         self.database.close()
 
+    def _is_gone(self) -> bool:
+        """Whether somebody has removed the folder; where that can not be seen, it is there."""
+        try:
+            return not is_there(self.path)
+        except StoreReadError:
+            return False
+
     def __del__(self) -> None:
         # At the end of the interpreter it is too late to fold: whoever opens the store next does.
         if hasattr(self, "_closed") and not sys.is_finalizing():
@@ -146,9 +156,10 @@ class Kernel:
         self.series.fold_in_background(path)
 
     def _recover(self) -> None:
-        if not os.listdir(self.path / "journal"):
-            return
         try:
+            with reads(self.path):
+                if not os.listdir(self.path / "journal"):
+                    return
             damaged = self.series.recover()
         except StoreError as error:
             warnings.warn(f"A journal could not be folded yet, its points are still in it: {error}", stacklevel=4)
@@ -165,7 +176,7 @@ def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
     with _opening:
         key = os.path.realpath(path)
         kernel = _open_kernels.get(key)
-        is_usable = kernel is not None and not kernel.is_closed and (kernel.path / DATABASE_NAME).exists()
+        is_usable = kernel is not None and not kernel.is_closed and is_there(kernel.path / DATABASE_NAME)
         if kernel is None or not is_usable or (kernel.read_only and not read_only):
             kernel = _open(Path(key), read_only=read_only)
             _open_kernels[key] = kernel
@@ -174,22 +185,43 @@ def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
 
 def _open(path: Path, *, read_only: bool) -> Kernel:
     is_there = has_store(path)
-    if path.is_file() and zipfile.is_zipfile(path):
-        from modelmgmt.store.read_only import unpack
-
-        root, private = unpack(path)
-        kernel = Kernel(root, read_only=True)
-        weakref.finalize(kernel, shutil.rmtree, private, ignore_errors=True)
-        return kernel
-    if not read_only and (not is_there or os.access(path, os.W_OK)):
+    if _is_zip(path):
+        return _open_zip(path)
+    why = ""
+    if not read_only and is_there and not os.access(path, os.W_OK):
+        why = "this process may not write in its folder: change its owner or mode, or copy it to where you can write"
+    elif not read_only:
         try:
             return Kernel(path)
         except StoreBusyError:
             raise  # there is room for what will be written, when its turn comes
-        except StoreWriteError:
+        except StoreWriteError as error:
             if not is_there:
                 raise
-    return Kernel(path, read_only=True)
+            why = f"opening it to write was refused ({str(error).rstrip('.')}): when that is mended, open it anew"
+    kernel = Kernel(path, read_only=True)
+    if why:
+        kernel.database.why_read_only = why
+    return kernel
+
+
+def _is_zip(path: Path) -> bool:
+    status = status_of(path)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return False
+    with reads(path), path.open("rb") as file:  # zipfile.is_zipfile says no of a file that can not be read
+        file.seek(max(0, status.st_size - _ZIP_TAIL_BYTES))
+        return _END_OF_ZIP in file.read()
+
+
+def _open_zip(path: Path) -> Kernel:
+    from modelmgmt.store.read_only import unpack
+
+    root, private = unpack(path)
+    kernel = Kernel(root, read_only=True)
+    kernel.database.why_read_only = f"it is what the archive {path} holds: unpack that to write"
+    weakref.finalize(kernel, shutil.rmtree, private, ignore_errors=True)
+    return kernel
 
 
 def _say(path: Path, fold: Fold) -> None:
@@ -231,21 +263,28 @@ def default_path() -> Path:
 
 
 def has_store(path: Path) -> bool:
-    """Whether a store is at `path`. Raises StorePathError when that cannot be seen."""
+    """Whether a store is at `path`. Raises StoreReadError when that cannot be seen, StorePathError for what is no path."""
     database = path / DATABASE_NAME
     try:
-        return database.exists() or pending(database).exists()
-    except OSError as error:
-        raise StorePathError(
-            f"Could not look for a store in {path} ({error.strerror}): choose another path."
-        ) from error
+        return is_there(database) or is_there(pending(database))
+    except StoreReadError as error:
+        if error.errno not in NO_PATH:
+            raise
+        why = os.strerror(error.errno)
+        raise StorePathError(f"Could not look for a store in {path} ({why}): choose another path.") from error
+
+
+NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EINVAL})
+"""What the system says of a path at which nobody can have a store."""
 
 
 def _make_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
+    status = status_of(path)
+    if status is not None and not stat.S_ISDIR(status.st_mode):
         raise StorePathError(f"A store is a folder, and {path} is a file: choose another path.")
-    if path.is_dir() and not has_store(path):
-        others = [name for name in os.listdir(path) if name not in _OWN_NAMES]
+    if status is not None and not has_store(path):
+        with reads(path):
+            others = [name for name in os.listdir(path) if name not in _OWN_NAMES]
         if others:
             message = (
                 f"{path} is a folder with other things in it ({', '.join(sorted(others)[:3])}): choose an empty or new "
@@ -253,17 +292,18 @@ def _make_folder(path: Path) -> None:
             )
             raise StorePathError(message)
     try:
-        is_new = not path.exists()
         (path / "journal").mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"
-        if not ignore.exists():
+        if not is_there(ignore):
             ignore.write_text("*\n", "utf-8")
-        if is_new:
+        if status is None:
             sync_folder(path)
             with suppress(PermissionError):  # a folder that may be written and not read
                 sync_folder(path.parent)
     except NotADirectoryError as error:
         raise StorePathError(f"A store is a folder, and a part of {path} is a file: choose another path.") from error
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreWriteError(f"Could not make a store in {path} ({error.strerror}): choose another path.") from error
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from modelmgmt.store.disk import ABSENT, reads
+
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
@@ -141,7 +143,7 @@ def stats(kernel: Kernel) -> Stats:
         folded_records=folded,
         journal_files=journal_files,
         journal_bytes=journal_bytes,
-        table_bytes=sum(_size_of(path) for path in kernel.path.glob("store.db*")),
+        table_bytes=_table_bytes(kernel.path),
         object_files=object_files,
         object_bytes=object_bytes,
         temporary_bytes=_size(kernel.path / "tmp")[1],
@@ -151,8 +153,20 @@ def stats(kernel: Kernel) -> Stats:
 
 def _size(folder: Path) -> tuple[int, int]:
     """How many files are below a folder, and the bytes in them."""
-    sizes = [_size_of(Path(place) / name) for place, _, names in os.walk(folder) for name in names]
+    with reads(folder):
+        walk = os.walk(folder, onerror=_refuse)
+        sizes = [_size_of(Path(place) / name) for place, _, names in walk for name in names]
     return len(sizes), sum(sizes)
+
+
+def _table_bytes(root: Path) -> int:
+    with reads(root):
+        return sum(_size_of(root / name) for name in os.listdir(root) if name.startswith("store.db"))
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, ABSENT):
+        raise error
 
 
 def _size_of(path: Path) -> int:

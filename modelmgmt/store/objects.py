@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -20,7 +21,19 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.store.alike import LargeFiles
-from modelmgmt.store.disk import create, our_disk, sync_file, sync_folder, token, unreadable, write
+from modelmgmt.store.disk import (
+    ABSENT,
+    THEIRS,
+    create,
+    our_disk,
+    reads,
+    status_of,
+    sync_file,
+    sync_folder,
+    token,
+    unreadable,
+    write,
+)
 from modelmgmt.store.meter import Meter
 from modelmgmt.store.sources import Fill, Reader, check_source, check_unchanged, copier, filler
 
@@ -98,10 +111,15 @@ class Objects:
         Raises `SourceChangedError` when the file changes meanwhile (by inode, size, modification or change time; what
         a write changes within one tick of the file system's clock, a few milliseconds, can't be seen),
         `InvalidValueError` for a pipe, socket or device (which is never opened), and for a symbolic link unless
-        `follow_links`; `StoreWriteError` when our disk refuses. A file that is missing, unreadable or a folder raises
-        `FileNotFoundError`, `PermissionError` or `IsADirectoryError`, as `open` does. Nothing is kept then.
+        `follow_links`; `StoreWriteError` when our disk refuses, and `StoreReadError` when theirs does. A file that is
+        missing, not to be read or a folder raises `FileNotFoundError`, `PermissionError` or `IsADirectoryError`, as `open`
+        does. Nothing is kept then.
         """
         source = Path(path)
+        with reads(source, but=THEIRS):
+            return self._put_source(source, pending, follow_links=follow_links)
+
+    def _put_source(self, source: Path, pending: set[Path] | None, *, follow_links: bool) -> Stored:
         check_source(source, source.stat(follow_symlinks=follow_links))
         # What was a file a moment ago may be a pipe by now: O_NONBLOCK keeps the open from waiting for its writer.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
@@ -127,7 +145,7 @@ class Objects:
         The file is gone from `path` unless the store had its bytes already. Nobody else may write to it any more. On
         return it survives power loss. Raises `FileNotFoundError`, and `StoreWriteError` when the disk refuses.
         """
-        with io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)) as file:
+        with reads(path, but=ABSENT), io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)) as file:
             digest, size = hashlib.sha256(), 0
             length = os.fstat(file.fileno()).st_size
             view = memoryview(bytearray(min(BUFFER, length + 1)))
@@ -169,18 +187,18 @@ class Objects:
 
         The read that reaches the end raises `CorruptDataError` when the bytes are not what was put; what came before
         it, in pieces of up to 1 MiB, is then not to be trusted either. For random access use `get` or `copy_to`.
-        Raises `NotFoundError`.
+        Raises `NotFoundError`, `StoreReadError`.
         """
         raw = self._open(digest)
         return io.BufferedReader(raw, max(1, min(BUFFER, raw.size)))
 
     def get(self, digest: str) -> bytes:
-        """Return the bytes of an object, verified. Raises `NotFoundError` and `CorruptDataError`."""
+        """Return the bytes of an object, verified. Raises `NotFoundError`, `CorruptDataError`, `StoreReadError`."""
         with self._open(digest) as raw:
             return raw.readall()
 
     def verify(self, digest: str) -> Stored:
-        """Read an object to its end and return its digest and size. Raises `NotFoundError` and `CorruptDataError`."""
+        """Read an object to its end and return its digest and size. Raises as `get`."""
         with self._open(digest) as raw:
             buffer = bytearray(max(1, min(BUFFER, raw.size)))
             while raw.readinto(buffer):
@@ -208,22 +226,26 @@ class Objects:
                 raise
 
     def has(self, digest: str) -> bool:
-        """Whether the object is in the store; its bytes are not read."""
-        return self.path(digest).is_file()
+        """Whether the object is in the store; its bytes are not read. Raises `StoreReadError` when that can't be seen."""
+        status = status_of(self.path(digest))
+        return status is not None and stat.S_ISREG(status.st_mode)
 
     def size(self, digest: str) -> int:
-        """Return the size of an object in bytes; they are not read. Raises `NotFoundError`."""
-        try:
-            return self.path(digest).stat().st_size
-        except FileNotFoundError as error:
-            raise self._missing(digest) from error
+        """Return the size of an object in bytes; they are not read. Raises `NotFoundError`, `StoreReadError`."""
+        status = status_of(self.path(digest))
+        if status is None:
+            raise self._missing(digest)
+        return status.st_size
 
     def path(self, digest: str) -> Path:
         """Return where an object is, or would be. Raises `InvalidValueError` for what is not a SHA-256 in hex."""
         return self._folder / check_digest(digest)[:2] / digest[2:]
 
     def digests(self) -> Iterator[str]:
-        """Yield the digest of every object, sorted. Files that are not named like an object are passed over."""
+        """Yield the digest of every object, sorted. Files that are not named like an object are passed over.
+
+        Raises `StoreReadError`.
+        """
         for folder in _names(self._folder):
             if len(folder) == 2:
                 yield from (folder + name for name in _names(self._folder / folder) if _is_digest(folder + name))
@@ -405,6 +427,7 @@ def check_digest(digest: object) -> str:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+        with reads(folder, but=ABSENT):
+            return sorted(os.listdir(folder))
+    except ABSENT:
         return []

@@ -17,6 +17,7 @@ from typing import Any
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
+from modelmgmt.store.disk import is_there
 from modelmgmt.store.events import Event
 from modelmgmt.store.rows import CHECKSUM, checked_columns, verified
 from modelmgmt.store.series import identity
@@ -82,7 +83,7 @@ class Pages:
         self._log: int | None = None
         log = path.with_name(path.name + "-wal")
         self._newest: dict[int, int] = {}
-        if log.exists():
+        if is_there(log):
             self._log = os.open(log, os.O_RDONLY)
             self._newest = dict(_committed(self._log))
         self.count = max([os.fstat(self._file).st_size // PAGE_BYTES, *self._newest])

@@ -6,9 +6,13 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelmgmt.errors import StorePathError, StoreWriteError
+from modelmgmt.store.disk import copy_file, reads, status_of, unreadable
 from modelmgmt.store.names import check_path
 
 _COPY_BYTES = 1 << 20
@@ -21,14 +25,23 @@ def tables_uri(path: Path) -> tuple[str, Path | None]:
     reads: where there is either, the tables are copied. Without, the file is read in place, as if it never changed: what
     others write later is seen by whoever opens the store anew.
     """
-    logs = [path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")]
-    logs = [log for log in logs if log.exists() and log.stat().st_size]
-    if not logs:
+    sizes = {file: _size(file) for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-journal")))}
+    if not any(size for file, size in sizes.items() if file != path):
         return path.absolute().as_uri() + "?mode=ro&immutable=1", None
-    folder = private_folder(path.stat().st_size + sum(log.stat().st_size for log in logs))
-    for source in (path, *logs):
-        shutil.copyfile(source, folder / source.name)
+    folder = private_folder(sum(sizes.values()))
+    try:
+        for source, size in sizes.items():
+            if size:
+                copy_file(source, folder / source.name)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return (folder / path.name).as_uri(), folder
+
+
+def _size(path: Path) -> int:
+    status = status_of(path)
+    return status.st_size if status is not None else 0
 
 
 def unpack(archive: Path) -> tuple[Path, Path]:
@@ -36,7 +49,7 @@ def unpack(archive: Path) -> tuple[Path, Path]:
 
     Member by member: a name that would leave the folder, a link or a special file is refused.
     """
-    with zipfile.ZipFile(archive) as members:
+    with _opened(archive) as members:
         files = [member for member in members.infolist() if not member.is_dir()]
         stores = [member.filename for member in files if member.filename.rpartition("/")[2] == "store.db"]
         if len(stores) != 1:
@@ -46,8 +59,19 @@ def unpack(archive: Path) -> tuple[Path, Path]:
         for member in files:
             if member.filename.startswith(prefix):
                 _unpack_member(members, member, folder / _safe(archive, member, prefix))
-    (folder / "journal").mkdir(exist_ok=True)
+        (folder / "journal").mkdir(exist_ok=True)
     return folder, folder
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with reads(archive), zipfile.ZipFile(archive) as members:
+            yield members
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        if isinstance(error.__context__, OSError):  # zipfile says of a file that can not be read that it is no zip
+            raise unreadable(archive, error.__context__) from error
+        raise StorePathError(f"{archive} is a zip that is damaged ({error}): make it anew.") from error
 
 
 def private_folder(needed_bytes: int) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,11 +16,12 @@ from filelock import FileLock
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
-from modelmgmt.store.database import SHARED, bring_up_to_date, pending, translated
-from modelmgmt.store.disk import our_disk, sync_folder, token
+from modelmgmt.store.database import SHARED, bring_up_to_date, pending
+from modelmgmt.store.disk import is_there, our_disk, reads, sync_folder, token
 from modelmgmt.store.pages import Pages, Place, tables
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, record_tables, verified
 from modelmgmt.store.series import Series, identity
+from modelmgmt.store.sqlite_errors import is_refusal, translated
 from modelmgmt.store.turn import Turn
 
 _WITHOUT_CHECKSUM = ("chunks", "folds", "events")
@@ -41,21 +43,21 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
     """Replace the tables of the store at `root` by a new file with every intact row. The old one is in `set-aside/`.
 
     `adopt` makes a row for a run that has lost its own. Nobody may have the store open. Killed anywhere, the store is the
-    old one or the new one. Survives a power cut on return. Raises StoreWriteError.
+    old one or the new one. Survives a power cut on return. Raises StoreWriteError, and StoreReadError when the disk does
+    not give back a part of the old one: what that part holds may be whole, so nothing is replaced then.
     """
     old = root / "store.db"
     folder = root / "tmp" / f"rebuild-{os.getpid()}"
     rebuilt = Rebuilt()
-    with our_disk("rebuild", old):
-        folder.mkdir(parents=True)
+    with our_disk("rebuild", old), _made(folder):
         new = folder / old.name
         # Nobody else is in this folder: no lock, and no write-ahead log, which its file system may not be fit for.
         uri = f"{new.absolute().as_uri()}?nolock=1"
         bring_up_to_date(new, uri, "DELETE")
         with (
-            translated(new),
-            closing(_Source(old, rebuilt)) as source,
             closing(sqlite3.connect(uri, isolation_level=None, uri=True)) as target,
+            translated(new, target),
+            closing(_Source(old, rebuilt, target)) as source,
         ):
             target.execute("PRAGMA synchronous = FULL")
             target.execute("BEGIN")
@@ -70,16 +72,23 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
         sync_folder(root)
         with _alone_at(root):
             exchange(old)
-        for left in folder.iterdir():
-            left.unlink()
-        folder.rmdir()
     return rebuilt
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder to work in, which is gone afterwards: what failed may be tried again."""
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # else whoever repairs next removes it
 
 
 @contextmanager
 def _alone_at(root: Path) -> Iterator[None]:
     """Take turns with whoever opens the store."""
-    if (root / SHARED).exists():
+    if is_there(root / SHARED):
         turn = Turn(root)
         with turn.taken():
             yield
@@ -99,12 +108,12 @@ def exchange(path: Path) -> None:
     """Put a database that was rebuilt in the place of the old one, which is set aside. For one who is alone at it."""
     aside = path.with_name("set-aside")
     with our_disk("rebuild", path):
-        if not pending(path).exists():
+        if not is_there(pending(path)):
             return
         aside.mkdir(exist_ok=True)
         for suffix in ("-wal", "-shm", "-journal", ""):  # a journal of the old one would be played into the new one
             part = path.with_name(path.name + suffix)
-            if part.exists():
+            if is_there(part):
                 part.rename(aside / f"{part.name}.{token()}")
         sync_folder(aside)
         sync_folder(path.parent)  # else the new file could be beside the log of the old one
@@ -115,8 +124,9 @@ def exchange(path: Path) -> None:
 class _Source:
     """The rows of the damaged file: by SQLite as far as that gets, then page by page."""
 
-    def __init__(self, path: Path, rebuilt: Rebuilt) -> None:
+    def __init__(self, path: Path, rebuilt: Rebuilt, schema: sqlite3.Connection) -> None:
         self._path = path
+        self._schema = schema  # of the new file: another connection would take its journal for one that was left behind
         self._rebuilt = rebuilt
         self._connection = _open_raw(path)
         self._pages: Pages | None = None
@@ -132,6 +142,9 @@ class _Source:
                 seen.add(tuple(row[place] for place in places))
                 yield row
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and is_refusal(error.sqlite_errorcode):
+                with translated(self._path):
+                    raise
             self._rebuilt.damaged.append(f"{table}: a page can not be read ({error}), so each page is looked at")
         else:
             return
@@ -142,14 +155,16 @@ class _Source:
                 yield row
 
     def _by_page(self, table: str) -> Iterator[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self._path.parent / "tmp" / f"rebuild-{os.getpid()}" / self._path.name)) as schema:
-            described = tables(schema)
-        if self._pages is None:
-            self._pages = Pages(self._path)
-            self._found = self._pages.find(described)
+        described = tables(self._schema)
+        with reads(self._path):
+            if self._pages is None:
+                self._pages = Pages(self._path)
+                self._found = self._pages.find(described)
         [shape] = [other for other in described if other.name == table]
         for place in self._found[table]:
-            yield self._pages.row(shape, place)
+            with reads(self._path):
+                row = self._pages.row(shape, place)
+            yield row
 
     def close(self) -> None:
         if self._pages is not None:
@@ -158,11 +173,11 @@ class _Source:
 
 
 def _open_raw(path: Path) -> sqlite3.Connection:
-    lock = "?nolock=1" if (path.parent / SHARED).exists() else ""
+    lock = "?nolock=1" if is_there(path.parent / SHARED) else ""
     connection = sqlite3.connect(path.absolute().as_uri() + lock, isolation_level=None, uri=True)
     # Text that is no Unicode any more is a damaged value, not an error of the whole row.
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
-    with suppress(sqlite3.DatabaseError):
+    with suppress(sqlite3.DatabaseError):  # the first row that is read will say it
         connection.execute("PRAGMA cell_size_check = ON")
     return connection
 

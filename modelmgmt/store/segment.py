@@ -20,12 +20,13 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import CorruptDataError, StoreError
+from modelmgmt.errors import CorruptDataError
+from modelmgmt.store.disk import ABSENT, reads
 from modelmgmt.store.process import Process, current
 from modelmgmt.store.times import now_us
 
@@ -155,13 +156,36 @@ def _encode_header(header: Header) -> bytes:
     return _HEAD.pack(_MAGIC, zlib.crc32(text), len(text)) + text
 
 
+def open_file(path: Path) -> int | None:
+    """A descriptor, or None when the file is gone: whoever folded it has removed it. Raises StoreReadError."""
+    try:
+        with reads(path, but=ABSENT):
+            return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except ABSENT:
+        return None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int | None]:
+    """As `open_file`, for a block. What the disk does not give back in it raises StoreReadError with the path."""
+    descriptor = open_file(path)
+    if descriptor is None:
+        yield None
+        return
+    try:
+        with reads(path):
+            yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def read_header(descriptor: int, name: str) -> Header:
-    """Raises CorruptDataError when the first page is not a header.
+    """Raises OSError as the disk says it, CorruptDataError when the first page is not a header.
 
     A page of zeros had a header in memory, since a file is named after that is written: a power cut came before anything
     was synced. Its writer is gone, its id is in its name, and what had reached the disk by chance can be read.
     """
-    page = _pread(descriptor, HEADER_BYTES, 0)
+    page = os.pread(descriptor, HEADER_BYTES, 0)
     if page.count(0) == HEADER_BYTES:
         return Header(name.removesuffix(SUFFIX), 0, Process(current().host, boot_id="an earlier one", pid=0, start=""))
     if len(page) == HEADER_BYTES:
@@ -171,13 +195,6 @@ def read_header(descriptor: int, name: str) -> Header:
             values = json.loads(text)
             return Header(values["id"], values["created_us"], Process(**values["owner"]))
     raise CorruptDataError(f"The header of the journal {name} is damaged: its points cannot be read.")
-
-
-def _pread(descriptor: int, size: int, place: int) -> bytes:
-    try:
-        return os.pread(descriptor, size, place)
-    except OSError as error:
-        raise StoreError(f"Could not read a journal ({error.strerror}): look at the disk.") from error
 
 
 def definition(stream: int, run: str, key: str) -> list[bytes]:
@@ -213,6 +230,8 @@ def read(
     is_live: bool = False,
 ) -> Records:
     """Read and verify the records from `start` to before `stop`, by default to the last one that was written.
+
+    Raises OSError as the disk says it.
 
     `names`, where the caller knows them, saves reading definitions. `is_live` stops at the first 64 KiB of zeros: most
     of a live journal is still empty. A log call of thousands of points that a signal interrupted may leave such a gap.
@@ -266,7 +285,7 @@ def _written(descriptor: int, first: int, stop: int | None, *, is_live: bool) ->
     blocks = []
     place = HEADER_BYTES + first * RECORD_BYTES
     end = os.fstat(descriptor).st_size if stop is None else HEADER_BYTES + stop * RECORD_BYTES
-    while block := _pread(descriptor, max(0, min(_READ_BYTES, end - place)), place):
+    while block := os.pread(descriptor, max(0, min(_READ_BYTES, end - place)), place):
         if is_live and block.count(0) == len(block):
             break
         blocks.append(block)
@@ -295,7 +314,7 @@ def _definitions(descriptor: int, salt: int, stop: int) -> dict[int, tuple[str, 
     """Stream -> (run, key), from the definitions before record `stop`. They may be far before the points."""
     import numpy as np
 
-    data = _pread(descriptor, stop * RECORD_BYTES, HEADER_BYTES)
+    data = os.pread(descriptor, stop * RECORD_BYTES, HEADER_BYTES)
     tags = np.frombuffer(data, _record_dtype())["tag"]
     pieces: dict[int, bytearray] = {}
     for place in np.flatnonzero(tags >= DEFINITION).tolist():

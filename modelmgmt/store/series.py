@@ -22,7 +22,7 @@ from modelmgmt.errors import CorruptDataError, StoreError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
-from modelmgmt.store.disk import our_disk
+from modelmgmt.store.disk import ABSENT, our_disk, reads
 from modelmgmt.store.meter import Meter
 from modelmgmt.store.process import Process
 from modelmgmt.store.rows import row_crc, verified
@@ -100,12 +100,17 @@ class Series:
         with ExitStack() as stack:
             # Journals first, tables second: a journal that is folded in between is still open here, and the tables say
             # how much of it they hold. The other way round, its points could be missed.
-            journals = [(stack.enter_context(_opened(path)), path) for path in self._journals()]
+            journals = []
+            for path in self._journals():
+                descriptor = segment.open_file(path)
+                if descriptor is not None:
+                    stack.callback(os.close, descriptor)
+                    journals.append((descriptor, path))
             connection = stack.enter_context(self._database.reading())
             connection.execute("SELECT 1 FROM folds LIMIT 1").fetchone()
             tails: dict[Key, list[Points]] = {}
             for descriptor, path in journals:
-                if descriptor is not None:
+                with reads(path):
                     _read_tail(connection, descriptor, path, tails)
             joined = {key: _joined(parts) for key, parts in tails.items()}
             if joined:
@@ -120,7 +125,7 @@ class Series:
         `stop` bounds it to records that are known to be complete: a journal that is being written needs it. Raises
         StoreError when the disk refuses; nothing is lost then.
         """
-        with _opened(path) as descriptor, self._meter.folds.timed():
+        with segment.opened(path) as descriptor, self._meter.folds.timed():
             if descriptor is None:
                 return Fold()
             header = segment.read_header(descriptor, path.name)
@@ -154,7 +159,7 @@ class Series:
 
     def remove_folded(self, path: Path) -> None:
         """Remove a journal that nobody writes any more, when all of it is in chunks and that is durable; else fold it."""
-        with _opened(path) as descriptor:
+        with segment.opened(path) as descriptor:
             if descriptor is None:
                 return
             header = segment.read_header(descriptor, path.name)
@@ -213,7 +218,7 @@ class Series:
         """Fold the journals of processes that are gone; returns those that were damaged."""
         damaged = []
         for path in self._journals():
-            with _opened(path) as descriptor:
+            with segment.opened(path) as descriptor:
                 if descriptor is None:
                     continue
                 try:
@@ -260,15 +265,16 @@ class Series:
         """Whose journals there are; of one whose header is damaged nobody knows."""
         found = []
         for path in self._journals():
-            with _opened(path) as descriptor, suppress(CorruptDataError):
+            with segment.opened(path) as descriptor, suppress(CorruptDataError):
                 if descriptor is not None:
                     found.append(segment.read_header(descriptor, path.name).owner)
         return found
 
     def _journals(self) -> list[Path]:
         try:
-            names = os.listdir(self._folder)
-        except FileNotFoundError:
+            with reads(self._folder, but=ABSENT):
+                names = os.listdir(self._folder)
+        except ABSENT:
             return []
         return [self._folder / name for name in sorted(names) if name.endswith(segment.SUFFIX)]
 
@@ -299,8 +305,13 @@ def _remove(path: Path) -> None:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
-    for path in folder.glob(f"*{segment.UNFINISHED}"):
-        with our_disk("remove", path), suppress(FileNotFoundError):
+    with reads(folder):
+        paths = [folder / name for name in os.listdir(folder) if name.endswith(segment.UNFINISHED)]
+    for path in paths:
+        with (
+            our_disk("remove", path),
+            suppress(FileNotFoundError),
+        ):  # what can not be seen now is removed some other time
             if time.time() - path.stat().st_mtime > _UNFINISHED_S:
                 path.unlink()
 
@@ -418,19 +429,3 @@ def _by_step(points: Points) -> Points:
         return points
     order = np.lexsort((points.times, points.steps))
     return points.select(order)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int | None]:
-    """A descriptor, or None when the file is gone: whoever folded it has removed it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        yield None
-        return
-    except OSError as error:
-        raise StoreError(f"Could not read the journal {path} ({error.strerror}): look at its permissions.") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

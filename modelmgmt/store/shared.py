@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from modelmgmt.errors import CorruptDataError, RunInUseError, StoreError, StorePathError, StoreWriteError
+from modelmgmt.errors import CorruptDataError, RunInUseError, StorePathError, StoreWriteError
 from modelmgmt.store import database, filesystem, segment
-from modelmgmt.store.database import SHARED, Database, translated
-from modelmgmt.store.disk import our_disk, token
+from modelmgmt.store.database import SHARED, Database
+from modelmgmt.store.disk import is_there, our_disk, reads, status_of, token
 from modelmgmt.store.process import Process
+from modelmgmt.store.sqlite_errors import translated
 from modelmgmt.store.turn import Turn, sweep
 
 BUSY_S = 5.0  # how long a change of the mode waits for those who are just leaving
@@ -30,7 +32,7 @@ def open_database(path: Path, *, read_only: bool = False) -> Database:
         return Database(path, read_only=True)
     if filesystem.is_shared(path.parent):
         return SharedDatabase(path)
-    if (path.parent / SHARED).exists():
+    if is_there(path.parent / SHARED):
         _make_local(path)
     return Database(path)
 
@@ -39,7 +41,8 @@ class SharedDatabase(Database):
     """A `Database` whose every transaction, reading ones too, takes the turn."""
 
     def __init__(self, path: Path) -> None:
-        if path.exists() and not path.is_file():
+        status = status_of(path)
+        if status is not None and not stat.S_ISREG(status.st_mode):
             raise StorePathError(f"A store keeps its tables in the file {path}, and that is something else.")
         self._turn = Turn(path.parent)
         self._current: sqlite3.Connection | None = None
@@ -48,14 +51,14 @@ class SharedDatabase(Database):
     def _prepare(self) -> None:
         uri = self.path.absolute().as_uri()
         self._target = uri + "?nolock=1"
-        if self.path.exists() and not (self.path.parent / SHARED).exists():
+        if is_there(self.path) and not is_there(self.path.parent / SHARED):
             # What is no store is refused before anything is written. What others write meanwhile may look like damage.
             with suppress(CorruptDataError):
                 database.version_of(self.path, uri + "?mode=ro&immutable=1")
         filesystem.mark(self.path.parent)
         sweep(self.path.parent)
         with self._turn.taken():
-            if database.pending(self.path).exists():
+            if is_there(database.pending(self.path)):
                 from modelmgmt.store.rebuild import exchange
 
                 exchange(self.path)  # whoever repaired this store was killed
@@ -106,8 +109,9 @@ class SharedDatabase(Database):
         connection = self._borrow()
         self._current = connection
         try:
-            _again_without_stale_name(self.path, lambda: _begin(connection, begin, synchronous))
-            yield connection
+            with translated(self.path, connection):
+                _again_without_stale_name(self.path, lambda: _begin(connection, begin, synchronous))
+                yield connection
         finally:
             self._current = None
             self._give_back(connection)
@@ -216,18 +220,11 @@ def _forget_cached(path: Path) -> None:
 
 def _has_log(path: Path) -> bool:
     """Whether the file says that it is used with a write-ahead log, or one is there."""
-    log = path.with_name(path.name + "-wal")
-    with suppress(FileNotFoundError):
-        if log.stat().st_size:
-            return True
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return os.pread(file, 1, _FORMAT_AT) == b"\2"
-    finally:
-        os.close(file)
+    log = status_of(path.with_name(path.name + "-wal"))
+    if log is not None and log.st_size:
+        return True
+    with segment.opened(path) as file:
+        return file is not None and os.pread(file, 1, _FORMAT_AT) == b"\2"
 
 
 def leave_log(path: Path) -> None:
@@ -264,7 +261,7 @@ def _make_local(path: Path) -> None:
         raise RunInUseError(message)
     turn = Turn(folder)
     with turn.taken(), translated(path):
-        if path.exists():
+        if is_there(path):
             _change_mode(path.absolute().as_uri(), "WAL")
         (folder / SHARED).unlink(missing_ok=True)
     turn.close()
@@ -272,16 +269,19 @@ def _make_local(path: Path) -> None:
 
 def _writers(folder: Path) -> Iterator[Process]:
     """The owners of journals that are not certainly gone."""
-    for path in sorted((folder / "journal").glob(f"*{segment.SUFFIX}")):
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
+    with reads(folder):
+        names = sorted(os.listdir(folder / "journal"))
+    for name in names:
+        if not name.endswith(segment.SUFFIX):
             continue
-        try:
-            owner = segment.read_header(file, path.name).owner
-        except StoreError:
-            continue
-        finally:
-            os.close(file)
-        if owner.pid != os.getpid() and not owner.is_gone():
+        with segment.opened(folder / "journal" / name) as file:
+            owner = _owner(file, name)
+        if owner is not None and owner.pid != os.getpid() and not owner.is_gone():
             yield owner
+
+
+def _owner(file: int | None, name: str) -> Process | None:
+    try:
+        return segment.read_header(file, name).owner if file is not None else None
+    except CorruptDataError:
+        return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, SourceChangedError
+from modelmgmt.store.disk import ABSENT
 
 Fill = Callable[[memoryview], int]  # fills a buffer to its end or the end of the source; returns how many bytes
 
@@ -71,6 +72,15 @@ def _readinto(reader: Reader) -> Callable[[memoryview], int | None]:
     return readinto
 
 
+def is_missing(path: Path) -> bool:
+    """Whether it is certain that nothing is there; where the disk does not say, whoever reads it will be told."""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, ABSENT) or error.errno == errno.ELOOP
+    return False
+
+
 def check_source(path: Path, found: os.stat_result) -> None:
     """Refuse what is not a regular file."""
     if stat.S_ISREG(found.st_mode):
@@ -87,7 +97,7 @@ def check_unchanged(
     """Refuse a file that is not, by inode, size and times, what it was before it was copied."""
     try:
         named = path.stat(follow_symlinks=follow_links)
-    except OSError as error:
+    except ABSENT as error:
         raise SourceChangedError(f"{str(path)!r} was removed while it was copied; try again") from error
     if not _state(before) == _state(after) == _state(named):
         raise SourceChangedError(f"{str(path)!r} changed while it was copied; put it when its writer is done")

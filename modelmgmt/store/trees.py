@@ -23,6 +23,7 @@ from modelmgmt.errors import (
     SourceChangedError,
     StoreTooNewError,
 )
+from modelmgmt.store.disk import THEIRS, reads
 from modelmgmt.store.folder import Found, Ignore, Mode, check_links, list_folder, new_folder
 from modelmgmt.store.names import check_path, shown
 from modelmgmt.store.objects import Objects, check_digest
@@ -200,7 +201,8 @@ class Trees:
         if links not in {"keep", "follow"}:
             raise InvalidValueError(f"links is 'keep' or 'follow', found {links!r}")
         follow = links == "follow"
-        found = list_folder(Path(folder), ignore=ignore, follow=follow, leave_out=self.objects.root)
+        with reads(Path(folder), but=THEIRS):
+            found = list_folder(Path(folder), ignore=ignore, follow=follow, leave_out=self.objects.root)
         pending: set[Path] = set()
         keep = self._move if move else functools.partial(self._keep, follow=follow)
         tree = Tree({path: keep(path, file, pending) for path, file in found.items()})

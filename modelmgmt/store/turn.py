@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from modelmgmt.errors import StoreBusyError
-from modelmgmt.store.disk import our_disk, token
+from modelmgmt.errors import StoreBusyError, StoreReadError
+from modelmgmt.store.disk import is_there, our_disk, token
 from modelmgmt.store.filesystem import is_network, kind_of
 from modelmgmt.store.process import Process, current
 
@@ -89,7 +89,7 @@ class Turn:
     def _is_taken(self) -> bool:
         """Try once."""
         mine = self._mine
-        if mine is None or not mine.exists():
+        if mine is None or not is_there(mine):
             if self._has_it():
                 return True  # the rename was done, and its answer was lost
             mine = self._made()
@@ -102,7 +102,7 @@ class Turn:
         return True
 
     def _has_it(self) -> bool:
-        return self._mine is not None and (self.path / self._name).exists()
+        return self._mine is not None and is_there(self.path / self._name)
 
     def _made(self) -> Path:
         own = token()
@@ -114,7 +114,18 @@ class Turn:
         return mine
 
     def _give_up(self) -> None:
-        if self._mine is not None and self._has_it():  # else a person has removed it, and another may have it by now
+        if self._mine is None:
+            return
+        try:
+            has_it = self._has_it()
+        except StoreReadError:
+            # By its name, as nobody else's turn may be taken; what was done with the turn is done all the same.
+            self._mine = None
+            with suppress(OSError):
+                (self.path / self._name).unlink()
+                self.path.rmdir()
+            return
+        if has_it:  # else a person has removed it, and another may have it by now
             with suppress(OSError):
                 self.path.rename(self._mine)
 
@@ -134,9 +145,10 @@ class Turn:
 
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed kept for their next turn."""
-    for mine in folder.glob("tmp/turn-*"):
-        if any(owner.is_gone() for _, owner in _owners(mine)):
-            shutil.rmtree(mine, ignore_errors=True)
+    with suppress(OSError):  # else some other time
+        for mine in list((folder / "tmp").iterdir()):
+            if mine.name.startswith("turn-") and any(owner.is_gone() for _, owner in _owners(mine)):
+                shutil.rmtree(mine, ignore_errors=True)
 
 
 def owner(folder: Path) -> Process | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -15,6 +16,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.store.disk import THEIRS, reads
 from modelmgmt.store.names import among, check_path
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_iso
@@ -101,9 +103,12 @@ class Artifact:
 
 
 def keep_path(kernel: Kernel, source: Path, name: str | None) -> Kept:
-    """Keep a file or a folder. Raises FileNotFoundError, SourceChangedError, StoreWriteError."""
-    name = check_path(source.resolve().name if name is None else name, "artifact")
-    if source.is_dir():
+    """Keep a file or a folder. Raises FileNotFoundError, SourceChangedError, StoreReadError, StoreWriteError."""
+    with reads(source, but=THEIRS):
+        is_folder = stat.S_ISDIR(source.stat().st_mode)
+        # Strict: a link that can not be read now would be kept under its own name, not that of what it points to.
+        name = check_path(source.resolve(strict=True).name if name is None else name, "artifact")
+    if is_folder:
         from modelmgmt.store.trees import Trees
 
         folder = Trees(kernel.objects).put_folder(source)

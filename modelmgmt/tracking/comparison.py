@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreError
+from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, NotFoundError, StoreError
 from modelmgmt.store.names import among
 from modelmgmt.tracking import provenance
 from modelmgmt.tracking.run import Run
@@ -145,7 +145,7 @@ class Comparison:
     def _points(run: Run, key: str) -> Iterator[Any]:
         try:
             yield run.series(key).points
-        except (StoreError, NotFoundError):
+        except (CorruptDataError, NotFoundError):
             return
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
 from modelmgmt.store.collect import collect, expanded, named, remove_abandoned
-from modelmgmt.store.database import BUSY_TIMEOUT_S
-from modelmgmt.store.disk import unreadable
+from modelmgmt.store.disk import is_there, reads
 from modelmgmt.store.process import Process
+from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S
 from modelmgmt.tracking import lifecycle, pins
 from modelmgmt.tracking import record as records
 from modelmgmt.versions import capture
@@ -107,7 +107,9 @@ def _refuse(kernel: Kernel, connection: sqlite3.Connection, record: records.RunR
     if lifecycle.find_open(record.id) is not None or record.true_status == "running":
         message = f"The run {record.name} is still running (process {record.pid} on {record.host}): finish it first."
         raise RunInUseError(message)
-    for name in os.listdir(kernel.path / "journal"):
+    with reads(kernel.path):
+        names = os.listdir(kernel.path / "journal")
+    for name in names:
         owner = _owner_of(kernel.path / "journal" / name, record.id) if name.endswith(segment.SUFFIX) else None
         if owner is not None:
             message = (
@@ -118,18 +120,12 @@ def _refuse(kernel: Kernel, connection: sqlite3.Connection, record: records.RunR
 
 def _owner_of(journal: Path, run: str) -> Process | None:
     """Whose journal it is, when it has series of the run."""
-    try:
-        descriptor = os.open(journal, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise unreadable(journal, error) from error
-    try:
+    with segment.opened(journal) as descriptor:
+        if descriptor is None:
+            return None
         header = segment.read_header(descriptor, journal.name)
         names = segment.read_names(descriptor, header.salt).values()
-        return header.owner if any(run == other for other, _ in names) else None
-    finally:
-        os.close(descriptor)
+    return header.owner if any(run == other for other, _ in names) else None
 
 
 def scrub(kernel: Kernel) -> None:
@@ -158,5 +154,6 @@ def _checkpoint(connection: sqlite3.Connection) -> bool:
 
 def _leftovers(kernel: Kernel, objects: Sequence[str]) -> tuple[Path, ...]:
     folders = (kernel.path / "backups", kernel.path / "set-aside")
-    copies = sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir())
+    with reads(kernel.path):
+        copies = sorted(path for folder in folders if is_there(folder) for path in folder.iterdir())
     return (*copies, *map(kernel.objects.path, objects))

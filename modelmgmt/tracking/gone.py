@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelmgmt.errors import InvalidValueError, NotFoundError, RunInUseError
 from modelmgmt.store import turn
-from modelmgmt.store.kernel import Kernel, open_kernel
+from modelmgmt.store.kernel import Kernel, has_store, open_kernel
 from modelmgmt.store.process import Process
 from modelmgmt.tracking import lifecycle
 from modelmgmt.tracking import record as records
@@ -32,9 +32,12 @@ def declare_gone(path: Path, process: str) -> TakenIn:
     """The process `HOST:PID` is gone: fold its journals, end its runs, and give up the turn that it had.
 
     Should it be alive after all, what it logs from now on is lost. Survives a power cut on return. Raises
-    InvalidValueError, NotFoundError where it left nothing, RunInUseError while it can be seen to be alive.
+    InvalidValueError, NotFoundError where there is no store or it left nothing in it, RunInUseError while it can be seen to
+    be alive.
     """
     host, pid = _parsed(process)
+    if not has_store(path):  # to open one would make it
+        raise NotFoundError(f"There is no store at {path}: name the folder of the one that the process {process} used.")
 
     def is_meant(owner: Process) -> bool:
         return owner.pid == pid and host in (owner.host, owner.host.partition("/")[0])

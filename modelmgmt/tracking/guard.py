@@ -45,6 +45,8 @@ class Guard:
         self._points: list[bytes] = []
         self._writes: list[_Waiting] = []
         self._warned = False
+        self.why = ""
+        """What the last write that could not be done met."""
         self.is_waiting = False
         """Whether something could not be written yet."""
 
@@ -130,6 +132,7 @@ class Guard:
 
     def _meet(self, error: StoreError, *, can_wait: bool = True) -> None:
         """Raise it, or say it: once for all that waits, and each time for what is lost at once."""
+        self.why = str(error)
         if self._on_error == "raise":
             raise error
         if not can_wait:

@@ -23,7 +23,7 @@ def check(kernel: Kernel, *, deep: bool = False) -> list[Problem]:
     try:
         problems += [*_artifacts(kernel), *_events(kernel), *data.problems(kernel), *made_of.problems(kernel)]
     except (StoreError, sqlite3.DatabaseError) as error:
-        problems.append(Problem("store.db", str(error)))
+        problems.append(Problem.of("store.db", error))
     return problems
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import StoreWriteError
+from modelmgmt.errors import StoreReadError, StoreWriteError
 from modelmgmt.store.times import now_iso, to_iso
 from modelmgmt.tracking import record as records
 
@@ -111,8 +111,9 @@ def bury(kernel: Kernel) -> None:
         dead = records.running_without_process(connection)
     if not dead:
         return
-    # On a full disk they wait for somebody who has room: until then a reader sees by itself that they have crashed.
-    with suppress(StoreWriteError):
+    # On a full disk they wait for somebody who has room, and for what can not be read to be read some other time: until
+    # then a reader sees by itself that they have crashed.
+    with suppress(StoreReadError, StoreWriteError):
         kernel.series.recover()
         with kernel.database.writing() as connection:
             end_crashed(connection, records.running_without_process(connection))

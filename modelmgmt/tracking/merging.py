@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import NotFoundError, StoreError
+from modelmgmt.errors import CorruptDataError, NotFoundError
 from modelmgmt.store import events
 from modelmgmt.store.collect import expanded, named
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, row_crc, verified
@@ -149,7 +149,7 @@ def _without_pickle(other: Kernel, columns: Sequence[str], row: Sequence[Any]) -
     digest = values["output_digest"]
     try:
         is_pickle = digest is not None and results.PICKLE in Trees(other.objects).get(digest)
-    except (StoreError, NotFoundError):
+    except (CorruptDataError, NotFoundError):
         is_pickle = True
     if not is_pickle:
         return row

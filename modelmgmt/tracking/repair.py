@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreError
+from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreReadError
 from modelmgmt.store import segment
 from modelmgmt.store.collect import remove_abandoned
-from modelmgmt.store.disk import our_disk
+from modelmgmt.store.disk import our_disk, reads
 from modelmgmt.store.integrity import Problem, check_kernel
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rebuild import Rebuilt, rebuild
@@ -37,12 +39,16 @@ class Repaired:
 
 
 def repair(kernel: Kernel) -> Repaired:
-    """Save all that is intact. Raises RunInUseError while another process writes, StoreWriteError."""
+    """Save all that is intact. Raises RunInUseError while another process writes, StoreWriteError.
+
+    What the disk refuses to give back may be whole: that raises StoreReadError, and the store stays as it is.
+    """
     kernel.require_writable()
     _refuse_others(kernel.path, kernel.journal.path)
     kernel.retire()
     remove_abandoned(kernel)
     problems = list(check_kernel(kernel, deep=True))
+    _refuse_unread(kernel.path, problems)
     rebuilt = Rebuilt()
     if any(not problem.where.startswith(("object ", "journal/")) for problem in problems):
         kernel.database.release()
@@ -77,21 +83,28 @@ def rescue(path: Path) -> Repaired:
 
 
 def _refuse_others(root: Path, own: Path | None = None) -> None:
-    for name in os.listdir(root / "journal"):
+    with reads(root):
+        names = os.listdir(root / "journal")
+    for name in names:
         path = root / "journal" / name
         if not name.endswith(segment.SUFFIX) or path == own:
             continue
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            owner = segment.read_header(descriptor, name).owner
-        except CorruptDataError:
-            continue
-        finally:
-            os.close(descriptor)
-        if owner.pid != os.getpid() and not owner.is_gone():
-            raise RunInUseError(
-                f"The process {owner.pid} on {owner.host} is writing to the store: end it, then repair."
-            )
+        with segment.opened(path) as descriptor, suppress(CorruptDataError):
+            owner = segment.read_header(descriptor, name).owner if descriptor is not None else None
+            if owner is not None and owner.pid != os.getpid() and not owner.is_gone():
+                raise RunInUseError(
+                    f"The process {owner.pid} on {owner.host} is writing to the store: end it, then repair."
+                )
+
+
+def _refuse_unread(root: Path, problems: Sequence[Problem]) -> None:
+    unread = [problem for problem in problems if problem.is_unread]
+    if unread:
+        raise StoreReadError(
+            f"Nothing was repaired: of the store {root}, {unread[0].where} could not be read ({unread[0].what}) It may be "
+            "whole. Try again; if it stays so, copy the store to another disk by a tool that goes on where it can not read, "
+            "such as ddrescue, and repair the copy."
+        )
 
 
 def _set_damaged_objects_aside(kernel: Kernel) -> None:
@@ -123,7 +136,7 @@ def _is_whole(kernel: Kernel, kind: str, digest: str) -> bool:
         if kind not in TREES:
             return kernel.objects.has(digest)
         tree = Trees(kernel.objects).get(digest)
-    except (NotFoundError, StoreError):
+    except (NotFoundError, CorruptDataError):
         return False
     return all(kernel.objects.has(entry.digest) for entry in tree.values())
 

@@ -15,6 +15,7 @@ from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError,
 from modelmgmt.store.meter import SAMPLE_MASK
 from modelmgmt.store.names import among, check_name, check_path
 from modelmgmt.store.segment import pack_point
+from modelmgmt.store.sources import is_missing
 from modelmgmt.store.times import now_iso
 from modelmgmt.tracking import artifacts, labels, lifecycle, params
 from modelmgmt.tracking import record as records
@@ -181,7 +182,7 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
         if not isinstance(source, (str, Path)):
             raise InvalidTypeError(f"An artifact is a path or bytes, and {type(source).__name__} was given.")
         path = Path(source).expanduser()
-        if not path.exists():
+        if is_missing(path):
             raise FileNotFoundError(f"There is no file or folder {path}: nothing was logged.")
         if name is not None:
             check_path(name, "artifact")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import NotFoundError, StoreError
+from modelmgmt.errors import CorruptDataError, NotFoundError
 from modelmgmt.store.integrity import Problem
 from modelmgmt.store.trees import Tree, Trees
 from modelmgmt.versions import code, environment
@@ -71,7 +71,7 @@ class _Faults:
     def _found(self, digest: str) -> list[Note]:
         try:
             tree = Trees(self._kernel.objects).get(digest)
-        except (NotFoundError, StoreError) as error:
+        except (NotFoundError, CorruptDataError) as error:
             return [("", str(error))]
         has: Callable[[str], bool] = self._kernel.objects.has
         return [

@@ -31,7 +31,7 @@ from typing import Any
 from workload import Op, Report, compare, forked, many_segments, perform, points_of, read_all, stock
 
 import modelmgmt as mm
-from modelmgmt.errors import RunInUseError, StoreWriteError
+from modelmgmt.errors import RunInUseError, StoreReadError, StoreWriteError
 
 DISK_BYTES = 8 << 20
 HANG_S = 600
@@ -39,10 +39,9 @@ PAGE = 4096
 OF_THE_STORE = ("gc", "delete", "merge", "backup")
 WHO = 0  # in the names of the runs
 
-_WAITED = re.compile(
-    r"has held it for|has had the turn"
-)  # which is said after a minute, and here of oneself: nobody else is there
-_LOST = re.compile(r"lost (\d+) points and (\d+) other writes")
+# Said after a minute, and here of oneself: nobody else is there.
+_WAITED = re.compile(r"has held it for|has had the turn")
+LOST = re.compile(r"lost (\d+) points and (\d+) other writes")
 
 
 @contextlib.contextmanager
@@ -97,7 +96,7 @@ def train(path: Path, on_error: str, out: int, writes: list[Op], after: Callable
     warnings.showwarning = lambda message, *_, **__: tell(warning=str(message))
     try:
         store = mm.Store(path)
-    except StoreWriteError as error:
+    except (StoreReadError, StoreWriteError) as error:
         tell(error=str(error))
         tell(end=True)
         return
@@ -111,7 +110,7 @@ def train(path: Path, on_error: str, out: int, writes: list[Op], after: Callable
             guard = run._guard if run else None
             lost = (guard.lost_points, guard.lost_writes) if guard else None
             run = perform(store, run if op[0] != "next" else None, op, WHO, number, on_error=on_error)
-        except StoreWriteError as error:
+        except (StoreReadError, StoreWriteError) as error:
             tell(number=number, kind=op[0], error=str(error))
             if op[0] == "next":
                 run = None
@@ -223,7 +222,7 @@ def miscounted(found: dict[str, Any], told: list[dict[str, Any]], ops: list[Op])
             continue  # said by compare
         tried = sum(1 for op in ops[start:stop] for _ in points_of(op))
         there = sum(len(steps) for steps, _ in here["points"].values())
-        said = [_LOST.search(line.get("warning", "")) for line in told[place[0] : place[-1] + 1]]
+        said = [LOST.search(line.get("warning", "")) for line in told[place[0] : place[-1] + 1]]
         points = sum(int(match[1]) for match in said if match)
         if tried - there != points:
             yield f"{name}: {tried - there} points are not there, {points} were said to be lost"
@@ -253,7 +252,7 @@ def one(disk: Path, free: int, report: Report, tally: Tally, *, on_error: str, s
     tally.disks += 1
     tally.failed_calls += sum("error" in line for line in told)
     tally.warned += any("warning" in line for line in told)
-    tally.lost_points += sum(int(match[1]) for line in told if (match := _LOST.search(line.get("warning", ""))))
+    tally.lost_points += sum(int(match[1]) for line in told if (match := LOST.search(line.get("warning", ""))))
     report.acknowledged += sum(bool(line.get("kept")) for line in told)
     if keep_full:
         fill(disk, 0)

@@ -48,6 +48,7 @@ FORMS = (
     Form("one flipped bit", "bit_rot.py", "--flips", 1000),
     Form("a full disk, at every write in turn", "full_disk.py", "--disks", 200),
     Form("ENOSPC, EIO or SIGKILL at every system call", "syscalls.py", "--every", 1),
+    Form("EIO at every system call that reads", "reads.py", "--every", 1),
 )
 
 

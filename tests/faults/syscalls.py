@@ -44,7 +44,7 @@ from full_disk import WHO, child, judge, look_at, seed, train
 from workload import Op, Report, backup_of, compare, forked, make_other, other_store, preload, read_all
 
 import modelmgmt
-from modelmgmt.errors import StoreWriteError
+from modelmgmt.errors import StoreReadError, StoreWriteError
 from modelmgmt.store import journal
 
 KILL = 0
@@ -61,13 +61,17 @@ class Mode:
 
     error: int
     lasting: bool = False
+    reading: bool = False
+    """Whether it is a call that reads; else one that writes."""
 
     def __str__(self) -> str:
         what = "SIGKILL" if self.error == KILL else errno.errorcode[self.error]
+        what = f"{what} of a read" if self.reading else what
         return f"{what} from then on" if self.lasting else what
 
 
 MODES = (Mode(errno.ENOSPC), Mode(errno.EIO), Mode(errno.ENOSPC, True), Mode(errno.EIO, True), Mode(KILL))
+READS = (Mode(errno.EIO, reading=True), Mode(errno.EIO, lasting=True, reading=True))
 
 
 class Faults(Protocol):
@@ -87,7 +91,8 @@ class Shim:
         self._library = ctypes.CDLL(path)
 
     def arm(self, root: Path, at: int, mode: Mode, log: int) -> None:
-        self._library.arm(os.fsencode(root), ctypes.c_long(at), mode.error, int(mode.lasting), log)
+        options = (mode.error, int(mode.lasting), log, int(mode.reading))
+        self._library.arm(os.fsencode(root), ctypes.c_long(at), *options)
 
 
 class PythonCalls:
@@ -198,11 +203,11 @@ def masked(line: str) -> str:
     return re.sub(r"(?<=/objects/)[0-9a-f/]+|[0-9a-f]*[0-9][0-9a-f]*", "*", line)
 
 
-def calls_of(faults: Faults, root: Path, task: Callable[[], object]) -> list[str]:
-    """The calls that `task` makes, as lines "name path"."""
+def calls_of(faults: Faults, root: Path, mode: Mode, task: Callable[[], object]) -> list[str]:
+    """The calls that `task` makes and `mode` is about, as lines "name path"."""
 
     def count(out: int) -> None:
-        faults.arm(root, 0, MODES[0], out)
+        faults.arm(root, 0, mode, out)
         task()
         os._exit(0)
 
@@ -239,7 +244,10 @@ def settled() -> None:
             thread.join()
 
 
-def training(faults: Faults, every: int, place: Path, tally: Tally, name: str, ops: list[Op], *, seeded: bool) -> None:
+def training(
+    faults: Faults, every: int, place: Path, tally: Tally, name: str, ops: list[Op], *, seeded: bool,
+    modes: tuple[Mode, ...] = MODES,
+) -> None:  # fmt: skip
     """Fail every call of a training, in a new store or in one that is there."""
     before, work = place / "before", place / "work"
     path = work / "store"
@@ -258,7 +266,9 @@ def training(faults: Faults, every: int, place: Path, tally: Tally, name: str, o
     preload(lambda: train(path, "warn", os.open(os.devnull, os.O_WRONLY), ops, settled))
     preload(lambda: look_at([path]))
     prepare()
-    calls = calls_of(faults, work, lambda: train(path, "warn", os.open(os.devnull, os.O_WRONLY), ops, settled))
+    calls = calls_of(
+        faults, work, modes[0], lambda: train(path, "warn", os.open(os.devnull, os.O_WRONLY), ops, settled)
+    )
     tally.calls += len(calls)
 
     def one(at: int, mode: Mode, on_error: str) -> bool:
@@ -271,7 +281,7 @@ def training(faults: Faults, every: int, place: Path, tally: Tally, name: str, o
         return tally.met(calls[at - 1], met)
 
     for at in chosen(len(calls), every):
-        for number, mode in enumerate(MODES):
+        for number, mode in enumerate(modes):
             on_error = "raise" if (at + number) % 3 == 0 else "warn"
             tally.moved += not any(one(at, mode, on_error) for _ in range(TRIES))
 
@@ -308,7 +318,9 @@ def judge_training(
             compare(copy, WHO, ops[:number], lambda n, _, kept=kept: n in kept, report)
 
 
-def opening(faults: Faults, every: int, place: Path, tally: Tally, case: kill_openers.Case) -> None:
+def opening(
+    faults: Faults, every: int, place: Path, tally: Tally, case: kill_openers.Case, modes: tuple[Mode, ...] = MODES
+) -> None:
     """Fail every call of whoever upgrades, recovers or repairs."""
     whole, path = place / case.name, place / "opened"
     case.make(whole)
@@ -321,10 +333,10 @@ def opening(faults: Faults, every: int, place: Path, tally: Tally, case: kill_op
     prepare()
     preload(lambda: kill_openers.judge(case, path, expected))
     prepare()
-    calls = calls_of(faults, path, lambda: _open_quietly(case, path))
+    calls = calls_of(faults, path, modes[0], lambda: _open_quietly(case, path))
     tally.calls += len(calls)
     for at in chosen(len(calls), every):
-        for mode in MODES:
+        for mode in modes:
             tries = (
                 failing_opener(faults, case, prepare(), at, mode, calls[at - 1], expected, tally) for _ in range(TRIES)
             )
@@ -354,7 +366,7 @@ def _opener(case: kill_openers.Case, path: Path) -> Callable[[int], None]:
     def task(out: int) -> None:
         try:
             _open_quietly(case, path)
-        except StoreWriteError as refused:
+        except (StoreReadError, StoreWriteError) as refused:
             os.write(out, str(refused).encode())
 
     return task
@@ -391,30 +403,33 @@ _SCRIPT = """\
 import sys
 
 sys.path.insert(0, {here!r})
-sys.modules["pandas"] = None  # nothing here needs it, and a small process is forked faster
-import syscalls
+{first}
+import {module}
 
-sys.exit(syscalls.main())
+sys.exit({module}.main())
 """
 
 
-def as_project(folder: Path) -> Path:
+SMALL = 'sys.modules["pandas"] = None  # nothing here needs it, and a small process is forked faster'
+
+
+def as_project(folder: Path, module: str, first: str) -> Path:
     """A project of one file, which does this test: what a training keeps of its code is this file."""
     folder.mkdir()
     script = folder / "train.py"
     here = str(Path(__file__).resolve().parent)
-    script.write_text(_SCRIPT.format(here=here))
+    script.write_text(_SCRIPT.format(here=here, module=module, first=first))
     return script
 
 
-def again(place: Path, *, with_shim: bool) -> int:
+def again(place: Path, module: str, first: str = "", *, with_shim: bool) -> int:
     """Do this in a process that has the shim loaded, and whose project is a small one. Raises OSError without compiler."""
     environment = {**os.environ, PLACE: str(place)}
     paths = [str(Path(modelmgmt.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     if with_shim:
         environment[SHIM] = environment["LD_PRELOAD"] = str(compiled(place))
-    script = as_project(place / "project")
+    script = as_project(place / "project", module, first)
     command = [sys.executable, str(script), *sys.argv[1:]]
     return subprocess.run(command, env=environment, cwd=script.parent, check=False).returncode
 
@@ -428,7 +443,7 @@ def main() -> int:
     if PLACE not in os.environ:
         place = Path(tempfile.mkdtemp(dir=room()))
         try:
-            return again(place, with_shim=not chosen.python)
+            return again(place, "syscalls", SMALL, with_shim=not chosen.python)
         except OSError as error:
             print(f"not tested: {error}")
             return 3

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-BIT_ROT = Path(__file__).with_name("bit_rot.py")
+from by_command import printed
 
 
 def _rot(flips: int, seed: int, folder: Path) -> str:
-    command = [sys.executable, str(BIT_ROT), "--flips", str(flips), "--seed", str(seed), "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return printed("bit_rot.py", "--flips", str(flips), "--seed", str(seed), "--folder", str(folder))
 
 
 def test_a_flipped_bit_is_never_read_as_a_value(tmp_path):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from by_command import printed
 from full_disk import child, judge, look, seed, sequence, train
 from workload import Report, forked, read_all
 
@@ -19,17 +18,11 @@ from modelmgmt.errors import StoreWriteError
 
 resource = pytest.importorskip("resource")
 
-FULL_DISK = Path(__file__).with_name("full_disk.py")
 NOBODY = 65534
 
 
 def _disks(count: int) -> str:
-    command = [sys.executable, str(FULL_DISK), "--disks", str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        pytest.skip(done.stdout.strip())
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return printed("full_disk.py", "--disks", str(count))
 
 
 def test_a_training_outlives_a_full_disk():

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from by_command import printed
 
 
 def _torture(script: str, kills: int, seed: int, folder: Path) -> str:
-    path = Path(__file__).with_name(script)
-    command = [sys.executable, str(path), "--kills", str(kills), "--seed", str(seed), "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return printed(script, "--kills", str(kills), "--seed", str(seed), "--folder", str(folder))
 
 
 def test_nothing_acknowledged_is_lost_to_kills(tmp_path):

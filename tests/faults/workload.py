@@ -208,7 +208,7 @@ def _wanted(kind: str, content: tuple[int, int]) -> str:
 
 
 def _content_of(artifact: Any) -> str:
-    if artifact.kind not in ("file", "folder"):
+    if artifact.kind not in ("file", "folder", "model"):
         return str(artifact.read_text())
     with tempfile.TemporaryDirectory() as place:
         return _content(artifact.save(Path(place) / "kept"))

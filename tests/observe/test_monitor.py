@@ -292,7 +292,7 @@ def test_a_store_that_is_read_only(store, monitor):
     reader = copy.monitor("churn:1")
     with pytest.warns(UserWarning, match="open for reading only"):
         reader.log(None, [2])
-    with pytest.warns(UserWarning, match="lost 1 prediction:"):
+    with pytest.warns(UserWarning, match="lost 1 prediction: .* open for reading only: it was opened so"):
         reader.close()
 
 

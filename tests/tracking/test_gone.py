@@ -109,6 +109,21 @@ def test_what_is_there_is_named_when_something_else_is_asked_for(tmp_path, files
         assert store.run("lost").status == "running"
 
 
+def test_a_store_that_is_not_there_is_not_made(tmp_path):
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(NotFoundError, match="There is no store at"):
+            declare_gone(path, "node7:1234")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(NotFoundError, match="There is no store at"):
+        CliRunner().invoke(
+            cli,
+            ["check", "--gone", "node7:1", "--store", str(tmp_path / "none")],
+            standalone_mode=False,
+            catch_exceptions=False,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_who_can_be_seen_alive_is_not_gone(tmp_path, filesystem):
     path = tmp_path / "store"
     run = train(path)

@@ -31,7 +31,7 @@ from modelmgmt.errors import (
 from modelmgmt.models.packaging.package import Package, read_package
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.trust import signing
-from modelmgmt.store.disk import token
+from modelmgmt.store.disk import THEIRS, reads, token, unreadable
 from modelmgmt.store.names import shown
 from modelmgmt.store.trees import Entry, Tree, Trees
 
@@ -82,7 +82,7 @@ def read_bundle(kernel: Kernel, path: Path) -> Bundle:
     anything that `write_bundle` does not write.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with reads(path, but=THEIRS), zipfile.ZipFile(path) as archive:
             members = _checked(archive, path)
             model = _read_head(archive, members)
             digest = _take_in(kernel, archive, members, _read_tree(archive, members))
@@ -90,6 +90,8 @@ def read_bundle(kernel: Kernel, path: Path) -> Bundle:
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, ModelmgmtError):
             raise
+        if isinstance(error.__context__, OSError):  # zipfile says of a file that can not be read that it is no zip
+            raise unreadable(path, error.__context__) from error
         raise BundleError(f"{path} is no bundle of a model, or a damaged one ({error}).") from error
     try:
         found = read_package(kernel, digest)

@@ -26,7 +26,7 @@ def check_registry(kernel: Kernel) -> list[Problem]:
     except CorruptDataError as error:
         return [Problem("table events", str(error))]
     except (StoreError, sqlite3.DatabaseError) as error:
-        return [Problem("store.db", str(error))]
+        return [Problem.of("store.db", error)]
 
 
 def restore_registry(kernel: Kernel) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelmgmt.errors import CorruptDataError, StoreTooNewError
+from modelmgmt.errors import CorruptDataError, StoreReadError, StoreTooNewError
 from modelmgmt.store.trees import Entry, Tree, Trees
 from modelmgmt.versions.data import align, pack
 from modelmgmt.versions.data.columns import Column, Table, canonical, label_json, label_of
@@ -81,8 +81,8 @@ class _Earlier:
         try:
             tree = Trees(objects).get(digest)
             manifest = _manifest(objects, tree, digest)
-        except (CorruptDataError, KeyError, StoreTooNewError):
-            return cls(objects)  # an earlier version that is damaged is not built upon
+        except (CorruptDataError, KeyError, StoreReadError, StoreTooNewError):
+            return cls(objects)  # an earlier version that can not be read is not built upon
         found = {}
         for group in ("columns", "index"):
             seen: Counter[str] = Counter()
@@ -156,7 +156,7 @@ class _Writer:
         """Name the chunk of the earlier version, with a patch if need be. False when a whole one is better."""
         try:
             whole, patched, has_patch = self.earlier.rows(*old, place)
-        except (CorruptDataError, KeyError):
+        except (CorruptDataError, KeyError, StoreReadError):
             return False
         path = f"{old[0]}/{place:06}"
         if rows.count == patched.count and not len(rows.differing(patched)):

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError
+from modelmgmt.errors import CorruptDataError, NotFoundError
 from modelmgmt.store.integrity import Problem
 from modelmgmt.store.trees import Trees
 from modelmgmt.versions.data import record
@@ -59,7 +59,7 @@ def _content_fault(kernel: Kernel, digest: str) -> str:
     """Why a content can not be read, as far as names and sizes say; empty when it can."""
     try:
         tree = Trees(kernel.objects).get(digest)
-    except (NotFoundError, StoreError) as error:
+    except (NotFoundError, CorruptDataError) as error:
         return f"Its content can not be read: {error}"
     for path, entry in tree.items():
         if not kernel.objects.has(entry.digest):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelmgmt.store.disk import THEIRS, reads
 from modelmgmt.store.times import now_iso
 from modelmgmt.store.trees import Entry, Tree, Trees
 from modelmgmt.versions.data import record
@@ -60,13 +62,15 @@ def _is_there(kernel: Kernel, version: DatasetVersion) -> bool:
 def _keep_files(kernel: Kernel, taken: Taken, path: Path) -> tuple[str, Taken]:
     """The files as a tree, each whole, and what was really kept: a file may have changed since it was hashed."""
     trees = Trees(kernel.objects)
-    if path.is_dir():
+    with reads(path, but=THEIRS):
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    if is_folder:
         digest = trees.put_folder(path, links="follow").digest
     else:
         stored = kernel.objects.put_file(path)
         digest = trees.put(Tree({next(iter(taken.files)): Entry(stored.digest, stored.size)}))
     files = {name: (entry.size, entry.digest) for name, entry in trees.get(digest).items()}
-    return digest, of_files(files, taken.source or "", path, is_folder=path.is_dir())
+    return digest, of_files(files, taken.source or "", path, is_folder=is_folder)
 
 
 def _keep_table(kernel: Kernel, table: Table, name: str) -> str:

@@ -9,13 +9,16 @@ import hashlib
 import io
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, SourceChangedError
+from modelmgmt.store.disk import THEIRS, reads
 from modelmgmt.store.names import check_path
+from modelmgmt.store.sources import is_missing
 from modelmgmt.versions.data.columns import Table
 from modelmgmt.versions.data.fingerprint import fingerprint, of_document
 from modelmgmt.versions.data.given import Reference, SqlQuery, without_secrets
@@ -44,7 +47,9 @@ class Taken:
 def take(data: Any, *, index: bool = False, leave_out: Path | None = None) -> Taken:
     """Read what was given. Raises InvalidTypeError for what is no data, and what reading it raises."""
     if isinstance(data, (str, os.PathLike)):
-        return _of_path(Path(data).expanduser(), leave_out)
+        path = Path(data).expanduser()
+        with reads(path, but=THEIRS):
+            return _of_path(path, leave_out)
     if isinstance(data, Reference):
         return _of_reference(data)
     if isinstance(data, SqlQuery):
@@ -172,17 +177,18 @@ def _hint(path: Path) -> str:
 
 
 def _of_path(path: Path, leave_out: Path | None) -> Taken:
-    if not path.exists():
+    if is_missing(path):
         raise FileNotFoundError(
             f"There is no file or folder {spelled_out(str(path))}: nothing was logged.{_hint(path)}"
         )
-    source = spelled_out(str(path.resolve()))
-    if path.is_dir():
+    resolved = path.resolve(strict=True)
+    is_folder = stat.S_ISDIR(path.stat().st_mode)
+    if is_folder:
         files = _hash_folder(path, leave_out)
     else:
         size, digest = hash_file(path)
-        files = {check_path(path.resolve().name, "name of a file"): (size, digest)}
-    return of_files(files, source, path, is_folder=path.is_dir())
+        files = {check_path(resolved.name, "name of a file"): (size, digest)}
+    return of_files(files, spelled_out(str(resolved)), path, is_folder=is_folder)
 
 
 def of_files(files: Mapping[str, tuple[int, str]], source: str, path: Path, *, is_folder: bool) -> Taken:
