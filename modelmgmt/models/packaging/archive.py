@@ -11,7 +11,7 @@ import lzma
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -124,7 +124,7 @@ def check_archive(source: Path | IO[bytes]) -> None:
         return
 
 
-def of_model(kind: type[A], source: Any) -> A:
+def of_model(kind: Callable[[Any, Limits], A], source: Any) -> A:
     """The archive that a model is kept in, opened as `kind`. Raises CorruptDataError for what `check_archive` refuses."""
     try:
         return kind(source, _ANY_SIZE)
