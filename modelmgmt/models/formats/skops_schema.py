@@ -13,6 +13,9 @@ from typing import Any
 
 from modelmgmt.errors import CorruptDataError
 
+_LEAVES = frozenset({"JsonNode", "TypeNode"})
+"""What most parts of a model are: a number, a text, a constant, the name of a type. skops looks at nothing below them."""
+
 
 def check_spelled_out(schema: Any) -> None:
     """Raises CorruptDataError for a part that is not written in full wherever it is, RecursionError for one too deep.
@@ -31,18 +34,20 @@ def check_spelled_out(schema: Any) -> None:
 def _parts(state: dict[str, Any], known: dict[Any, int]) -> int:
     """How many parts are written in this one, itself included."""
     count = 1
-    if state.get("__loader__") != "JsonNode":  # the most frequent, which has none
+    if state.get("__loader__") not in _LEAVES:
         for value in state.values():
             if type(value) is dict:
                 count += _parts(value, known)
             elif type(value) is list:
-                for item in value:
-                    if type(item) is dict:
-                        count += _parts(item, known)
+                count += sum([_parts(item, known) for item in value if type(item) is dict])
     number = state.get("__id__")
-    if number is not None and not isinstance(number, (dict, list)) and known.setdefault(number, count) != count:
-        raise CorruptDataError(
-            f"The schema of the model refers to part {str(number)[:40]} without writing it in full, which skops never "
-            "does: such a file can stand for more than any machine can hold. Log the model again."
-        )
+    if number is not None and type(number) is not dict and known.setdefault(number, count) != count:
+        raise _not_spelled_out(state)
     return count
+
+
+def _not_spelled_out(state: dict[str, Any]) -> CorruptDataError:
+    return CorruptDataError(
+        f"The schema of the model refers to part {str(state['__id__'])[:40]} without writing it in full, which skops never "
+        "does: such a file can stand for more than any machine can hold. Log the model again."
+    )

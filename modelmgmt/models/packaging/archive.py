@@ -9,6 +9,7 @@ import bz2
 import io
 import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ _FED = 1 << 16
 _LZMA_BYTES = 1 << 29  # of memory that a stream may ask for
 _ENCRYPTED = 0x1
 _ANY_SIZE = Limits(max_bytes=1 << 62)
+UNSOUND = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, LookupError, ArithmeticError,
+    RuntimeError, OSError,
+)  # fmt: skip
+"""What `zipfile` and what unpacks for it raise for bytes that are no sound archive: an offset below zero, a cut header."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
@@ -169,9 +175,7 @@ class _ours:  # noqa: N801 - used as a function
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ModelmgmtError) or not isinstance(error, Exception):
             return
-        known = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, OSError, KeyError,
-                 IndexError, lzma.LZMAError)  # fmt: skip
-        if isinstance(error, known):
+        if isinstance(error, UNSOUND):
             raise CorruptDataError(
                 f"{shown(self._name)} can not be read from its archive: {str(error)[:120]}."
             ) from error

@@ -98,6 +98,6 @@ class InMemory(io.RawIOBase):
     def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: len(self._memory)}[whence]
         if base + place < 0:
-            raise OSError(f"there is nothing {-base - place} bytes before the beginning")
+            raise ValueError(f"there is nothing {-base - place} bytes before the beginning")
         self._place = base + place
         return self._place
