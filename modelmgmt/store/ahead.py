@@ -8,7 +8,10 @@ import os
 import threading
 from queue import SimpleQueue
 
-PIECE = 4 << 20  # bytes; smaller ones change threads more often than they save
+FIRST, PIECE = (
+    1 << 19,
+    4 << 20,
+)  # bytes; the first is short, so that hashing begins at once, and each is as long as all before
 WORTH = 8 << 20  # bytes from which a second thread pays
 
 
@@ -30,10 +33,10 @@ def fill(file: io.FileIO, view: memoryview) -> tuple[int, str]:
             digest.update(piece)
 
     thread = threading.Thread(target=hash_pieces, name="modelmgmt-hash")
-    thread.start()
+    thread.start()  # of no use beyond this call: joined below, whatever happens
     count = 0
     try:
-        while read := _read(file, view[count : count + PIECE]):
+        while read := _read(file, view[count : count + min(PIECE, max(FIRST, count))]):
             pieces.put(view[count : count + read])
             count += read
     finally:

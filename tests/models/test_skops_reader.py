@@ -279,6 +279,43 @@ def test_a_large_file_is_read_through_a_map(store, monkeypatch):
     assert_same(loaded.model.estimators_, model.estimators_)
 
 
+@pytest.mark.parametrize("writer", ["me", "a stranger", "nobody"])
+def test_checksums_are_believed_of_a_trusted_writer_only(store, tmp_path, monkeypatch, writer):
+    """The file says that its checksums are right, and one is not: only who signed it may say so."""
+    import modelmgmt as mm
+    from modelmgmt.models.trust import signing
+
+    def wrong(model, folder):
+        saved = save(model, folder)
+        data = bytearray((folder / ours.FILE).read_bytes())
+        with zipfile.ZipFile(folder / ours.FILE) as archive:
+            for info in archive.infolist():
+                if info.filename.endswith(".npy"):
+                    name = info.filename.encode()
+                    data[data.rindex(name) - 30] ^= 1  # of the CRC in the list, 16 of 46 bytes into the entry
+        (folder / ours.FILE).write_bytes(data)
+        with zipfile.ZipFile(folder / ours.FILE) as archive:
+            assert archive.testzip() is not None
+        return saved
+
+    save = ours.save
+    monkeypatch.setattr(ours, "_MUCH", 0)
+    monkeypatch.setattr(ours, "save", wrong)
+    if writer == "a stranger":
+        monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "theirs"))
+    elif writer == "nobody":
+        monkeypatch.setattr("modelmgmt.models.packaging.package.sign", lambda kernel, digest: None)
+    with store.start_run("models") as run:
+        logged = run.log_model(forest(), "model")
+    monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "mine"))
+    if writer == "me":
+        signing.sign(store.kernel, logged.digest)
+        assert mm.load_model(logged.ref, store=store).model.n_estimators == 3
+    else:
+        with pytest.raises(CorruptDataError, match="CRC"):
+            mm.load_model(logged.ref, store=store)
+
+
 # ------------------------------------------------------------------------------------------------- what is hostile
 
 

@@ -182,9 +182,8 @@ class _Call:
             return _MISSING, _one_line(f"the kept result can not be used: {error}")
 
     def _load(self, kept: Step) -> tuple[Any, str]:
-        value = results.get(
-            self.run.kernel, kept.output_digest or "", pickle=self.plan.pickle, vouching=self.run._vouching
-        )
+        vouching = self.run._vouching  # noqa: SLF001 - it is the run's to know whom to ask
+        value = results.get(self.run.kernel, kept.output_digest or "", pickle=self.plan.pickle, vouching=vouching)
         origin = kept.cached_run or kept.run
         self.row.values |= {
             "status": "cached", "reason": f"from run {origin}", "output": kept.output, "cached_run": origin,
@@ -248,7 +247,8 @@ class _Call:
         """Write the row as it is now: the first time it is new, later it takes the place of itself."""
         around = _around.get()
         above = around[-1] if around and around[-1].values["run"] == self.run.id else None
-        values, row, kernel, vouching = dict(self.row.values), self.row, self.run.kernel, self.run._vouching
+        values, row, kernel = dict(self.row.values), self.row, self.run.kernel
+        vouching = self.run._vouching  # noqa: SLF001 - it is the run's to know whom to ask
 
         def action() -> None:
             if files is not None:
