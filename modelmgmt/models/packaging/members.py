@@ -9,7 +9,7 @@ import io
 import os
 import zlib
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 from zipfile import ZIP_STORED, ZipInfo
 
 from modelmgmt.models.packaging.archive import Archive
@@ -41,7 +41,7 @@ class Members(Archive):
     """
 
     def __init__(self, memory: memoryview, limits: Limits, *, are_compared: bool = False) -> None:
-        super().__init__(InMemory(memory), limits)
+        super().__init__(cast("IO[bytes]", InMemory(memory)), limits)
         self._memory, self._are_compared = memory, are_compared
         starts = sorted(info.header_offset for info in self._zip.infolist())
         self._ends = dict(zip(starts, [*starts[1:], self._zip.start_dir], strict=True)) if starts else {}
