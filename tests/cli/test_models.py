@@ -127,9 +127,10 @@ def test_eighty_columns_are_enough(ask, filled, monkeypatch):
         assert max(map(len, text.splitlines())) <= 80
 
 
-def test_a_version_is_shown_in_words(ask, store):
+def test_a_version_is_shown_in_words(ask, store, monkeypatch):
     import numpy as np
 
+    monkeypatch.setenv("MODELMGMT_STORE", str(store.path))
     with store.start_run("words") as run:
         run.log_model({"w": np.ones(2)}, "net", input_example=np.ones((3, 2)), register_as="net")
     shown = ask("models", "show", "net:1").out
