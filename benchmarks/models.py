@@ -18,7 +18,7 @@ BASELINE = (
     "`joblib.dump` and `joblib.load` of the same fitted object. joblib syncs nothing: beside it, the same with the file "
     "synced to disk, which is what a logged model promises. Each is logged with an example, its signature, requirements "
     "and links, signed, and loaded with its hash checked. A model that is one array bounds the rest: to hash its bytes "
-    "alone takes longer than twice what joblib takes to read it."
+    "alone takes about twice what joblib takes to read it."
 )
 _LOOKS = 2_000
 

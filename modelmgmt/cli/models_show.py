@@ -43,6 +43,7 @@ def command(reference: str, card: bool, store_path: Path | None, as_json: bool) 
 
         if "signature" in found:
             found["signature"] = signature_lines(found["signature"] or {})
+        found["created_at"] = f"{found['created_at'][:16].replace('T', ' ')} UTC"
         print_table(facts_table(found))
     return DONE
 

@@ -14,6 +14,7 @@ from modelmgmt.models.packaging.signature import Signature
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.registry import register
 from modelmgmt.models.registry.versions import ModelVersion
+from modelmgmt.models.trust import decision, signing
 from modelmgmt.store.names import shown
 from modelmgmt.tracking.artifacts import Kept
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
     from modelmgmt.tracking.guard import Guard
     from modelmgmt.tracking.record import RunRecord
+    from modelmgmt.tracking.steps.results import Vouching
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,9 +58,20 @@ class LoggedModel:
         return None if self.package is None else self.package.signature
 
 
+class _Keys:
+    """The user's keys, for what steps keep as pickles."""
+
+    def sign(self, kernel: Kernel, digest: str, /) -> object:
+        return signing.sign(kernel, digest)
+
+    def refusal(self, kernel: Kernel, digest: str, /) -> str | None:
+        return decision.refusal(kernel, digest)
+
+
 class ModelsOfRun:
     """A part of `Run`."""
 
+    _vouching: ClassVar[Vouching | None] = _Keys()
     _logged_type: ClassVar[type[LoggedModel]] = LoggedModel
     _version_type: ClassVar[type[ModelVersion]] = ModelVersion
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.store import ahead
 from modelmgmt.store.alike import LargeFiles
 from modelmgmt.store.disk import (
     ABSENT,
@@ -197,6 +198,14 @@ class Objects:
         with self._open(digest) as raw:
             return raw.readall()
 
+    def read_into(self, digest: str, memory: memoryview) -> None:
+        """Fill `memory`, writable and as many bytes as the object has, with its bytes, verified: the fastest way to much.
+
+        On an error what is in it is not to be trusted. Raises `NotFoundError` and `CorruptDataError`.
+        """
+        with self._open(digest) as raw:
+            raw.fill(memory)
+
     def verify(self, digest: str) -> Stored:
         """Read an object to its end and return its digest and size. Raises as `get`."""
         with self._open(digest) as raw:
@@ -372,6 +381,15 @@ class _VerifiedReader(io.RawIOBase):
         self._checked(memoryview(data))
         return data
 
+    def fill(self, memory: memoryview) -> None:
+        """All of it at once, into memory of its size."""
+        try:
+            count, found = ahead.fill(self._file, memory)
+        except OSError as error:
+            raise unreadable(self._path, error) from error
+        if count != self.size or count != len(memory) or found != self._digest:
+            raise self._other(found)
+
     def close(self) -> None:
         self._file.close()
         super().close()
@@ -380,12 +398,15 @@ class _VerifiedReader(io.RawIOBase):
         self._hash.update(data)
         self._left -= len(data)
         if (self._left <= 0 or not data) and self._hash.hexdigest() != self._digest:
-            raise CorruptDataError(
-                f"object {self._digest} holds other bytes than were put: the SHA-256 of the {self.size:,} bytes in "
-                f"{self._path} is {self._hash.hexdigest()}; restore that file from a copy of the store, or delete it "
-                "and put the original again"
-            )
+            raise self._other(self._hash.hexdigest())
         return data
+
+    def _other(self, found: str) -> CorruptDataError:
+        return CorruptDataError(
+            f"object {self._digest} holds other bytes than were put: the SHA-256 of the {self.size:,} bytes in "
+            f"{self._path} is {found}; restore that file from a copy of the store, or delete it "
+            "and put the original again"
+        )
 
 
 def _hashed(file: io.FileIO) -> Stored:

@@ -244,7 +244,7 @@ def read(
     if is_live and not valid.all():
         # One read is not one moment: its writer may have gone on from a page that was copied to one that was not yet. What
         # comes before the last record that was seen is there by now; what has come behind it meanwhile is not looked at.
-        data = _pread(descriptor, len(data), HEADER_BYTES + start * RECORD_BYTES)
+        data = os.pread(descriptor, len(data), HEADER_BYTES + start * RECORD_BYTES)
         records = np.frombuffer(data, _record_dtype())
         valid = _valid(data, records, salt)
     is_point = valid & (records["tag"] < DEFINITION)

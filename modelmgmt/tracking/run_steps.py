@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
+    from modelmgmt.tracking.steps.results import Vouching
     from modelmgmt.tracking.steps.table import Step
 
 
 class StepsOfRun:
     """A part of `Run`."""
+
+    _vouching: ClassVar[Vouching | None] = None
+    """Whom to ask about results that are pickles. The room of models, which has the keys, says so of its part of a run."""
 
     if TYPE_CHECKING:
         kernel: Kernel

@@ -127,6 +127,19 @@ def test_eighty_columns_are_enough(ask, filled, monkeypatch):
         assert max(map(len, text.splitlines())) <= 80
 
 
+def test_a_version_is_shown_in_words(ask, store, monkeypatch):
+    import numpy as np
+
+    monkeypatch.setenv("MODELMGMT_STORE", str(store.path))
+    with store.start_run("words") as run:
+        run.log_model({"w": np.ones(2)}, "net", input_example=np.ones((3, 2)), register_as="net")
+    shown = ask("models", "show", "net:1").out
+    assert "float64, shape any x 2" in shown
+    assert " UTC" in shown
+    assert "{" not in shown
+    assert '"shape"' in ask("models", "show", "net:1", "--json").out
+
+
 def test_show_card_compare_tag(ask, filled):
     assert ask("models", "tag", "churn", "team=a", "--describe", "who leaves").out == "team=a\n"
     assert ask("models", "tag", "churn:1", "a=1", "b=2", "--remove", "a", "--json").json["tags"] == {"b": "2"}

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about wha
 
 
 def quick(data, trusted=()):
-    with of_model(Members, io.BytesIO(data)) as members:
+    with of_model(Members, memoryview(data)) as members:
         return skops_nodes.read(members, trusted)
 
 
@@ -279,6 +279,43 @@ def test_a_large_file_is_read_through_a_map(store, monkeypatch):
     assert_same(loaded.model.estimators_, model.estimators_)
 
 
+@pytest.mark.parametrize("writer", ["me", "a stranger", "nobody"])
+def test_checksums_are_believed_of_a_trusted_writer_only(store, tmp_path, monkeypatch, writer):
+    """The file says that its checksums are right, and one is not: only who signed it may say so."""
+    import modelmgmt as mm
+    from modelmgmt.models.trust import signing
+
+    def wrong(model, folder):
+        saved = save(model, folder)
+        data = bytearray((folder / ours.FILE).read_bytes())
+        with zipfile.ZipFile(folder / ours.FILE) as archive:
+            for info in archive.infolist():
+                if info.filename.endswith(".npy"):
+                    name = info.filename.encode()
+                    data[data.rindex(name) - 30] ^= 1  # of the CRC in the list, 16 of 46 bytes into the entry
+        (folder / ours.FILE).write_bytes(data)
+        with zipfile.ZipFile(folder / ours.FILE) as archive:
+            assert archive.testzip() is not None
+        return saved
+
+    save = ours.save
+    monkeypatch.setattr(ours, "_MUCH", 0)
+    monkeypatch.setattr(ours, "save", wrong)
+    if writer == "a stranger":
+        monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "theirs"))
+    elif writer == "nobody":
+        monkeypatch.setattr("modelmgmt.models.packaging.package.sign", lambda kernel, digest: None)
+    with store.start_run("models") as run:
+        logged = run.log_model(forest(), "model")
+    monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "mine"))
+    if writer == "me":
+        signing.sign(store.kernel, logged.digest)
+        assert mm.load_model(logged.ref, store=store).model.n_estimators == 3
+    else:
+        with pytest.raises(CorruptDataError, match="CRC"):
+            mm.load_model(logged.ref, store=store)
+
+
 # ------------------------------------------------------------------------------------------------- what is hostile
 
 
@@ -312,7 +349,7 @@ def test_types_that_nobody_named_are_found_wherever_they_are(what, place):
     if what in ("a tree", "a loss"):
         state["__reduce__"] = {"args": EMPTY}
     if what == "a method":
-        state["content"]["obj"] = state_of("os", "system")
+        state["content"]["obj"] = {**state_of("os", "system"), "__id__": 4243}
 
     def hide(name, content):
         if name != "schema.json":
@@ -324,7 +361,7 @@ def test_types_that_nobody_named_are_found_wherever_they_are(what, place):
         elif place == "in a dict":
             content["content"][1]["content"]["a"] = state
         elif place == "met twice":
-            content["content"][:0] = [state, {"__id__": 4242}]
+            content["content"][:0] = [state, dict(state)]
         else:
             content["content"][2]["content"]["content"]["more"] = state
         return content
@@ -339,7 +376,7 @@ def test_types_that_nobody_named_are_found_wherever_they_are(what, place):
     with pytest.raises(UntrustedTypesFoundException) as mine:
         quick(data, known)
     assert str(mine.value) == str(theirs.value)
-    with of_model(Members, io.BytesIO(data)) as members:
+    with of_model(Members, memoryview(data)) as members:
         assert skops_nodes.untrusted(members) == set(skops.io.get_untrusted_types(data=data))
 
 
@@ -356,27 +393,58 @@ def npy(array):
     return file.getvalue()
 
 
-def test_a_schema_of_parts_in_parts_is_looked_at_once():
-    """Each list has the one below it twice: skops would ask 2**40 times."""
-    state = EMPTY
-    for level in range(40):
-        state = {**EMPTY, "content": [state, {"__id__": state["__id__"]}], "__id__": 100 + level}
-
-    def nested(name, content):
-        return {**content, **state} if name == "schema.json" else content
-
-    found = quick(rewritten(dumped(()), nested))
-    assert len(found) == 2
-    assert found[0] is found[1]
+def doubled(lowest, protocol, kind=EMPTY, levels=40):
+    """Each part has the one below it twice, and names it the second time: 2**40 parts in a few lines."""
+    state = lowest
+    for level in range(levels):
+        state = {**kind, "content": [state, {"__id__": state["__id__"]}], "__id__": 100 + level}
+    return rewritten(dumped(()), lambda name, old: {**state, "protocol": protocol} if name == "schema.json" else old)
 
 
-def test_an_untrusted_type_in_parts_in_parts_is_named_at_once(tmp_path):
-    """skops itself would ask 2**40 times for the names that the error says."""
-    state = HIDDEN["a function"]
-    for level in range(40):
-        state = {**EMPTY, "content": [state, {"__id__": state["__id__"]}], "__id__": 100 + level}
-    data = rewritten(dumped(()), lambda name, content: {**content, **state} if name == "schema.json" else content)
-    with pytest.raises(UntrustedModelError, match=r"trust=\['os\.system'\]"):
+@pytest.mark.parametrize("lowest", ["nothing", "a function"])
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_parts_that_are_not_spelled_out_are_refused_at_once(tmp_path, protocol, lowest):
+    """skops itself would ask 2**40 times whether it trusts the lowest."""
+    data = doubled(HIDDEN.get(lowest, EMPTY), protocol)
+    with pytest.raises(CorruptDataError, match="without writing it in full"):
+        read(tmp_path, data)
+
+
+@pytest.mark.parametrize("around", ["SetNode", "NdArrayNode"])
+def test_parts_in_parts_are_neither_hashed_nor_laid_out(tmp_path, around):
+    """To hash tuples in tuples, or to make a cube of them, takes 2**40 steps, whoever trusts them."""
+    content = json.loads(zipfile.ZipFile(io.BytesIO(doubled(EMPTY, 2))).read("schema.json"))
+    shape = {**EMPTY, "__id__": 18, "content": []}
+    state = {
+        "__class__": "set", "__module__": "builtins", "__loader__": around, "content": [content], "type": "json",
+        "shape": shape, "__id__": 7, "protocol": 2,
+    }  # fmt: skip
+    data = rewritten(dumped(()), lambda name, old: state if name == "schema.json" else old)
+    with pytest.raises(CorruptDataError, match="without writing it in full"):
+        read(tmp_path, data)
+
+
+def test_a_part_within_itself_is_refused(tmp_path):
+    state = {**EMPTY, "__id__": 7, "content": [{**EMPTY, "__id__": 7}], "protocol": 2}
+    with pytest.raises(CorruptDataError, match="refers to part 7 without writing it in full"):
+        read(tmp_path, rewritten(dumped(()), lambda name, old: state if name == "schema.json" else old))
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_a_schema_that_is_too_deep_is_named(tmp_path, protocol):
+    inner = json.dumps({**EMPTY, "content": ["x"]}).replace("17", "0")
+    opened, closed = inner.split('"x"')
+    text = opened * 5_000 + json.dumps({**EMPTY, "__id__": 0}) + closed * 5_000
+    text = text[:-1] + f', "protocol": {protocol}}}'
+    data = rewritten(dumped(()), lambda name, old: text.encode() if name == "schema.json" else old)
+    with pytest.raises(CorruptDataError, match=ours.FILE):
+        read(tmp_path, data)
+
+
+@pytest.mark.parametrize("schema", ["[]", "1", '"a"', "{}", '{"protocol": 2}', '{"protocol": 9}', "{", "\xff"])
+def test_a_schema_that_is_none_is_named(tmp_path, schema):
+    data = rewritten(dumped(()), lambda name, old: schema.encode("latin-1") if name == "schema.json" else old)
+    with pytest.raises(CorruptDataError):
         read(tmp_path, data)
 
 

@@ -27,6 +27,7 @@ from modelmgmt.errors import (
     InvalidValueError,
     NotFoundError,
     SourceChangedError,
+    StoreError,
     StoreWriteError,
 )
 from modelmgmt.store.objects import BUFFER, Objects, Stored
@@ -762,3 +763,59 @@ def test_folder_is_moved_into_a_tree(tmp_path):
     copied, moved = trees.put_folder(tmp_path / "one"), trees.put_folder(tmp_path / "two", move=True)
     assert copied == moved
     trees.objects.verify(trees.get(moved.digest)["a"].digest)
+
+
+# ------------------------------------------------------------------------------------------------- into memory of others
+
+
+@pytest.fixture(params=["one thread", "two threads"])
+def ahead_of(request, monkeypatch):
+    """Hashed after it was read, or while."""
+    from modelmgmt.store import ahead
+
+    monkeypatch.setattr(ahead, "FIRST", 1_000)
+    monkeypatch.setattr(ahead, "PIECE", 100_000)
+    monkeypatch.setattr(ahead, "WORTH", 0)
+    monkeypatch.setattr(ahead, "_cores", lambda: 1 if request.param == "one thread" else 2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 999, 1_000, 1_001, 100_000, len(LARGE)])
+def test_an_object_is_read_into_memory(objects, ahead_of, size):
+    stored = objects.put_bytes(LARGE[:size])
+    memory = bytearray(size)
+    objects.read_into(stored.digest, memoryview(memory))
+    assert memory == LARGE[:size]
+    assert [thread.name for thread in threading.enumerate() if thread.name == "modelmgmt-hash"] == []
+
+
+@pytest.mark.parametrize("place", [0, 5_000, -1])
+def test_a_flipped_bit_is_named_when_it_is_read_into_memory(objects, ahead_of, place):
+    stored = objects.put_bytes(LARGE)
+    path = objects.path(stored.digest)
+    path.chmod(0o600)
+    flipped = bytearray(LARGE)
+    flipped[place] ^= 1
+    path.write_bytes(flipped)
+    with pytest.raises(CorruptDataError, match=hashlib.sha256(flipped).hexdigest()):
+        objects.read_into(stored.digest, memoryview(bytearray(len(LARGE))))
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_memory_of_another_size_is_refused(objects, ahead_of, by):
+    stored = objects.put_bytes(LARGE)
+    with pytest.raises(CorruptDataError):
+        objects.read_into(stored.digest, memoryview(bytearray(len(LARGE) + by)))
+
+
+def test_a_file_that_can_not_be_read_leaves_no_thread(objects, ahead_of, monkeypatch):
+    from modelmgmt.store import ahead
+
+    stored = objects.put_bytes(LARGE)
+
+    def fail(file, view):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(ahead, "_read", fail)
+    with pytest.raises(StoreError, match="broken"):
+        objects.read_into(stored.digest, memoryview(bytearray(len(LARGE))))
+    assert [thread.name for thread in threading.enumerate() if thread.name == "modelmgmt-hash"] == []

@@ -171,9 +171,63 @@ def test_a_pickle_of_another_account_is_not_read(in_runs, monkeypatch):
     work, seen = counted(Model, pickle=True)
     in_runs(lambda: work(1))
     monkeypatch.setattr("os.geteuid", lambda: 12345)
-    _, [[step]] = in_runs(lambda: work(1))
+    with pytest.warns(UserWarning, match="kept, but not signed"):  # nor are the keys of that account its own
+        _, [[step]] = in_runs(lambda: work(1))
     assert seen.calls == 2
     assert "another account" in step.reason
+
+
+def test_a_pickle_is_read_only_under_a_key_that_is_trusted(store, in_runs, tmp_path, monkeypatch):
+    """Another user of the same store and account, with other keys."""
+    import cloudpickle
+
+    from modelmgmt.models.trust import keys, signing
+
+    work, seen = counted(Model, pickle=True)
+    _, [[mine]] = in_runs(lambda: work(1))
+    [signature] = signing.verify(store.kernel, mine.output_digest)
+    monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "theirs"))
+    with monkeypatch.context() as patched:
+        patched.setattr(cloudpickle, "loads", lambda data: pytest.fail("a pickle was read"))
+        _, [[theirs]] = in_runs(lambda: work(1))
+    assert seen.calls == 2
+    assert theirs.status == "ran"
+    assert signature.key in theirs.reason
+    assert "which you do not trust" in theirs.reason
+
+    keys.trust_key(signature.key, "a colleague")
+    monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "third"))
+    in_runs(lambda: work(1))
+    keys.trust_key(signature.key, "a colleague")
+    _, [[again]] = in_runs(lambda: work(1))
+    assert seen.calls == 3
+    assert again.status == "cached"
+
+
+def test_a_pickle_that_nobody_signed_is_not_read(store, in_runs, monkeypatch):
+    """As it is kept by an earlier version, or put in its place by whoever can write to the store."""
+    import cloudpickle
+
+    work, seen = counted(Model, pickle=True)
+    in_runs(lambda: work(1))
+    with store.kernel.database.writing() as connection:
+        connection.execute("DELETE FROM signatures")
+    with monkeypatch.context() as patched:
+        patched.setattr(cloudpickle, "loads", lambda data: pytest.fail("a pickle was read"))
+        _, [[step]] = in_runs(lambda: work(1))
+    assert seen.calls == 2
+    assert step.reason == "the kept result can not be used: it is a pickle, and nobody has signed it."
+    _, [[again]] = in_runs(lambda: work(1))
+    assert again.status == "cached"
+
+
+def test_a_result_without_a_key_to_sign_it_is_made_again(in_runs, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "file" / "below"))
+    work, seen = counted(Model, pickle=True)
+    with pytest.warns(UserWarning, match="kept, but not signed"):
+        in_runs(lambda: work(1), lambda: work(1))
+    assert seen.calls == 2
 
 
 def test_a_damaged_result_is_not_used(store, in_runs):

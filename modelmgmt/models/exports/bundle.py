@@ -18,7 +18,7 @@ import os
 import stat
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelmgmt.errors import (
     BundleError,
@@ -28,6 +28,7 @@ from modelmgmt.errors import (
     InvalidValueError,
     ModelmgmtError,
 )
+from modelmgmt.models.packaging.archive import UNSOUND, refusal
 from modelmgmt.models.packaging.package import Package, read_package
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.trust import signing
@@ -81,24 +82,30 @@ def read_bundle(kernel: Kernel, path: Path) -> Bundle:
     On return the objects survive a power cut; they are garbage until a row names the package. Raises BundleError for
     anything that `write_bundle` does not write.
     """
-    try:
-        with reads(path, but=THEIRS), zipfile.ZipFile(path) as archive:
-            members = _checked(archive, path)
-            model = _read_head(archive, members)
-            digest = _take_in(kernel, archive, members, _read_tree(archive, members))
-            signatures = _json_of(archive, members, SIGNATURES)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, ModelmgmtError):
-            raise
-        if isinstance(error.__context__, OSError):  # zipfile says of a file that can not be read that it is no zip
-            raise unreadable(path, error.__context__) from error
-        raise BundleError(f"{path} is no bundle of a model, or a damaged one ({error}).") from error
+    with reads(path, but=THEIRS), path.open("rb") as file:
+        digest, model, signatures = _read(kernel, file, path)
     try:
         found = read_package(kernel, digest)
     except CorruptDataError as error:
         raise BundleError(f"What is in {path} is no model: {error}") from error
     _keep_signatures(kernel, digest, signatures)
     return Bundle(found, model)
+
+
+def _read(kernel: Kernel, file: BinaryIO, path: Path) -> tuple[str, str | None, Any]:
+    """The digest of the package, the model's name, the signatures: not looked at yet."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = _checked(archive, path)
+            model = _read_head(archive, members)
+            digest = _take_in(kernel, archive, members, _read_tree(archive, members))
+            return digest, model, _json_of(archive, members, SIGNATURES)
+    except UNSOUND as error:
+        if isinstance(error, ModelmgmtError):
+            raise
+        if (refused := refusal(error)) is not None:
+            raise unreadable(path, refused) from error
+        raise BundleError(f"{path} is no bundle of a model, or a damaged one ({error}).") from error
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -8,17 +8,18 @@ import sys
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from modelmgmt.errors import CorruptDataError, UntrustedModelError
+from modelmgmt.errors import CorruptDataError, ModelmgmtError, UntrustedModelError
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require, saving
+from modelmgmt.models.formats.skops_schema import check_spelled_out
 from modelmgmt.models.packaging.archive import of_model
 from modelmgmt.models.packaging.files import Files
-from modelmgmt.models.packaging.members import Members
+from modelmgmt.models.packaging.members import InMemory, Members
 from modelmgmt.models.packaging.plain_zip import PlainZip
 from modelmgmt.models.trust import soundness
 from modelmgmt.models.trust.allowed import rules_for
@@ -28,6 +29,15 @@ NAME = "skops"
 EXECUTES = False
 NEEDS = ("skops",)
 FILE = "model.skops"
+
+CHECKSUMS, AS_WRITTEN = "checksums", "as written"
+"""The option by which the writer says that each checksum in the file was made of the bytes that follow it."""
+_MUCH = 1 << 20  # bytes; to compare the checksums of less takes no longer than to ask whether the writer is trusted
+
+_BROKEN = (
+    BadZipFile, zlib.error, EOFError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError, RuntimeError,
+)  # fmt: skip
+"""What skops, and the constructors of types that are trusted, raise for a file that nobody wrote like that."""
 
 _COMPILED = ("sklearn.tree._tree", "sklearn.neighbors._kd_tree", "sklearn.neighbors._ball_tree")
 _COMPACT = (",", ":")
@@ -45,7 +55,7 @@ def save(model: Any, folder: Path) -> Saved:
     names = set(_names(schema))
     for name, module in names:
         _check_can_be_found(module, name)
-    return Saved(frozenset(module for _, module in names), {})
+    return Saved(frozenset(module for _, module in names), {CHECKSUMS: AS_WRITTEN})
 
 
 def _check_can_be_found(module: str, name: str) -> None:
@@ -81,51 +91,60 @@ def _dump(model: Any, path: Path) -> str:
 
 
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
-    del options
     require("skops.io", "'modelmgmt[models]'")
     from skops.io.exceptions import UntrustedTypesFoundException
 
     allowed = reviewed() | set(trusted or ())
+    view = files.view(FILE)
     try:
-        with files.open(FILE) as file:
-            model = _read(file, allowed)
+        model = _read(view, allowed, are_compared=_are_compared(files, options, view))
     except UntrustedTypesFoundException as error:
-        names = sorted(_untrusted(files) - allowed)
+        names = sorted(_untrusted(view) - allowed)
         raise UntrustedModelError(
             f"The model is built of types that nobody has vouched for: {', '.join(names)}. Look at them, and when they "
             f"are yours, load it with trust={names!r}."
         ) from error
-    except (BadZipFile, zlib.error, EOFError, KeyError, json.JSONDecodeError) as error:
-        raise CorruptDataError(f"The file {FILE} of the model is no skops file ({error}).") from error
+    except _BROKEN as error:
+        if isinstance(error, ModelmgmtError):
+            raise
+        raise CorruptDataError(
+            f"The file {FILE} of the model is no skops file, or none of these versions ({error})."
+        ) from error
     _check_sound(model)
     return model
 
 
-def _read(file: BinaryIO, allowed: Collection[str]) -> Any:
+def _are_compared(files: Files, options: Mapping[str, Any], view: memoryview) -> bool:
+    """Whether the checksums are known to be right: these are the bytes that a trusted writer has made them of."""
+    return options.get(CHECKSUMS) == AS_WRITTEN and len(view) >= _MUCH and files.are_trusted()
+
+
+def _read(view: memoryview, allowed: Collection[str], *, are_compared: bool) -> Any:
     """What `skops.io.load` reads. Raises CorruptDataError for an archive that no model is kept in, and what skops raises."""
-    with of_model(Members, file) as members:
+    with of_model(partial(Members, are_compared=are_compared), view) as members:
         nodes = _nodes()
         if nodes is not None:
             with suppress(nodes.OtherProtocolError):
                 return nodes.read(members, allowed)
-        schema = members.whole("schema.json").decode("utf-8", "replace")
+        schema = members.whole("schema.json")
+    check_spelled_out(json.loads(schema))
     from skops.io import load as plain
 
-    file.seek(0)
     # skops goes through the whole list at each of many thousand nodes: it gets the names that the file has.
-    return plain(file, trusted=sorted({f"{module}.{name}" for name, module in _names(schema)} & set(allowed)))
+    named = {f"{module}.{name}" for name, module in _names(schema.decode("utf-8", "replace"))}
+    return plain(InMemory(view), trusted=sorted(named & set(allowed)))
 
 
-def _untrusted(files: Files) -> set[str]:
-    """The types in the file that skops does not trust by itself."""
+def _untrusted(view: memoryview) -> set[str]:
+    """The types in the file that skops does not trust by itself. It was read before, up to them."""
     nodes = _nodes()
     if nodes is not None:
-        with files.open(FILE) as file, of_model(Members, file) as members, suppress(nodes.OtherProtocolError):
+        with of_model(Members, view) as members, suppress(nodes.OtherProtocolError):
             found: set[str] = nodes.untrusted(members)
             return found
     from skops.io import get_untrusted_types
 
-    return set(get_untrusted_types(data=files.read(FILE)))
+    return set(get_untrusted_types(data=bytes(view)))
 
 
 def _nodes() -> Any:

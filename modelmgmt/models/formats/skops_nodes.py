@@ -31,6 +31,7 @@ from skops.io._sklearn import TreeNode
 from skops.io._utils import LoadContext, get_type_paths, gettype, read_schema
 
 from modelmgmt.models.formats.npy import Arrays
+from modelmgmt.models.formats.skops_schema import check_spelled_out
 from modelmgmt.models.packaging.members import Members
 
 KNOWN = frozenset({"0.16.0"})
@@ -61,9 +62,13 @@ def untrusted(members: Members) -> set[str]:
 
 def _tree(members: Members) -> Any:
     source = _Source(members)
-    schema, context = read_schema(source)
+    try:
+        schema, context = read_schema(source)
+    except AttributeError as error:  # it asks whatever is there as it asks a mapping
+        raise TypeError("its schema is no mapping") from error
     if context.protocol != PROTOCOL:
         raise OtherProtocolError
+    check_spelled_out(schema)
     # Nodes are made with no name of the caller's: they go off the list of what is not trusted at its end, as in skops.
     return get_tree(schema, LoadContext(src=source, protocol=_QUICK), trusted=None)
 

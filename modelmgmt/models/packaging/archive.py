@@ -6,12 +6,14 @@ Writes nothing. `Archive` is strict, for what this library imports; `unpacked` i
 from __future__ import annotations
 
 import bz2
+import errno
 import io
 import lzma
 import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,7 @@ from typing import IO, Any, Self, TypeVar
 
 from modelmgmt.errors import CorruptDataError, InvalidNameError, InvalidValueError, ModelmgmtError, NotFoundError
 from modelmgmt.models.trust.simulation import DEFAULT_LIMITS, Limits
+from modelmgmt.store.disk import unreadable
 from modelmgmt.store.names import check_path, shown
 
 FREE_BYTES = 1 << 26  # of unpacked bytes, whatever the ratio
@@ -27,6 +30,11 @@ _FED = 1 << 16
 _LZMA_BYTES = 1 << 29  # of memory that a stream may ask for
 _ENCRYPTED = 0x1
 _ANY_SIZE = Limits(max_bytes=1 << 62)
+UNSOUND = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, LookupError, ArithmeticError,
+    RuntimeError, OSError,
+)  # fmt: skip
+"""What `zipfile` and what unpacks for it raise for bytes that are no sound archive: an offset below zero, a cut header."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
@@ -124,7 +132,7 @@ def check_archive(source: Path | IO[bytes]) -> None:
         return
 
 
-def of_model(kind: type[A], source: Any) -> A:
+def of_model(kind: Callable[[Any, Limits], A], source: Any) -> A:
     """The archive that a model is kept in, opened as `kind`. Raises CorruptDataError for what `check_archive` refuses."""
     try:
         return kind(source, _ANY_SIZE)
@@ -157,6 +165,17 @@ class _Member(io.RawIOBase):
         super().close()
 
 
+def refusal(error: Exception) -> OSError | None:
+    """What the disk said, where that is why an archive could not be read: zipfile then says that it is none.
+
+    An offset that lies is refused by the system, too (EINVAL), and what unpacks raises OSError without a number.
+    """
+    for cause in (error, error.__context__):
+        if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):
+            return cause
+    return None
+
+
 class _ours:  # noqa: N801 - used as a function
     """zipfile's many errors about bytes that are not a sound zip, as one of ours."""
 
@@ -169,9 +188,9 @@ class _ours:  # noqa: N801 - used as a function
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ModelmgmtError) or not isinstance(error, Exception):
             return
-        known = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, OSError, KeyError,
-                 IndexError, lzma.LZMAError)  # fmt: skip
-        if isinstance(error, known):
+        if (refused := refusal(error)) is not None:
+            raise unreadable(Path(self._name), refused) from error
+        if isinstance(error, UNSOUND):
             raise CorruptDataError(
                 f"{shown(self._name)} can not be read from its archive: {str(error)[:120]}."
             ) from error

@@ -6,6 +6,7 @@ What was verified is what is read: nobody can change it in between. Writes in te
 from __future__ import annotations
 
 import io
+import mmap
 import tempfile
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from modelmgmt.errors import CorruptDataError
+from modelmgmt.models.trust.decision import is_trusted
 
 if TYPE_CHECKING:
     from modelmgmt.models.packaging.package import Package
@@ -33,8 +35,14 @@ class Files(Protocol):
     def open(self, name: str) -> BinaryIO:
         """One of them, open for reading anywhere in it."""
 
+    def view(self, name: str) -> memoryview:
+        """One of them, in memory whole, or mapped there: for those who look at parts of much. Not to be written to."""
+
     def folder(self) -> Path:
         """A folder that holds all of them, for libraries that read paths. It is gone when the model is loaded."""
+
+    def are_trusted(self) -> bool:
+        """Whether they are signed under a key that the user trusts: only then counts what their writer says of them."""
 
 
 class PackageFiles(AbstractContextManager["PackageFiles"]):
@@ -42,6 +50,7 @@ class PackageFiles(AbstractContextManager["PackageFiles"]):
 
     def __init__(self, kernel: Kernel, package: Package, part: str) -> None:
         self._kernel = kernel
+        self._digest = package.digest
         self._entries = {
             path.removeprefix(f"{part}/"): entry
             for path, entry in package.tree.items()
@@ -61,6 +70,20 @@ class PackageFiles(AbstractContextManager["PackageFiles"]):
         if self._entries[self._known(name)].size <= IN_MEMORY:
             return io.BytesIO(self.read(name))
         return self._open.enter_context((self.folder() / name).open("rb"))
+
+    def view(self, name: str) -> memoryview:
+        entry = self._entries[self._known(name)]
+        if entry.size > IN_MEMORY:
+            with (self.folder() / name).open("rb") as file:
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        import numpy as np
+
+        memory = np.empty(self._kernel.objects.size(entry.digest), np.uint8).data  # not filled with zeros first
+        self._kernel.objects.read_into(entry.digest, memory)
+        return memory.toreadonly()
+
+    def are_trusted(self) -> bool:
+        return is_trusted(self._kernel, self._digest)
 
     def folder(self) -> Path:
         if self._folder is None:
@@ -106,5 +129,11 @@ class FolderFiles:
     def open(self, name: str) -> BinaryIO:
         return io.BytesIO(self.read(name))
 
+    def view(self, name: str) -> memoryview:
+        return memoryview(self.read(name))
+
     def folder(self) -> Path:
         return self._folder
+
+    def are_trusted(self) -> bool:
+        return False

@@ -6,14 +6,17 @@ Writes nothing.
 from __future__ import annotations
 
 import io
-import mmap
+import os
 import zlib
 from struct import Struct
-from typing import BinaryIO
+from typing import IO, TYPE_CHECKING, cast
 from zipfile import ZIP_STORED, ZipInfo
 
 from modelmgmt.models.packaging.archive import Archive
 from modelmgmt.models.trust.simulation import Limits
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _HEADER = Struct("<4s2xHH16xHH")
 """Of a local header: signature, flags, method, lengths of the name and of what follows it."""
@@ -25,20 +28,21 @@ class Members(Archive):
 
     Only a member that is stored plainly, and lies as every writer lays it, is looked at in place, with its checksum
     compared. For any other `zipfile` has the word, so that nothing is accepted that it refuses. Raises what `Archive`
-    raises. A view keeps the bytes alive; it is not to be written to.
+    raises. A view keeps the bytes alive; it is not to be written to. `are_compared` says that the checksums of these
+    bytes are known to be right: whoever says so was believed for a reason.
 
     >>> from zipfile import ZipFile
     >>> data = io.BytesIO()
     >>> with ZipFile(data, "w") as file:
     ...     file.writestr("a.txt", "hello")
-    >>> with Members(io.BytesIO(data.getvalue()), Limits()) as members:
+    >>> with Members(data.getbuffer(), Limits()) as members:
     ...     members.view("a.txt").tobytes(), members.whole("a.txt")
     (b'hello', b'hello')
     """
 
-    def __init__(self, file: BinaryIO, limits: Limits) -> None:
-        super().__init__(file, limits)
-        self._memory = memory_of(file)
+    def __init__(self, memory: memoryview, limits: Limits, *, are_compared: bool = False) -> None:
+        super().__init__(cast("IO[bytes]", InMemory(memory)), limits)
+        self._memory, self._are_compared = memory, are_compared
         starts = sorted(info.header_offset for info in self._zip.infolist())
         self._ends = dict(zip(starts, [*starts[1:], self._zip.start_dir], strict=True)) if starts else {}
 
@@ -46,7 +50,7 @@ class Members(Archive):
         """All of one member. Raises KeyError when there is none, BadZipFile."""
         info = self._zip.getinfo(name)
         data = self._stored(info)
-        if data is None or zlib.crc32(data) != info.CRC:
+        if data is None or not (self._are_compared or zlib.crc32(data) == info.CRC):
             return memoryview(self._zip.read(info))
         return data
 
@@ -72,8 +76,28 @@ class Members(Archive):
         return self._memory[begin:end]
 
 
-def memory_of(file: BinaryIO) -> memoryview:
-    """The bytes of an open file: those that it holds in memory already, or a map of it."""
-    if isinstance(file, io.BytesIO):
-        return memoryview(file.getvalue())  # which copies nothing while nobody wrote to it
-    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+class InMemory(io.RawIOBase):
+    """Memory as a file that is read anywhere, of which nothing is copied before it is asked for."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory, self._place = memory, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        target = memoryview(buffer).cast("B")
+        data = self._memory[self._place : self._place + len(target)]
+        target[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: len(self._memory)}[whence]
+        if base + place < 0:
+            raise ValueError(f"there is nothing {-base - place} bytes before the beginning")
+        self._place = base + place
+        return self._place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidValueError
@@ -59,9 +60,20 @@ def signature_lines(signature: Any) -> dict[str, str]:
         columns = spec.get("columns") or spec.get("arrays") or ([spec] if spec else [])
         for column in columns:
             about = {key: value for key, value in column.items() if key not in ("name", "dtype", "kind")}
-            known = json.dumps(about, ensure_ascii=False, sort_keys=True) if any(about.values()) else ""
-            lines[f"{side}.{column['name']}" if "name" in column else side] = f"{column.get('dtype')} {known}".strip()
+            words = ", ".join((str(column.get("dtype")), *_words(about)))
+            lines[f"{side}.{column['name']}" if "name" in column else side] = words
     return lines
+
+
+def _words(about: Mapping[str, Any]) -> Iterator[str]:
+    """What a signature says of a column or array beside its type, for people."""
+    for key, value in sorted(about.items()):
+        if key == "shape" and isinstance(value, list):
+            yield f"shape {' x '.join('any' if side is None else str(side) for side in value) or 'of one number'}"
+        elif key == "nullable" and value is True:
+            yield "may be missing"
+        elif value:
+            yield f"{key} {json.dumps(value, ensure_ascii=False, sort_keys=True)}"
 
 
 def _of_runs(kernel: Kernel, a: ModelVersion, b: ModelVersion) -> tuple[Row, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.packaging.archive import Budget, TooMuchError, compression_of, open_zip, unpacked_partly
+from modelmgmt.models.packaging.archive import UNSOUND, Budget, TooMuchError, compression_of, open_zip, unpacked_partly
 from modelmgmt.models.trust.simulation import Limits
 from modelmgmt.store.names import shown
 
@@ -102,7 +102,7 @@ def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget, proble
                 pieces.append(piece)
     except TooMuchError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, OSError) as error:
+    except UNSOUND as error:
         problems.append(f"{_inside(part, info.filename)}: it can not be read whole: {str(error)[:160]}")
     return b"".join(pieces)
 

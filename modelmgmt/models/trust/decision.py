@@ -46,14 +46,14 @@ def decide(kernel: Kernel, package: HasDigest | str, trust: Trust = None) -> Non
         _compare(digest, trust)
         return
     restricted_names(trust)  # a mistake in it is said before any key is asked
-    refusal = _refusal(kernel, digest)
-    if refusal is not None:
-        raise UntrustedModelError(f"{_what(digest)}, and {refusal} {_HOW.format(digest=digest)}")
+    reason = refusal(kernel, digest)
+    if reason is not None:
+        raise UntrustedModelError(f"{_what(digest)}, and {reason} {_HOW.format(digest=digest)}")
 
 
 def is_trusted(kernel: Kernel, package: HasDigest | str) -> bool:
     """Whether `decide` would allow it by keys alone."""
-    return _refusal(kernel, check_digest(package if isinstance(package, str) else package.digest)) is None
+    return refusal(kernel, check_digest(package if isinstance(package, str) else package.digest)) is None
 
 
 def restricted_names(trust: object) -> frozenset[str] | None:
@@ -109,8 +109,8 @@ def _compare(digest: str, trust: str) -> None:
         raise UntrustedModelError(f"{_what(digest)}, and you allowed other bytes: {given}. These are sha256:{digest}.")
 
 
-def _refusal(kernel: Kernel, digest: str) -> str | None:
-    """None when a key vouches for it, else the rest of the sentence."""
+def refusal(kernel: Kernel, digest: str) -> str | None:
+    """Why its keys alone do not let a tree be read here, as the rest of a sentence; None when one vouches for it."""
     found = signing.read(kernel, digest)
     if not found:
         return "nobody has signed it."

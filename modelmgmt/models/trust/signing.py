@@ -53,7 +53,7 @@ def sign(kernel: Kernel, digest: str) -> Signature | None:
     try:
         key = keys.own_key(outside=kernel.path)
     except KeyFileError as error:
-        warnings.warn(f"The model is kept, but not signed: {error}", stacklevel=2)
+        warnings.warn(f"What is written is kept, but not signed: {error}", stacklevel=2)
         return None
     assert key is not None  # noqa: S101 - it was made
     return sign_with(kernel, digest, key)

@@ -53,8 +53,8 @@ def step(function: Any = None, /, *, name: str | None = None, cache: bool = Fals
     returns it without doing the work; `reason` says why a step ran. The function should then be one of its arguments
     alone: what it logs, prints or changes elsewhere does not happen when it is skipped. Results that are numbers, text,
     collections, arrays, frames and files are kept in formats that execute nothing. For any other, such as a fitted model,
-    `pickle=True` allows a pickle: unpickling executes what the file says, so allow it only in a store whose every
-    writer you trust. A merge leaves pickles behind.
+    `pickle=True` allows a pickle: unpickling executes what the file says, so it is signed with your key, as models are, and
+    read again only under a key that you trust; otherwise the step runs, and says why. A merge leaves pickles behind.
 
     A finished call survives SIGKILL, its kept result a power cut. Raises InvalidTypeError for what is no plain function,
     and for generators and coroutines, whose body runs after the call.
@@ -182,7 +182,8 @@ class _Call:
             return _MISSING, _one_line(f"the kept result can not be used: {error}")
 
     def _load(self, kept: Step) -> tuple[Any, str]:
-        value = results.get(self.run.kernel, kept.output_digest or "", pickle=self.plan.pickle)
+        vouching = self.run._vouching  # noqa: SLF001 - it is the run's to know whom to ask
+        value = results.get(self.run.kernel, kept.output_digest or "", pickle=self.plan.pickle, vouching=vouching)
         origin = kept.cached_run or kept.run
         self.row.values |= {
             "status": "cached", "reason": f"from run {origin}", "output": kept.output, "cached_run": origin,
@@ -247,10 +248,11 @@ class _Call:
         around = _around.get()
         above = around[-1] if around and around[-1].values["run"] == self.run.id else None
         values, row, kernel = dict(self.row.values), self.row, self.run.kernel
+        vouching = self.run._vouching  # noqa: SLF001 - it is the run's to know whom to ask
 
         def action() -> None:
             if files is not None:
-                values["output_digest"] = results.put(kernel, files)
+                values["output_digest"] = results.put(kernel, files, vouching)
             values["parent"] = above.number if above is not None and above is not row else values["parent"]
             with kernel.database.writing() as connection:
                 if row.number is None:

@@ -9,9 +9,9 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from modelmgmt.errors import CorruptDataError, InvalidTypeError, NotFoundError
+from modelmgmt.errors import CorruptDataError, InvalidTypeError, NotFoundError, UntrustedModelError
 from modelmgmt.store.trees import Entry, Tree, Trees
 from modelmgmt.tracking.steps.values import fingerprint
 
@@ -24,6 +24,16 @@ PICKLE = "value.pickle"
 _SEQUENCES: dict[str, Callable[[Any], Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
 Files = dict[str, bytes]
+
+
+class Vouching(Protocol):
+    """Who knows the keys: a room above this one. What may run code is signed, and read again only when it says so."""
+
+    def sign(self, kernel: Kernel, digest: str, /) -> object:
+        """Sign a tree with the user's own key, or warn."""
+
+    def refusal(self, kernel: Kernel, digest: str, /) -> str | None:
+        """Why a tree may not be read here; None when its writer is trusted."""
 
 
 def encode(value: Any, *, pickle: bool) -> Files:
@@ -67,25 +77,35 @@ def decode(read: Callable[[str], bytes], names: list[str], *, pickle: bool) -> A
         raise CorruptDataError(f"its files can not be read ({type(error).__name__}: {error})") from error
 
 
-def put(kernel: Kernel, files: Files) -> str:
-    """Keep the files as a tree, and return its digest. Survives a power cut on return. Raises StoreWriteError."""
+def put(kernel: Kernel, files: Files, vouching: Vouching | None = None) -> str:
+    """Keep the files as a tree, a pickle signed, and return its digest. Survives a power cut on return.
+
+    Raises StoreWriteError.
+    """
     pending: set[Path] = set()
     stored = {name: kernel.objects.put_bytes(data, pending=pending) for name, data in files.items()}
     kernel.objects.sync(pending)
-    return Trees(kernel.objects).put(Tree({name: Entry(kept.digest, kept.size) for name, kept in stored.items()}))
+    digest = Trees(kernel.objects).put(Tree({name: Entry(kept.digest, kept.size) for name, kept in stored.items()}))
+    if PICKLE in files and vouching is not None:
+        vouching.sign(kernel, digest)
+    return digest
 
 
-def get(kernel: Kernel, digest: str, *, pickle: bool) -> Any:
+def get(kernel: Kernel, digest: str, *, pickle: bool, vouching: Vouching | None = None) -> Any:
     """The value that was kept, every byte verified before it is used.
 
-    A pickle is read only when the caller allows it and its file belongs to the account that reads it: unpickling
-    executes what the file says. Raises InvalidTypeError, NotFoundError, CorruptDataError.
+    A pickle is read only when the caller allows it, its file belongs to the account that reads it, and it is signed under
+    a key that this user trusts: unpickling executes what the file says. Raises InvalidTypeError, UntrustedModelError,
+    NotFoundError, CorruptDataError.
     """
     tree = Trees(kernel.objects).get(digest)
     if PICKLE in tree and pickle:
         owner = kernel.objects.path(tree[PICKLE].digest).stat().st_uid
         if hasattr(os, "geteuid") and owner != os.geteuid():
             raise InvalidTypeError("it is a pickle that another account has written")
+        refusal = "nobody here can say who wrote it." if vouching is None else vouching.refusal(kernel, digest)
+        if refusal is not None:
+            raise UntrustedModelError(f"it is a pickle, and {refusal}")
     return decode(lambda name: kernel.objects.get(tree[name].digest), list(tree), pickle=pickle)
 
 
