@@ -38,6 +38,7 @@ class Folding:
 
     def _forget(self) -> None:
         self._pid = os.getpid()
+        self._lock = threading.RLock()  # a signal handler may log, too
         self._batches, self._bytes = LOOK_BATCHES - 1, 0  # a process looks with its first batch: it may be a short one
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -50,22 +51,31 @@ class Folding:
         self._bytes += size
         if self._batches < LOOK_BATCHES and self._bytes < LOOK_BYTES:
             return
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._batches = self._bytes = 0
         error, self._error = self._error, None
         if error is not None:
             warnings.warn(f"Predictions are kept, but could not be folded yet: {error}", stacklevel=4)
-        self._thread = threading.Thread(target=self._work, args=(self._kernel(),), name="modelmgmt-predictions")
-        try:
-            self._thread.start()
-        except RuntimeError:  # too many threads, or the interpreter is ending: what waits, waits
-            self._thread = None
+        self._look()
+
+    def _look(self) -> None:
+        kernel = self._kernel()
+        with self._lock:
+            # In this order a store that is being closed either sees the thread, and waits for it, or gets none.
+            if kernel is None or kernel.is_closed or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._batches = self._bytes = 0
+            self._thread = threading.Thread(target=self._work, args=(kernel,), name="modelmgmt-predictions")
+            try:
+                self._thread.start()
+            except RuntimeError:  # too many threads, or the interpreter is ending: what waits, waits
+                self._thread = None
 
     def settle(self) -> None:
         """Wait for the thread, if there is one."""
-        thread = self._thread
-        if thread is not None and self._pid == os.getpid() and thread is not threading.current_thread():
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def _work(self, kernel: Kernel) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +14,12 @@ from modelmgmt.observe import batches, blocks, cells, folding, given, targets
 from modelmgmt.observe.batches import Target
 from modelmgmt.observe.deletion import DeletedPredictions, delete
 from modelmgmt.observe.given import Keep
+from modelmgmt.observe.guards import Guards
 from modelmgmt.observe.predictions import Predictions
 from modelmgmt.store.ids import new_id
 from modelmgmt.store.times import from_iso, now_us, to_iso, to_us
 from modelmgmt.tracking.disabled import is_disabled
-from modelmgmt.tracking.guard import Guard, OnError
+from modelmgmt.tracking.guard import OnError
 
 if TYPE_CHECKING:
     from modelmgmt.models.load import LoadedModel
@@ -76,8 +74,8 @@ class Monitor:
         self._scope = targets.scope_of(kernel, reference)
         self._inputs: Keep = inputs if isinstance(inputs, bool) else tuple(map(str, inputs))
         self._targets: dict[str, Target] = {}
-        self._guards = _Guards(on_error, kernel)
-        weakref.finalize(self, _end, self._guards, self._scope.name)
+        self._guards = Guards(on_error, kernel, self._scope.name)
+        weakref.finalize(self, self._guards.end)
 
     @property
     def name(self) -> str:
@@ -97,7 +95,7 @@ class Monitor:
     @property
     def lost(self) -> int:
         """How many predictions could not be kept in this process, because the disk refused for too long."""
-        return self._guards.here().lost_points
+        return self._guards.lost
 
     def log(
         self,
@@ -117,9 +115,11 @@ class Monitor:
         that may be another than the monitor found; `at` the time, if it is not now. No rows are kept as nothing.
 
         A mistake in the call raises: InvalidTypeError, InvalidValueError (rows that do not match, an id that comes twice, a
-        value of more than 1 MiB, a batch of more than 1 GiB), NotFoundError for a model that is not in the store. A disk that
-        refuses warns once with `on_error="warn"`, and up to 1,000 batches wait in memory, 64 MiB in all; see `lost`.
+        value of more than 1 MiB, a batch of more than 1 GiB), NotFoundError for a model that is not in the store, and
+        StoreClosedError when the store was closed. A disk that refuses warns once with `on_error="warn"`, and up to 1,000
+        batches wait in memory, 64 MiB in all; see `lost`.
         """
+        self._kernel.require_open()
         rows, found = given.take(inputs, predictions, self._inputs)
         own = given.take_ids(ids, rows)
         time_us = now_us() if at is None else to_us(checked_time(at).isoformat())
@@ -155,17 +155,17 @@ class Monitor:
         return delete(self._kernel, self.name, self._scope.where, checked_time(before), reason)
 
     def flush(self) -> None:
-        """On return all that was logged survives a power cut, what was waiting in memory, too. Raises StoreWriteError."""
-        with self._guards.lock:
-            self._guards.here().retry()
-        with self._kernel.database.writing(durable=True) as connection:
-            # A commit that changes nothing would not reach the disk, and carry the others with it.
-            batches.touch(connection)
+        """On return all that was logged survives a power cut, what was waiting in memory, too.
+
+        Raises StoreWriteError, StoreClosedError.
+        """
+        self._kernel.require_open()
+        self._guards.flush()
 
     def close(self) -> None:
         """Try again what is waiting, wait for a fold that is under way, and say what was lost."""
         folding.of(self._kernel).settle()
-        _end(self._guards, self.name)
+        self._guards.end()
 
     def __enter__(self) -> Self:
         return self
@@ -195,9 +195,8 @@ class Monitor:
             with self._kernel.database.writing() as connection:
                 batches.put(connection, row, schema)
 
-        with self._guards.lock:
-            # What is large may be a view of the caller's own arrays, which change: it does not wait.
-            self._guards.here().write(write, can_wait=data is not None, points=batch.rows, size=len(data or b""))
+        # What is large may be a view of the caller's own arrays, which change: it does not wait.
+        self._guards.write(write, can_wait=data is not None, points=batch.rows, size=len(data or b""))
         if data is not None:
             folding.of(self._kernel).logged(len(data))
 
@@ -210,46 +209,3 @@ class Monitor:
             with self._kernel.database.reading() as connection:
                 self._targets[digest] = targets.target_of(connection, self._kernel, model, self._scope)
         return self._targets[digest]
-
-
-class _Guards:
-    """One guard for each process: what waits in the parent of a fork is the parent's to write."""
-
-    def __init__(self, on_error: OnError, kernel: Kernel) -> None:
-        self._on_error = on_error
-        self._kernel = kernel
-        self._begin()
-
-    def _begin(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
-        self._guard = Guard(self._on_error, _no_points, self._kernel.meter)
-        self.said = 0
-        """How many lost predictions were spoken of."""
-
-    @property
-    def lock(self) -> threading.RLock:
-        if self._pid != os.getpid():
-            self._begin()
-        return self._lock
-
-    def here(self) -> Guard:
-        if self._pid != os.getpid():
-            self._begin()
-        return self._guard
-
-
-def _no_points(_: Sequence[bytes]) -> None:
-    """A monitor has none."""
-
-
-def _end(guards: _Guards, name: str) -> None:
-    """Also when a monitor is dropped, and when the interpreter ends: nothing is lost without a word."""
-    guard = guards.here()
-    with guards.lock:
-        if guard.is_waiting:
-            guard.last_try(lambda: None)
-    if guard.lost_points > guards.said:
-        guards.said = guard.lost_points
-        noun = "prediction" if guard.lost_points == 1 else "predictions"
-        warnings.warn(f"The monitor of {name} lost {guard.lost_points:,} {noun}: the disk refused.", stacklevel=3)

@@ -16,7 +16,13 @@ import pytest
 from observe_tools import Loaded, register
 
 import modelmgmt as mm
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreWriteError
+from modelmgmt.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    NotFoundError,
+    StoreClosedError,
+    StoreWriteError,
+)
 from modelmgmt.observe import folding
 from modelmgmt.observe import monitor as monitoring
 from modelmgmt.store import database
@@ -398,4 +404,72 @@ def test_what_waits_in_a_parent_is_not_its_childs(store, monitor, refuses):
 def test_closing_a_store_waits_for_the_fold(store, monitor):
     monitor.log(None, [1])  # a process looks with its first batch
     store.close()
+    assert not [one for one in threading.enumerate() if one.name == "modelmgmt-predictions"]
+
+
+@pytest.mark.parametrize("call", ["log", "flush"])
+def test_a_closed_store_takes_no_more_predictions(store, monitor, call):
+    monitor.log(None, [1])
+    store.close()
+    calls = {"log": lambda: monitor.log(None, [2]), "flush": monitor.flush}
+    with pytest.raises(StoreClosedError, match=r"was closed: open it again with Store\("):
+        calls[call]()
+    assert not (store.path / "store.db-wal").exists()
+    assert [one.prediction for one in mm.Store(store.path).monitor("churn@production").predictions()] == [1]
+
+
+def test_closing_a_store_writes_what_waits_in_memory(store, monitor, refuses):
+    other = store.monitor("churn:1")
+    with pytest.warns(UserWarning, match="Logging goes on"):
+        monitor.log(None, [1])
+    refuses()
+    other.log(None, [2])
+    store.close()
+    assert sorted(one.prediction for one in mm.Store(store.path).monitor("churn").predictions()) == [1, 2]
+    assert monitor.lost == 0
+
+
+def test_closing_a_store_says_what_is_lost(store, monitor, refuses):
+    with pytest.warns(UserWarning, match="disk is full|lost 1") as said:
+        monitor.log(None, [1])
+        store.close()
+    assert [str(one.message) for one in said if "lost 1 prediction:" in str(one.message)]
+
+
+def test_closing_a_store_syncs_what_was_logged_and_only_then(store, monitor, monkeypatch):
+    durable = []
+    really = store.kernel.database.writing
+
+    def writing(*, durable=False, seen=durable):
+        seen.append(durable)
+        return really(durable=durable)
+
+    monkeypatch.setattr(store.kernel.database, "writing", writing)
+    monitor.log(None, [1])
+    store.close()
+    assert durable == [False, True]
+
+
+def test_closing_while_threads_log_loses_nothing_that_returned(store, monitor, monkeypatch):
+    monkeypatch.setattr(folding, "LOOK_BATCHES", 3)
+    done = []
+
+    def log(name):
+        for n in range(1000):
+            try:
+                done.extend(monitor.log(None, [n], ids=[f"{name}-{n}"]).ids)
+            except StoreClosedError:
+                return
+
+    threads = [threading.Thread(target=log, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(done) < 60:
+        pass
+    store.close()
+    for thread in threads:
+        thread.join()
+    assert len(done) < 3000
+    again = mm.Store(store.path)
+    assert {one.id for one in again.monitor("churn").predictions()} == set(done)
     assert not [one for one in threading.enumerate() if one.name == "modelmgmt-predictions"]
