@@ -265,7 +265,8 @@ class Store:
             other = existing_store(other)
         merged = merge(self.kernel, other.kernel)
         signing.bring(self.kernel, other.kernel)
-        return replace(merged, predictions=merge_predictions(self.kernel, other.kernel))
+        brought = merge_predictions(self.kernel, other.kernel)
+        return replace(merged, predictions=brought.predictions, erased=brought.erased)
 
     def repair(self) -> Repaired:
         """Save all that is intact in a damaged store; the rest is moved to its folder `set-aside`, nothing is deleted.

@@ -137,6 +137,13 @@ def write(objects: Objects, block: Block) -> BatchRow:
     return row_of(block, None, content, lookup)
 
 
+def rewritten(objects: Objects, row: BatchRow, block: Block) -> BatchRow:
+    """A row in the place of another, for what is left of it, kept as that one was. Raises StoreWriteError."""
+    if row.is_folded:
+        return write(objects, block)
+    return row_of(block, cells.encode(block.ids(), block.rows, block.columns))
+
+
 def row_of(block: Block, data: bytes | None, content: str | None = None, lookup: str | None = None) -> BatchRow:
     """The row of a block that is kept so."""
     about = block.target

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import PinnedError, RunInUseError
@@ -27,7 +28,12 @@ class DeletedPredictions:
     """What was deleted."""
 
     predictions: int
-    before: datetime
+    before: datetime | None = None
+    """All that was older than this, where it was deleted by time."""
+    missing: tuple[str, ...] = ()
+    """Ids that were asked for, and of which the monitor has no prediction."""
+    leftovers: tuple[Path, ...] = ()
+    """Where something of what was deleted by its id may still be; see `Deletion.leftovers`."""
 
 
 def delete(kernel: Kernel, name: str, where: Where, before: datetime, reason: str) -> DeletedPredictions:

@@ -15,6 +15,7 @@ from modelmgmt.errors import NotFoundError, StoreError
 from modelmgmt.observe import batches, blocks
 from modelmgmt.observe.batches import BATCHES, BatchRow, Target, Where, both, equal
 from modelmgmt.observe.cells import Schema
+from modelmgmt.observe.freeing import free
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -138,4 +139,7 @@ def _fold_rows(kernel: Kernel, rows: list[BatchRow], schema: Schema) -> bool:
     whole = blocks.joined([blocks.read(kernel.objects, row, schema) for row in rows])
     new = blocks.write(kernel.objects, whole)
     with kernel.database.writing() as connection:
-        return batches.replace(connection, rows, new, schema)  # not when somebody was faster, or has deleted some
+        is_done = batches.replace(connection, rows, new, schema)  # not when somebody was faster, or has deleted some
+    if not is_done:
+        free(kernel, [str(new.content_digest), str(new.lookup_digest)])  # what was erased meanwhile is in these
+    return is_done

@@ -69,12 +69,18 @@ def take_ids(ids: Any, rows: int) -> list[str] | None:
     plain = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if len(plain) != rows:
         raise InvalidValueError(f"There are {rows:,} predictions and {len(plain):,} ids: pass one for each, or none.")
-    found = [one if type(one) is str else _id_text(one, place) for place, one in enumerate(plain)]
+    found = id_texts(plain)
     if len(set(found)) != rows:
         twice = Counter(found).most_common(1)[0][0]
         raise InvalidValueError(
             f"The id {shown(twice)} comes twice in one batch: an id tells one prediction from another."
         )
+    return found
+
+
+def id_texts(ids: Sequence[Any]) -> list[str]:
+    """Ids as text, each as often as it was given. Raises InvalidTypeError, InvalidValueError."""
+    found = [one if type(one) is str else _id_text(one, place) for place, one in enumerate(ids)]
     _check_ids(found)
     return found
 

@@ -57,10 +57,18 @@ class Guards:
 
     def flush(self) -> None:
         """On return all that was logged in this process survives a power cut. Raises StoreError."""
+        self._retry()
+        self._store.sync()
+
+    def retry_all(self) -> None:
+        """Write what is waiting in this process, of every monitor of the store. Raises StoreError."""
+        for one in list(self._store.guards):
+            one._retry()  # noqa: SLF001 - one class
+
+    def _retry(self) -> None:
         guard = self._here()
         with self._lock:
             guard.retry()
-        self._store.sync()
 
     def end(self) -> None:
         """Also when a monitor is dropped, and when the interpreter ends: nothing is lost without a word."""

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.models.registry.history import checked_time
 from modelmgmt.observe import batches, blocks, cells, folding, given, targets
 from modelmgmt.observe.batches import Target
 from modelmgmt.observe.deletion import DeletedPredictions, delete
+from modelmgmt.observe.erasure import erase
 from modelmgmt.observe.given import Keep
 from modelmgmt.observe.guards import Guards
-from modelmgmt.observe.predictions import Predictions
+from modelmgmt.observe.predictions import Predictions, wanted_ids
 from modelmgmt.store.ids import new_id
 from modelmgmt.store.times import from_iso, now_us, to_iso, to_us
 from modelmgmt.tracking.disabled import is_disabled
@@ -147,12 +148,25 @@ class Monitor:
         """
         return self._predictions_type(self._kernel, self._scope.where, since, until, ids, limit)
 
-    def delete(self, before: datetime | str, *, reason: str = "") -> DeletedPredictions:
-        """Delete what was predicted before a time, under the name of this monitor. An event remains that says so.
+    def delete(self, before: datetime | str | None = None, *, ids: Any = None, reason: str = "") -> DeletedPredictions:
+        """Delete what was predicted before a time, or the predictions with these ids, under the name of this monitor.
 
-        Survives a power cut on return. The files of what is gone are freed by `store.gc`. Raises StoreWriteError.
+        By time: the files of what is gone are freed by `store.gc`. By id, one or a list, as when a person asks for it: on
+        return nothing of them is in the store's files, but for what `leftovers` names; ids that are not there are in
+        `missing`. That writes the tables anew, so pass many ids at once. Copies of the store keep theirs; a merge neither
+        brings them back here nor leaves them in the other store.
+
+        An event remains that says so, without the ids: leave them out of the reason, too. Survives a power cut on return.
+        Raises InvalidValueError, InvalidTypeError, StoreClosedError, and StoreWriteError when the disk refuses or another
+        process keeps reading: calling it again cleans what is left.
         """
-        return delete(self._kernel, self.name, self._scope.where, checked_time(before), reason)
+        self._kernel.require_open()
+        if (before is None) == (ids is None):
+            raise InvalidValueError("Say what to delete: before=TIME, or ids=[...].")
+        if before is not None:
+            return delete(self._kernel, self.name, self._scope.where, checked_time(before), reason)
+        self._guards.retry_all()
+        return erase(self._kernel, self.name, self._scope.where, wanted_ids(ids), reason)
 
     def flush(self) -> None:
         """On return all that was logged survives a power cut, what was waiting in memory, too.

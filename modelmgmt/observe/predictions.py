@@ -16,7 +16,7 @@ from modelmgmt.models.registry.history import checked_time
 from modelmgmt.observe import batches, blocks, frames
 from modelmgmt.observe.batches import EVERYTHING, BatchRow, Target, Where, both
 from modelmgmt.observe.blocks import Block
-from modelmgmt.observe.given import take_ids
+from modelmgmt.observe.given import id_texts
 from modelmgmt.store.names import shown
 from modelmgmt.store.times import from_iso, to_iso, to_us
 
@@ -70,7 +70,7 @@ class Predictions:
         self._kernel = kernel
         self._since = None if since is None else to_us(checked_time(since).isoformat())
         self._until = None if until is None else to_us(checked_time(until).isoformat())
-        self._ids = None if ids is None else _wanted(ids)
+        self._ids = None if ids is None else frozenset(wanted_ids(ids))
         self._where = where
         self._limit = limit
 
@@ -89,7 +89,7 @@ class Predictions:
         found: list[Block] = []
         newest = np.empty(0, np.int64)  # times, as many as the limit
         with self._kernel.database.reading() as connection:
-            for row in _rows(connection, self._kernel, self._in_time(), self._ids, "last_at DESC, id DESC"):
+            for row in rows_with(connection, self._kernel, self._in_time(), self._ids, "last_at DESC, id DESC"):
                 if self._limit is not None and len(newest) == self._limit and not (newest < to_us(row.last_at)).any():
                     break
                 block = self._own(blocks.read(self._kernel.objects, row, batches.schema(connection, row.schema)))
@@ -157,11 +157,11 @@ def _newest(found: list[Block], limit: int | None) -> list[Block]:
 
 def find(kernel: Kernel, id_: str | int) -> tuple[Block, int]:
     """The newest prediction with this id, and its place in a block. Raises NotFoundError, InvalidTypeError."""
-    wanted = frozenset(take_ids([id_], 1) or ())
-    [one] = wanted
+    [one] = id_texts([id_])
+    wanted = frozenset([one])
     best: tuple[Block, int] | None = None
     with kernel.database.reading() as connection:
-        for row in _rows(connection, kernel, EVERYTHING, wanted, "last_at DESC, id DESC"):
+        for row in rows_with(connection, kernel, EVERYTHING, wanted, "last_at DESC, id DESC"):
             if best is not None and best[0].times[best[1]] >= to_us(row.last_at):
                 break
             block = blocks.read(kernel.objects, row, batches.schema(connection, row.schema))
@@ -188,10 +188,10 @@ def prediction_at(block: Block, place: int) -> Prediction:
     )  # fmt: skip
 
 
-def _wanted(ids: Any) -> frozenset[str]:
-    """Ids that are looked for: one, or many."""
-    many = [ids] if isinstance(ids, (str, int, np.integer)) else list(dict.fromkeys(_listed(ids)))
-    return frozenset(take_ids(many, len(many)) or ())
+def wanted_ids(ids: Any) -> list[str]:
+    """Ids that are looked for: one, or many, each once. Raises InvalidTypeError, InvalidValueError."""
+    many = [ids] if isinstance(ids, (str, int, np.integer)) else _listed(ids)
+    return list(dict.fromkeys(id_texts(many)))
 
 
 def _listed(ids: Any) -> Sequence[Any]:
@@ -201,8 +201,12 @@ def _listed(ids: Any) -> Sequence[Any]:
     return listed
 
 
-def _rows(
-    connection: sqlite3.Connection, kernel: Kernel, where: Where, ids: frozenset[str] | None, order: str
+def rows_with(
+    connection: sqlite3.Connection,
+    kernel: Kernel,
+    where: Where,
+    ids: frozenset[str] | None,
+    order: str = "first_at, id",
 ) -> Iterator[BatchRow]:
     """The rows that may have predictions with these ids, or all."""
     if ids is None:
