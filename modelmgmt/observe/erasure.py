@@ -20,7 +20,7 @@ from modelmgmt.observe.deletion import DeletedPredictions
 from modelmgmt.observe.freeing import free
 from modelmgmt.observe.predictions import rows_with
 from modelmgmt.store import events
-from modelmgmt.store.collect import collect, remove_abandoned
+from modelmgmt.store.collect import collect, expanded, remove_abandoned
 from modelmgmt.tracking.deletion import leftovers, scrub
 from modelmgmt.tracking.labels import checked_note
 
@@ -65,6 +65,7 @@ def erase(kernel: Kernel, name: str, where: Where, ids: list[str], reason: str) 
     `leftovers`; an event remains, unless there was nothing. Survives a power cut.
 
     Raises StoreWriteError when the disk refuses or another process keeps reading: calling it again cleans what is left.
+    Of one that was killed meanwhile, objects may be left until they are collected.
     """
     reason, wanted = checked_note(reason), frozenset(ids)
     found: set[str] = set()
@@ -80,7 +81,7 @@ def erase(kernel: Kernel, name: str, where: Where, ids: list[str], reason: str) 
         if marks:
             _say(connection, name, marks, len(marks), reason)
     _clean(kernel, freed)
-    young = collect(kernel, grace_s=0.0, dry_run=True).digests
+    young = collect(kernel, grace_s=0.0, dry_run=True, among=freed).digests
     missing = tuple(one for one in ids if one not in found)
     return DeletedPredictions(len(marks), None, missing, leftovers(kernel, young))
 
@@ -110,7 +111,7 @@ def _drop(
     rows: Iterator[BatchRow] | list[BatchRow],
     is_kept: Callable[[Block], NDArray[np.bool_]],
 ) -> tuple[list[str], set[str]]:
-    """(the marks of what is gone, the objects that the rows had named)"""
+    """(the marks of what is gone, the objects that they were in)"""
     connection.execute("PRAGMA secure_delete = ON")
     marks: list[str] = []
     freed: set[str] = set()
@@ -121,9 +122,9 @@ def _drop(
         if kept.all():
             continue
         marks += marks_of(block.kept(~kept))
+        freed |= expanded(kernel, [one for one in (row.content_digest, row.lookup_digest) if one is not None])
         left = blocks.rewritten(kernel.objects, row, block.kept(kept)) if kept.any() else None
         batches.replace(connection, [row], left, schema)
-        freed.update(one for one in (row.content_digest, row.lookup_digest) if one is not None)
     batches.prune_schemas(connection)
     return marks, freed
 

@@ -16,7 +16,7 @@ NAMED_WITHIN_S = 5.0
 
 
 def free(kernel: Kernel, digests: Collection[str]) -> None:
-    """Remove these objects, and those that trees among them name, where no row does. Raises StoreWriteError.
+    """Remove these objects, and those that trees among them name, where no row does any more. Raises StoreWriteError.
 
     Of what was put a moment ago it waits to see whether somebody is about to name it.
     """
