@@ -77,6 +77,7 @@ MAX_SEARCHED = 100
 Where = tuple[str, tuple[Any, ...]]
 """A condition in SQL, and the values that are bound to it."""
 EVERYTHING: Where = ("1", ())
+NOTHING: Where = ("0", ())
 
 
 def waiting(batch: str, target: Target, schema: Schema, rows: int, time: str, data: bytes) -> BatchRow:
@@ -135,9 +136,17 @@ def prune_schemas(connection: sqlite3.Connection) -> None:
 
 def both(*conditions: Where) -> Where:
     """All of them at once."""
-    return " AND ".join(f"({one})" for one, _ in conditions), tuple(
-        value for _, values in conditions for value in values
-    )
+    return _combined(" AND ", conditions)
+
+
+def either(*conditions: Where) -> Where:
+    """At least one of them."""
+    return _combined(" OR ", conditions)
+
+
+def _combined(word: str, conditions: Sequence[Where]) -> Where:
+    text = word.join(f"({one})" for one, _ in conditions)
+    return text, tuple(value for _, values in conditions for value in values)
 
 
 def may_hold(keys: Collection[str]) -> Where:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelmgmt.errors import PinnedError, RunInUseError
 from modelmgmt.observe import batches, blocks
 from modelmgmt.observe.batches import BATCHES, BatchRow, Where, both
+from modelmgmt.observe.makers import made_by
 from modelmgmt.store import events
 from modelmgmt.store.times import to_iso, to_us
 from modelmgmt.tracking.labels import checked_note
@@ -91,10 +92,11 @@ def refuse_predicted_run(connection: sqlite3.Connection, run: str) -> None:
 
 def refuse_predicted_version(connection: sqlite3.Connection, version: VersionRow) -> None:
     """Raises PinnedError when a version has predicted: for whoever deletes versions."""
-    count, reference = _count(connection, "model = ? AND number = ?", version.model, version.number)
+    condition, values = made_by(connection, version)
+    count, reference = _count(connection, condition, *values)
     if count:
         raise PinnedError(
-            f"{count:,} predictions were made with {reference}: delete them first, with "
+            f"{count:,} predictions were made with {version.model}:{version.number}: delete them first, with "
             f"store.monitor({reference!r}).delete(before=...), or delete the version with force."
         )
 
