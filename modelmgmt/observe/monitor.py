@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,7 +30,7 @@ INLINE_BYTES = 1 << 22
 """A batch up to this size waits in the table until it is folded with others; a larger one becomes objects at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """What `log` returns: the ids of the predictions, by which they are found and labelled later."""
 
@@ -38,7 +38,7 @@ class Batch:
     time: datetime
     """Aware, UTC."""
     rows: int
-    _given: tuple[str, ...] | None = field(default=None, repr=False)
+    _given: tuple[str, ...] | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -47,6 +47,10 @@ class Batch:
 
     def __len__(self) -> int:
         return self.rows
+
+    def __repr__(self) -> str:
+        count = f"{self.rows:,} prediction{'' if self.rows == 1 else 's'}"
+        return f"<Batch {self.id}: {count}, {self.time:%Y-%m-%d %H:%M:%S} UTC>"
 
 
 class Monitor:
@@ -65,8 +69,9 @@ class Monitor:
     [['b', 'line:1', 3.0, 1.5]]
     """
 
-    _predictions_type: type[Predictions] = Predictions
-    """What `predictions` gives; that of the front door shows itself."""
+    _predictions_type: type[Predictions[Any]] = Predictions
+    _batch_type: type[Batch] = Batch
+    """What `predictions` and `log` give; those of the front door show themselves."""
 
     def __init__(self, kernel: Kernel, reference: object, *, inputs: Keep = True, on_error: OnError = "warn") -> None:
         if isinstance(inputs, str) or not isinstance(inputs, (bool, Sequence)):
@@ -124,7 +129,7 @@ class Monitor:
         rows, found = given.take(inputs, predictions, self._inputs)
         own = given.take_ids(ids, rows)
         time_us = now_us() if at is None else to_us(checked_time(at).isoformat())
-        batch = Batch(new_id(time_us), from_iso(to_iso(time_us)), rows, None if own is None else tuple(own))
+        batch = self._batch_type(new_id(time_us), from_iso(to_iso(time_us)), rows, None if own is None else tuple(own))
         if self._scope.target is None and model is None:
             raise self._scope.missing or NotFoundError(
                 f"{self.name} names no version: pass the model=... that predicted."
@@ -140,7 +145,7 @@ class Monitor:
         ids: Any = None,
         *,
         limit: int | None = None,
-    ) -> Predictions:
+    ) -> Predictions[Any]:
         """The predictions that were kept, oldest first: from `since`, before `until`, of these ids; with `limit`, the newest.
 
         Times are aware. Whoever predicted, all that was logged under the name of this monitor. Reads when it is looked at.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 import numpy as np
 
@@ -22,14 +22,16 @@ from modelmgmt.store.times import from_iso, to_iso, to_us
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from modelmgmt.store.kernel import Kernel
 
 
+P = TypeVar("P", bound="Prediction")
 _EARLIEST, _LATEST = "0000", "9999-99"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """One prediction: what was asked, what was said, by whom, when."""
 
@@ -51,8 +53,11 @@ class Prediction:
     inputs: dict[str, Any] | None
     """Name -> value; None when they were not kept."""
 
+    def __repr__(self) -> str:
+        return f"<Prediction {self.id} of {self.version}, {self.time:%Y-%m-%d %H:%M:%S} UTC>"
 
-class Predictions:
+
+class Predictions(Generic[P]):
     """Predictions that were kept, oldest first. Nothing is read before it is looked at, and then once."""
 
     def __init__(
@@ -123,12 +128,44 @@ class Predictions:
                 count += self._own(blocks.read(self._kernel.objects, row, schema)).rows
         return int(count)
 
-    def __iter__(self) -> Iterator[Prediction]:
-        places = [(block, place) for block in self.blocks for place in range(block.rows)]
-        if places:
-            times = np.concatenate([block.times for block in self.blocks])
-            for one in np.argsort(times, kind="stable").tolist():
-                yield prediction_at(*places[one])
+    def __iter__(self) -> Iterator[P]:
+        for place in range(len(self._order)):
+            yield self._at(place)
+
+    @overload
+    def __getitem__(self, place: int) -> P: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[P]: ...
+    def __getitem__(self, place: int | slice) -> P | list[P]:
+        """By the place, oldest first: `[-1]` is the newest. Raises IndexError, InvalidTypeError."""
+        if isinstance(place, slice):
+            return [self._at(one) for one in range(len(self._order))[place]]
+        if not hasattr(place, "__index__"):
+            raise InvalidTypeError(
+                f"Predictions are numbered from 0, and {place!r} was given: use store.prediction(id) for one by id."
+            )
+        return self._at(place)
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        """Places in the blocks, one after the other, by time."""
+        return np.argsort(
+            np.concatenate([np.empty(0, np.int64), *(block.times for block in self.blocks)]), kind="stable"
+        )
+
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        return np.cumsum([block.rows for block in self.blocks], dtype=np.intp)
+
+    def _at(self, place: int) -> P:
+        one = int(self._order[place])
+        which = int(np.searchsorted(self._ends, one, "right"))
+        block = self.blocks[which]
+        return self._made(prediction_at(block, one - int(self._ends[which]) + block.rows))
+
+    def _made(self, found: Prediction) -> P:
+        """As people get it; the front door's knows its lineage."""
+        return cast("P", found)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prediction, oldest first: id, time (UTC), version, label, `prediction`, `input.NAME`.

@@ -473,3 +473,47 @@ def test_closing_while_threads_log_loses_nothing_that_returned(store, monitor, m
     again = mm.Store(store.path)
     assert {one.id for one in again.monitor("churn").predictions()} == set(done)
     assert not [one for one in threading.enumerate() if one.name == "modelmgmt-predictions"]
+
+
+# ------------------------------------------------------------------------------------------- shown
+
+
+def test_one_prediction_is_one_line_and_a_table_in_a_notebook(store, monitor):
+    batch = monitor.log([{"<b>": "x" * 200}], ["two\nlines \x1b[31m" * 9], ids=["<script>"], at=NOON)
+    one = store.prediction("<script>")
+    assert repr(one).startswith("<Prediction <script>: two\\nlines \\x1b[31m")
+    assert repr(one).endswith("…, by churn:1, 2026-01-01 12:00:00 UTC>")
+    assert len(repr(one)) < 140
+    html = one._repr_html_()
+    assert "&lt;script&gt;" in html
+    assert "<script>" not in html
+    assert "input.&lt;b&gt;" in html
+    assert one.package in html
+    assert repr(batch) == f"<Batch {batch.id}: 1 prediction, 2026-01-01 12:00:00 UTC>"
+    assert "&lt;script&gt;" in batch._repr_html_()
+    assert "<script>" not in batch._repr_html_()
+
+
+def test_one_with_many_values_is_short(store, monitor):
+    monitor.log(np.zeros((1, 784)), np.full((1, 12), 0.5), ids=["wide"])
+    monitor.log(None, pd.DataFrame({"stays": [0.25], "leaves": [float("nan")]}), ids=["two"])
+    assert len(repr(store.prediction("wide"))) < 140
+    assert "766 more values" in store.prediction("wide")._repr_html_()
+    assert repr(store.prediction("two")).startswith("<Prediction two: stays=0.25, leaves=nan, by churn:1, ")
+    assert "<table" in monitor.log(None, np.zeros(5))._repr_html_()
+    assert "0 predictions" in repr(monitor.log(None, []))
+
+
+def test_predictions_are_numbered_oldest_first_and_know_their_lineage(store, monitor):
+    for hour, rows in ((3, 2), (1, 3), (2, 1)):
+        monitor.log(None, [hour] * rows, at=NOON + timedelta(hours=hour))
+    found = monitor.predictions()
+    assert [one.prediction for one in found] == [1, 1, 1, 2, 3, 3]
+    assert [found[place].id for place in range(6)] == [one.id for one in found]
+    assert (found[-1].prediction, [one.prediction for one in found[2:5]], found[9:]) == (3, [1, 2, 3], [])
+    assert found[0].lineage().of("version")[0].id == "churn:1"
+    assert list(monitor.predictions(ids="nobody")) == []
+    with pytest.raises(IndexError):
+        found[6]
+    with pytest.raises(InvalidTypeError, match="numbered from 0"):
+        found["order-1"]
