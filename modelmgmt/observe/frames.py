@@ -46,19 +46,24 @@ def _place(name: str) -> int:
     return _OWN.index(name) if name in _OWN else len(_OWN) + name.startswith("input")
 
 
-def values_of(row: Block) -> tuple[Any, dict[str, Any] | None]:
-    """(what was said, what was asked) of a block with one row: a value, or name -> value."""
-    said: dict[str, Any] = {}
-    asked: dict[str, Any] = {}
-    for name, values in _values(row):
+def values_of(block: Block) -> Iterator[tuple[Any, dict[str, Any] | None]]:
+    """(what was said, what was asked) of each row: a value, or name -> value."""
+    said: dict[str, list[Any]] = {}
+    asked: dict[str, list[Any]] = {}
+    for name, values in _values(block):
         role, _, rest = name.partition(".")
-        (said if role == "prediction" else asked)[rest] = _item(values)
-    return (said[""] if list(said) == [""] else said), (asked or None)
+        (said if role == "prediction" else asked)[rest] = _items(values)
+    for place in range(block.rows):
+        one = said[""][place] if list(said) == [""] else {name: values[place] for name, values in said.items()}
+        yield one, {name: values[place] for name, values in asked.items()} or None
 
 
-def _item(values: Any) -> Any:
-    one = values[0] if isinstance(values, (list, np.ndarray)) else values.tolist()[0]
-    return one.item() if isinstance(one, np.generic) and one.dtype.kind not in "mM" else one
+def _items(values: Any) -> list[Any]:
+    """As plain values of Python, but for times, which numpy knows better."""
+    if isinstance(values, list):
+        return values
+    found: list[Any] = list(values) if values.dtype.kind in "mM" and isinstance(values, np.ndarray) else values.tolist()
+    return found
 
 
 def _one_frame(block: Block) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
@@ -13,7 +13,7 @@ import numpy as np
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.models.registry.history import checked_time
-from modelmgmt.observe import batches, blocks, frames
+from modelmgmt.observe import batches, blocks, cells, frames
 from modelmgmt.observe.batches import EVERYTHING, BatchRow, Target, Where, both
 from modelmgmt.observe.blocks import Block
 from modelmgmt.observe.given import id_texts
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 P = TypeVar("P", bound="Prediction")
+_AT_ONCE = 4096  # predictions that are made of columns at a time
 _EARLIEST, _LATEST = "0000", "9999-99"
 
 
@@ -97,12 +98,18 @@ class Predictions(Generic[P]):
             for row in rows_with(connection, self._kernel, self._in_time(), self._ids, "last_at DESC, id DESC"):
                 if self._limit is not None and len(newest) == self._limit and not (newest < to_us(row.last_at)).any():
                     break
-                block = self._own(blocks.read(self._kernel.objects, row, batches.schema(connection, row.schema)))
+                block = self._own(self._read(connection, row))
                 if block.rows:
                     found.append(block)
                 if self._limit is not None:
                     newest = np.sort(np.concatenate([newest, block.times]))[::-1][: self._limit]
         return _newest(found[::-1], self._limit)
+
+    def _read(self, connection: sqlite3.Connection, row: BatchRow) -> Block:
+        schema = batches.schema(connection, row.schema)
+        if self._ids is None:
+            return blocks.read(self._kernel.objects, row, schema)
+        return blocks.read_ids(self._kernel.objects, row, schema, self._ids)
 
     def _own(self, block: Block) -> Block:
         wanted = np.ones(block.rows, bool)
@@ -110,8 +117,6 @@ class Predictions(Generic[P]):
             wanted &= block.times >= self._since
         if self._until is not None:
             wanted &= block.times < self._until
-        if self._ids is not None:
-            wanted &= np.fromiter((one in self._ids for one in block.ids()), bool, block.rows)
         return block if wanted.all() else block.kept(wanted)
 
     def __len__(self) -> int:
@@ -124,13 +129,12 @@ class Predictions(Generic[P]):
             sql = f"SELECT coalesce(sum(rows), 0) FROM {batches.BATCHES} WHERE {condition}"
             (count,) = connection.execute(sql, values).fetchone()
             for row in batches.select(connection, both(self._in_time(), (f"NOT ({inside[0]})", inside[1]))):
-                schema = batches.schema(connection, row.schema)
-                count += self._own(blocks.read(self._kernel.objects, row, schema)).rows
+                count += self._own(self._read(connection, row)).rows
         return int(count)
 
     def __iter__(self) -> Iterator[P]:
-        for place in range(len(self._order)):
-            yield self._at(place)
+        for start in range(0, len(self._order), _AT_ONCE):
+            yield from self._at(self._order[start : start + _AT_ONCE])
 
     @overload
     def __getitem__(self, place: int) -> P: ...
@@ -139,12 +143,12 @@ class Predictions(Generic[P]):
     def __getitem__(self, place: int | slice) -> P | list[P]:
         """By the place, oldest first: `[-1]` is the newest. Raises IndexError, InvalidTypeError."""
         if isinstance(place, slice):
-            return [self._at(one) for one in range(len(self._order))[place]]
+            return self._at(self._order[place])
         if not hasattr(place, "__index__"):
             raise InvalidTypeError(
                 f"Predictions are numbered from 0, and {place!r} was given: use store.prediction(id) for one by id."
             )
-        return self._at(place)
+        return self._at(self._order[[place]])[0]
 
     @cached_property
     def _order(self) -> NDArray[np.intp]:
@@ -157,11 +161,15 @@ class Predictions(Generic[P]):
     def _ends(self) -> NDArray[np.intp]:
         return np.cumsum([block.rows for block in self.blocks], dtype=np.intp)
 
-    def _at(self, place: int) -> P:
-        one = int(self._order[place])
-        which = int(np.searchsorted(self._ends, one, "right"))
-        block = self.blocks[which]
-        return self._made(prediction_at(block, one - int(self._ends[which]) + block.rows))
+    def _at(self, order: NDArray[np.intp]) -> list[P]:
+        """Those at these places in the blocks, one after the other."""
+        which = np.searchsorted(self._ends, order, "right")
+        found: dict[int, P] = {}
+        for number in np.unique(which).tolist():
+            block, own = self.blocks[number], np.flatnonzero(which == number)
+            places = order[own] - int(self._ends[number]) + block.rows
+            found.update(zip(own.tolist(), map(self._made, predictions_at(block, places)), strict=True))
+        return [found[place] for place in range(len(order))]
 
     def _made(self, found: Prediction) -> P:
         """As people get it; the front door's knows its lineage."""
@@ -193,36 +201,45 @@ def _newest(found: list[Block], limit: int | None) -> list[Block]:
 
 
 def find(kernel: Kernel, id_: str | int) -> tuple[Block, int]:
-    """The newest prediction with this id, and its place in a block. Raises NotFoundError, InvalidTypeError."""
+    """The newest prediction with this id, and its place in a block.
+
+    Raises NotFoundError, InvalidTypeError, InvalidValueError.
+    """
     [one] = id_texts([id_])
     wanted = frozenset([one])
-    best: tuple[Block, int] | None = None
+    best: tuple[int, Block, int] | None = None
     with kernel.database.reading() as connection:
         for row in rows_with(connection, kernel, EVERYTHING, wanted, "last_at DESC, id DESC"):
-            if best is not None and best[0].times[best[1]] >= to_us(row.last_at):
+            if best is not None and best[0] >= to_us(row.last_at):
                 break
-            block = blocks.read(kernel.objects, row, batches.schema(connection, row.schema))
-            places = [place for place, own in enumerate(block.ids()) if own == one]
-            place = max(places, key=lambda place: (block.times[place], place), default=None)
-            if place is not None and (best is None or block.times[place] > best[0].times[best[1]]):
-                best = block, place
+            block = blocks.read_ids(kernel.objects, row, batches.schema(connection, row.schema), wanted)
+            if block.rows:
+                place = block.rows - 1 - int(block.times[::-1].argmax())
+                if best is None or block.times[place] > best[0]:
+                    best = int(block.times[place]), block, place
     if best is None:
         raise NotFoundError(
             f"The store has no prediction {shown(one)}: it was not logged here, or is deleted. "
             "'modelmgmt predictions list MODEL' lists those of a model."
         )
-    return best
+    return best[1:]
 
 
 def prediction_at(block: Block, place: int) -> Prediction:
     """One row of a block."""
-    row = block.kept(np.arange(block.rows) == place)
-    said, asked = frames.values_of(row)
+    return predictions_at(block, np.array([place], np.intp))[0]
+
+
+def predictions_at(block: Block, places: NDArray[np.intp]) -> list[Prediction]:
+    """These rows of a block."""
     about: Target = block.target
-    return Prediction(
-        row.ids()[0], from_iso(to_iso(int(row.times[0]))), about.reference, about.label, about.run, about.package,
-        row.batches[0].decode(), said, asked,
-    )  # fmt: skip
+    ids, batches_, times = block.ids(), block.batches[places].tolist(), block.times[places].tolist()
+    values = frames.values_of(replace(block, times=block.times[places], columns=cells.chosen(block.columns, places)))
+    return [
+        Prediction(ids[place], from_iso(to_iso(time)), about.reference, about.label, about.run, about.package,
+                   batch.decode(), said, asked)
+        for place, batch, time, (said, asked) in zip(places.tolist(), batches_, times, values, strict=True)
+    ]  # fmt: skip
 
 
 def wanted_ids(ids: Any) -> list[str]:

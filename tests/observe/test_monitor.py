@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,13 +18,14 @@ from observe_tools import Loaded, register
 
 import modelmgmt as mm
 from modelmgmt.errors import (
+    CorruptDataError,
     InvalidTypeError,
     InvalidValueError,
     NotFoundError,
     StoreClosedError,
     StoreWriteError,
 )
-from modelmgmt.observe import folding
+from modelmgmt.observe import batches, blocks, folding
 from modelmgmt.observe import monitor as monitoring
 from modelmgmt.store import database
 
@@ -319,7 +321,7 @@ def test_flush_is_durable(store, monitor):
 
 LOGS = """
 import sys, modelmgmt as mm
-from modelmgmt.observe import folding
+from modelmgmt.observe import batches, blocks, folding
 folding.LOOK_BATCHES, folding.FOLD_BATCHES = 20, 60
 monitor = mm.Store(sys.argv[1]).monitor("churn@production")
 for n in range(int(sys.argv[3])):
@@ -517,3 +519,47 @@ def test_predictions_are_numbered_oldest_first_and_know_their_lineage(store, mon
         found[6]
     with pytest.raises(InvalidTypeError, match="numbered from 0"):
         found["order-1"]
+
+
+def test_one_of_many_chunks_is_found_wherever_it_is(store, monitor, monkeypatch):
+    """Ids that are a part of one another, or of two that stand side by side; made and given; missing inputs."""
+    rng = np.random.default_rng(0)
+    count = 20_000
+    order = rng.permutation(count)
+    name = [None if n % 3 == 0 else "x" * (n % 7) + str(n) for n in order.tolist()]
+    asked = pd.DataFrame({"n": order, "name": name, "wide": rng.normal(size=count)})
+    monkeypatch.setattr(monitoring, "INLINE_BYTES", 1000)
+    given = monitor.log(asked, order, ids=order)
+    made = monitor.log(asked, order)
+    again = monitor.log(asked[:5000], order[:5000] + count, ids=order[:5000], at=NOON)
+    for place in (0, 1, 7, 4999, 5000, 9_999, 13_333, count - 1):
+        one, other = store.prediction(given.ids[place]), store.prediction(made.ids[place])
+        assert one.prediction == other.prediction == one.inputs["n"] == order[place]
+        assert one.inputs["name"] == other.inputs["name"] == name[place]
+        found = monitor.predictions(ids=[given.ids[place], made.ids[place], "nobody"])
+        assert sorted(one.batch for one in found) == sorted(
+            [given.id, made.id, *([again.id] if place < 5000 else [])]
+        )  # fmt: skip
+    assert found.to_frame()["input.wide"].tolist() == [asked["wide"][count - 1]] * 2
+    for id_ in (made.id, f"{made.id}-20000", f"{made.id}-00", f"{made.id}-", f"{given.id}-0", "-1", "20000"):
+        with pytest.raises(NotFoundError):
+            store.prediction(id_)
+    wanted = given.ids[:500]
+    assert len(monitor.predictions(ids=wanted)) == 1000
+    assert [one.prediction for one in monitor.predictions()][:5000] == (order[:5000] + count).tolist()
+
+
+def test_a_fold_that_is_not_what_its_row_says_is_damage(store, monitor, monkeypatch):
+    monkeypatch.setattr(monitoring, "INLINE_BYTES", 1)
+    monitor.log(None, [1, 2], ids=["a", "b"])
+    monitor.log([{"x": 1}], [3], ids=["c"])
+    with store.kernel.database.reading() as connection:
+        one, other = batches.select(connection)
+        schema = batches.schema(connection, one.schema)
+    for row in (
+        replace(one, content_digest=other.content_digest),
+        replace(other, rows=1, content_digest=one.content_digest),
+    ):
+        for ids in (["a"], ["c"]):
+            with pytest.raises(CorruptDataError, match="are not those of the row"):
+                blocks.read_ids(store.kernel.objects, row, schema, ids)
