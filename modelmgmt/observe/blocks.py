@@ -49,6 +49,8 @@ class Block:
     given: tuple[str | None, ...]
     times: NDArray[np.int64]
     columns: tuple[Column, ...]
+    names: tuple[str, ...] = ()
+    """What the columns of an array of inputs are called, where the model says so."""
 
     @property
     def rows(self) -> int:
@@ -75,7 +77,7 @@ class Block:
         ids = self.given if self._is_whole(wanted) else self.ids()
         found = cells.chosen(self.columns, places)
         given = tuple(ids[place] for place in places.tolist())
-        return Block(self.target, self.schema, self.batches[places], given, self.times[places], found)
+        return replace(self, batches=self.batches[places], given=given, times=self.times[places], columns=found)
 
     def _is_whole(self, wanted: NDArray[np.bool_]) -> bool:
         """Whether of each batch all is wanted or nothing: then ids that go by the place in it stay what they are."""
@@ -116,7 +118,7 @@ def joined(parts: Sequence[Block]) -> Block:
         np.concatenate([part.batches for part in parts]),
         tuple(one for part in parts for one in part.given),
         np.concatenate([part.times for part in parts]),
-        cells.joined([part.columns for part in parts]),
+        cells.joined([part.columns for part in parts]), parts[0].names,
     )  # fmt: skip
 
 

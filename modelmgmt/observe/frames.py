@@ -96,18 +96,30 @@ def _values(block: Block) -> Iterator[tuple[str, Any]]:
 
 def _named_values(block: Block) -> Iterator[tuple[str, Any]]:
     by_label: Mapping[Any, Column] = {column.label: column for column in block.columns}
+    names = _input_names(block)
     for (name, field), column in zip(cells.named(block.schema), block.columns, strict=True):
         if field.name == SPARSE_PLACES:
             yield field.role, _mappings(column, by_label[field.role, SPARSE_VALUES])
         elif field.name == SPARSE_VALUES:
             continue
         elif not field.item:
-            yield name, natural(column)
+            is_named = names and field.role == "input"
+            yield (f"input.{names[field.name]}" if is_named else name), natural(column)
         elif len(field.item) == 1 and field.item[0] <= MAX_EXPANDED:
             for place in range(field.item[0]):
-                yield f"{name}.{place}", column.values[:, place].astype(column.values.dtype.newbyteorder("="))
+                rest = names[place] if names and field.role == "input" else place
+                yield f"{name}.{rest}", column.values[:, place].astype(column.values.dtype.newbyteorder("="))
         else:
             yield name, list(column.values)
+
+
+def _input_names(block: Block) -> tuple[str, ...]:
+    """For an array of as many columns as the model takes, which it takes in this order; else none."""
+    inputs = [field for field in block.schema.fields if field.role == "input"]
+    width = len(block.names)
+    is_matrix = len(inputs) == 1 and inputs[0].name is None and inputs[0].item == (width,)
+    is_spread = [field.name for field in inputs] == list(range(width))
+    return block.names if width and (is_matrix or is_spread) else ()
 
 
 def _mappings(places: Column, values: Column) -> list[dict[int, Any]]:

@@ -244,8 +244,10 @@ def _kept(found: list[Column], keep: Keep) -> Iterator[Column]:
     if isinstance(keep, bool):
         yield from found if keep else ()
         return
-    names = {str(column.label[1]): column for column in found}
+    names = {str(column.label[1]): column for column in found if column.label[1] is not None}
     for name in keep:
+        if not names:
+            raise InvalidValueError(f"The inputs have no names to keep {shown(name)} by: pass a frame, or mappings.")
         if name not in names:
             raise InvalidValueError(f"The inputs have no column {shown(name)}; they have: {', '.join(names)[:500]}.")
         yield names[name]

@@ -17,6 +17,7 @@ from modelmgmt.observe import batches, blocks, cells, frames
 from modelmgmt.observe.batches import EVERYTHING, BatchRow, Target, Where, both
 from modelmgmt.observe.blocks import Block
 from modelmgmt.observe.given import id_texts
+from modelmgmt.observe.names import input_names
 from modelmgmt.store.names import shown
 from modelmgmt.store.times import from_iso, to_iso, to_us
 
@@ -108,8 +109,10 @@ class Predictions(Generic[P]):
     def _read(self, connection: sqlite3.Connection, row: BatchRow) -> Block:
         schema = batches.schema(connection, row.schema)
         if self._ids is None:
-            return blocks.read(self._kernel.objects, row, schema)
-        return blocks.read_ids(self._kernel.objects, row, schema, self._ids)
+            block = blocks.read(self._kernel.objects, row, schema)
+        else:
+            block = blocks.read_ids(self._kernel.objects, row, schema, self._ids)
+        return replace(block, names=input_names(self._kernel, row.package))
 
     def _own(self, block: Block) -> Block:
         wanted = np.ones(block.rows, bool)
@@ -222,7 +225,8 @@ def find(kernel: Kernel, id_: str | int) -> tuple[Block, int]:
             f"The store has no prediction {shown(one)}: it was not logged here, or is deleted. "
             "'modelmgmt predictions list MODEL' lists those of a model."
         )
-    return best[1:]
+    _, block, place = best
+    return replace(block, names=input_names(kernel, block.target.package)), place
 
 
 def prediction_at(block: Block, place: int) -> Prediction:
