@@ -46,16 +46,21 @@ def _place(name: str) -> int:
     return _OWN.index(name) if name in _OWN else len(_OWN) + name.startswith("input")
 
 
-def values_of(block: Block) -> Iterator[tuple[Any, dict[str, Any] | None]]:
-    """(what was said, what was asked) of each row: a value, or name -> value."""
+def values_of(block: Block) -> Iterator[tuple[Any, Any]]:
+    """(what was said, what was asked) of each row: a value, or name -> value; None for what was not kept."""
     said: dict[str, list[Any]] = {}
     asked: dict[str, list[Any]] = {}
     for name, values in _values(block):
         role, _, rest = name.partition(".")
         (said if role == "prediction" else asked)[rest] = _items(values)
     for place in range(block.rows):
-        one = said[""][place] if list(said) == [""] else {name: values[place] for name, values in said.items()}
-        yield one, {name: values[place] for name, values in asked.items()} or None
+        yield _row(said, place), _row(asked, place)
+
+
+def _row(columns: Mapping[str, Sequence[Any]], place: int) -> Any:
+    if list(columns) == [""]:
+        return columns[""][place]
+    return {name: values[place] for name, values in columns.items()} or None
 
 
 def _items(values: Any) -> list[Any]:

@@ -129,6 +129,8 @@ class Monitor:
         rows, found = given.take(inputs, predictions, self._inputs)
         own = given.take_ids(ids, rows)
         time_us = now_us() if at is None else to_us(checked_time(at).isoformat())
+        if time_us < 0:
+            raise InvalidValueError(f"Predictions are kept from 1970 on, and at={at!s} was given.")
         batch = self._batch_type(new_id(time_us), from_iso(to_iso(time_us)), rows, None if own is None else tuple(own))
         if self._scope.target is None and model is None:
             raise self._scope.missing or NotFoundError(

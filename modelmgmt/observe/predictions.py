@@ -52,8 +52,8 @@ class Prediction:
     """Of which batch it is a part; batches are what `log` was called with."""
     prediction: Any
     """A value, or name -> value where there are several."""
-    inputs: dict[str, Any] | None
-    """Name -> value; None when they were not kept."""
+    inputs: Any
+    """Name -> value; a value without a name, such as a text; None when they were not kept."""
 
     def __repr__(self) -> str:
         return f"<Prediction {self.id} of {self.version}, {self.time:%Y-%m-%d %H:%M:%S} UTC>"

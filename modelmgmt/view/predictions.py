@@ -64,9 +64,7 @@ def one_line(one: Prediction) -> str:
 
 def prediction_table(one: Prediction) -> Table:
     """What was said, what was asked, by whom: one line each, the first of many."""
-    said = one.prediction if isinstance(one.prediction, dict) else {"": one.prediction}
-    values = [("prediction" + (f".{name}" if name != "" else ""), value) for name, value in said.items()]
-    values += [(f"input.{name}", value) for name, value in (one.inputs or {}).items()]
+    values = [*_named("prediction", one.prediction), *([] if one.inputs is None else _named("input", one.inputs))]
     facts = {
         "id": one.id, "time": f"{one.time:%Y-%m-%d %H:%M:%S} UTC", "version": one.version, "asked for as": one.label,
         "run": one.run, **{name: _value(value) for name, value in values[:SHOWN_VALUES]},
@@ -86,6 +84,12 @@ def batch_table(batch: Batch) -> Table:
         "ids": ids,
     }
     return facts_table(facts)
+
+
+def _named(role: str, value: object) -> list[tuple[str, object]]:
+    if isinstance(value, dict):
+        return [(f"{role}.{name}", one) for name, one in value.items()]
+    return [(role, value)]
 
 
 def _value(value: object) -> str:
