@@ -9,6 +9,7 @@
     |-- ParamConflictError    ValueError         a param logged again with another value
     |-- RunFinishedError      RuntimeError       a write to a run that has ended
     |-- RunInUseError         RuntimeError       the run is still written, or others hang on it
+    |-- StoreClosedError      ValueError         a write through a store that was closed
     |-- PinnedError           PermissionError    somebody said that this must be kept
     |-- UntrustedModelError   PermissionError    bytes that may run code, from nobody whom the caller trusts
     |   `-- RefusedPickleError                   the restricted reader found what it does not make
@@ -74,6 +75,10 @@ class RunFinishedError(ModelmgmtError, RuntimeError):
 
 class RunInUseError(ModelmgmtError, RuntimeError):
     """The run is still being written, or other runs belong to it."""
+
+
+class StoreClosedError(ModelmgmtError, ValueError):
+    """The store was closed, as a file is: what was made of it writes no more. A new `Store` does."""
 
 
 class PinnedError(ModelmgmtError, PermissionError):

@@ -13,6 +13,7 @@ TABLES = {
     "quickstart.ipynb": ["lr", "section"],
     "experiments.ipynb": ["lr=0.03 less lr=0.001", "p corrected", "section"],
     "models.ipynb": ["tumour:2", "skops", "stage or alias", "production 2"],
+    "predictions.ipynb": ["biopsy-384", "prediction.benign", "asked for as", "40"],
     "versions.ipynb": ["patients:2", "bmi", "reproduces"],
 }
 """What is in a table of each."""

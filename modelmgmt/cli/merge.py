@@ -26,4 +26,6 @@ def command(other: Path, store_path: Path | None, as_json: bool) -> int:
         runs = f"{len(merged.runs)} new runs, {len(merged.updated)} updated"
         rest = f"{merged.chunks} chunks, {merged.objects} objects and {merged.predictions:,} predictions"
         click.echo(f"{runs}, {rest}.")
+        if merged.erased:
+            click.echo(f"{merged.erased:,} predictions were erased there by their ids, and are now erased here.")
     return DONE

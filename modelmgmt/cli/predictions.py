@@ -1,17 +1,20 @@
-"""modelmgmt predictions: what deployed models predicted - list, show one, delete old ones."""
+"""modelmgmt predictions: what deployed models predicted - list, show one, delete."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelmgmt.cli.options import DONE, NO, confirmed, json_option, open_store, print_json, print_table, store_option
 from modelmgmt.store.times import to_iso, to_us
 from modelmgmt.view.text import clean
+
+if TYPE_CHECKING:
+    from modelmgmt.observe.deletion import DeletedPredictions
 
 
 @click.group("predictions")
@@ -22,6 +25,7 @@ def command() -> None:
     modelmgmt predictions list churn@production --since 2026-01-31T00:00:00Z
     modelmgmt predictions show order-17
     modelmgmt predictions delete churn --before 2025-01-01T00:00:00Z
+    modelmgmt predictions delete churn --id order-17
     """
 
 
@@ -75,25 +79,48 @@ def show(id_: str, store_path: Path | None, as_json: bool) -> int:
 
 @command.command("delete")
 @click.argument("reference")
-@click.option("--before", metavar="TIME", required=True, help="What was predicted before this time.")
-@click.option("--reason", default="", help="Kept with the event that remains.")
+@click.option("--before", metavar="TIME", help="What was predicted before this time.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="What has this id; may be repeated.")
+@click.option("--reason", default="", help="Kept with the event that remains: without ids.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @store_option
 @json_option
-def delete(reference: str, before: str, reason: str, yes: bool, store_path: Path | None, as_json: bool) -> int:
-    """Delete what REFERENCE predicted before a time. An event remains; 'modelmgmt gc' frees the files.
+def delete(
+    reference: str,
+    before: str | None,
+    ids: tuple[str, ...],
+    reason: str,
+    yes: bool,
+    store_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Delete what REFERENCE predicted before a time, or the predictions with these ids.
 
-    Exits with 1 when the answer is no.
+    An event remains. By id nothing of them is in the store's files any more; by time 'modelmgmt gc' frees the files. Exits
+    with 1 when the answer is no, and when an id is not there.
     """
+    if (before is None) == (not ids):
+        raise click.UsageError("Say what to delete: --before TIME, or --id ID.")
     monitor = open_store(store_path).monitor(reference)
-    if not yes and not confirmed(f"Delete what {monitor.name} predicted before {before} for good?"):
+    meant = f"the prediction {clean(ids[0], 60)}" if len(ids) == 1 else f"the predictions of {len(ids):,} ids"
+    what = f"what {monitor.name} predicted before {before}" if before else f"{meant} of {monitor.name}"
+    if not yes and not confirmed(f"Delete {what} for good?"):
         return NO
-    deleted = monitor.delete(before, reason=reason)
+    deleted = monitor.delete(before, ids=list(ids) or None, reason=reason)
     if as_json:
-        print_json({"monitor": monitor.name, "predictions": deleted.predictions, "before": deleted.before})
+        print_json({"monitor": monitor.name, **asdict(deleted)})
     else:
-        click.echo(f"Deleted {deleted.predictions:,} predictions of {monitor.name}.")
-    return DONE
+        _say(monitor.name, deleted)
+    return NO if deleted.missing else DONE
+
+
+def _say(name: str, deleted: DeletedPredictions) -> None:
+    noun = "prediction" if deleted.predictions == 1 else "predictions"
+    click.echo(f"Deleted {deleted.predictions:,} {noun} of {name}.")
+    for one in deleted.missing:
+        click.echo(f"Not there: {clean(one, 300)}")
+    for path in deleted.leftovers:
+        click.echo(f"Something of them may still be in {clean(str(path), 300)}")
 
 
 def _described(one: Any) -> dict[str, Any]:

@@ -13,8 +13,41 @@ if TYPE_CHECKING:
     from modelmgmt.view.tables import Table
 
 
-class Predictions(predictions.Predictions):
+@dataclass(frozen=True, repr=False)
+class Prediction(predictions.Prediction):
+    __doc__ = predictions.Prediction.__doc__
+
+    _kernel: Kernel = field(compare=False)
+
+    @classmethod
+    def of(cls, found: predictions.Prediction, kernel: Kernel) -> Prediction:
+        values: dict[str, Any] = {one.name: getattr(found, one.name) for one in fields(found)}
+        return cls(**values, _kernel=kernel)
+
+    def lineage(self) -> Lineage:
+        """What it came from: version, run, code, data, environment."""
+        from modelmgmt.observe.lineage import lineage
+
+        found = lineage(self._kernel, f"prediction:{self.id}")
+        return Lineage(found.roots, found.nodes, found.edges)
+
+    def __repr__(self) -> str:
+        from modelmgmt.view.predictions import one_line
+
+        return one_line(self)
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.predictions import prediction_table
+        from modelmgmt.view.tables import as_html
+
+        return as_html(prediction_table(self))
+
+
+class Predictions(predictions.Predictions[Prediction]):
     __doc__ = predictions.Predictions.__doc__
+
+    def _made(self, found: predictions.Prediction) -> Prediction:
+        return Prediction.of(found, self._kernel)
 
     def __repr__(self) -> str:
         from modelmgmt.view.tables import as_text
@@ -32,28 +65,24 @@ class Predictions(predictions.Predictions):
         return predictions_table(self.newest(SHOWN_ROWS).to_frame(), total=len(self))
 
 
+@dataclass(frozen=True, repr=False)
+class Batch(monitor.Batch):
+    __doc__ = monitor.Batch.__doc__
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.predictions import batch_table
+        from modelmgmt.view.tables import as_html
+
+        return as_html(batch_table(self))
+
+
 class Monitor(monitor.Monitor):
     __doc__ = monitor.Monitor.__doc__
 
     _predictions_type = Predictions
-
-
-@dataclass(frozen=True)
-class Prediction(predictions.Prediction):
-    __doc__ = predictions.Prediction.__doc__
-
-    _kernel: Kernel = field(repr=False, compare=False)
-
-    def lineage(self) -> Lineage:
-        """What it came from: version, run, code, data, environment."""
-        from modelmgmt.observe.lineage import lineage
-
-        found = lineage(self._kernel, f"prediction:{self.id}")
-        return Lineage(found.roots, found.nodes, found.edges)
+    _batch_type = Batch
 
 
 def find(kernel: Kernel, id_: str | int) -> Prediction:
     """See `Store.prediction`."""
-    found = predictions.prediction_at(*predictions.find(kernel, id_))
-    values: dict[str, Any] = {one.name: getattr(found, one.name) for one in fields(found)}
-    return Prediction(**values, _kernel=kernel)
+    return Prediction.of(predictions.prediction_at(*predictions.find(kernel, id_)), kernel)

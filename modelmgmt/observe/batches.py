@@ -77,6 +77,7 @@ MAX_SEARCHED = 100
 Where = tuple[str, tuple[Any, ...]]
 """A condition in SQL, and the values that are bound to it."""
 EVERYTHING: Where = ("1", ())
+NOTHING: Where = ("0", ())
 
 
 def waiting(batch: str, target: Target, schema: Schema, rows: int, time: str, data: bytes) -> BatchRow:
@@ -94,17 +95,17 @@ def touch(connection: sqlite3.Connection) -> None:
 def put(connection: sqlite3.Connection, row: BatchRow, schema: Schema) -> None:
     """Write a row, and what its columns are. A row that is there already stays as it is."""
     connection.execute(_INSERT_SCHEMA, _schema_row(schema.fingerprint, schema.text))
-    values = tuple(getattr(row, name) for name in COLUMNS)
-    connection.execute(_INSERT, (*values, row_crc(BATCHES, values)))
+    connection.execute(_INSERT, (*_values(row), _crc(row)))
 
 
 def replace(connection: sqlite3.Connection, old: Sequence[BatchRow], new: BatchRow | None, schema: Schema) -> bool:
     """Put one row in the place of others, which hold the same predictions or more. Nothing, and False, when one is gone."""
-    keys = [(row.id, row.content_digest) for row in old]
-    there = f"SELECT 1 FROM {BATCHES} WHERE id = ? AND content_digest IS ?"
+    # By its checksum, too: a batch of which some was erased has the same id, and must not come back whole.
+    keys = [(row.id, _crc(row)) for row in old]
+    there = f"SELECT 1 FROM {BATCHES} WHERE id = ? AND crc = ?"
     if not all(connection.execute(there, key).fetchone() for key in keys):
         return False
-    connection.executemany(f"DELETE FROM {BATCHES} WHERE id = ? AND content_digest IS ?", keys)
+    connection.executemany(f"DELETE FROM {BATCHES} WHERE id = ? AND crc = ?", keys)
     if new is not None:
         put(connection, new, schema)
     return True
@@ -135,9 +136,17 @@ def prune_schemas(connection: sqlite3.Connection) -> None:
 
 def both(*conditions: Where) -> Where:
     """All of them at once."""
-    return " AND ".join(f"({one})" for one, _ in conditions), tuple(
-        value for _, values in conditions for value in values
-    )
+    return _combined(" AND ", conditions)
+
+
+def either(*conditions: Where) -> Where:
+    """At least one of them."""
+    return _combined(" OR ", conditions)
+
+
+def _combined(word: str, conditions: Sequence[Where]) -> Where:
+    text = word.join(f"({one})" for one, _ in conditions)
+    return text, tuple(value for _, values in conditions for value in values)
 
 
 def may_hold(keys: Collection[str]) -> Where:
@@ -156,6 +165,14 @@ def may_hold(keys: Collection[str]) -> Where:
 def equal(values: Mapping[str, Any]) -> Where:
     """Columns that have these values; None is NULL."""
     return " AND ".join(f"{name} IS ?" for name in values) or "1", tuple(values.values())
+
+
+def _values(row: BatchRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in COLUMNS)
+
+
+def _crc(row: BatchRow) -> int:
+    return row_crc(BATCHES, _values(row))
 
 
 @functools.lru_cache(maxsize=256)

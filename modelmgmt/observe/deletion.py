@@ -6,11 +6,13 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import PinnedError, RunInUseError
 from modelmgmt.observe import batches, blocks
 from modelmgmt.observe.batches import BATCHES, BatchRow, Where, both
+from modelmgmt.observe.makers import made_by
 from modelmgmt.store import events
 from modelmgmt.store.times import to_iso, to_us
 from modelmgmt.tracking.labels import checked_note
@@ -27,7 +29,12 @@ class DeletedPredictions:
     """What was deleted."""
 
     predictions: int
-    before: datetime
+    before: datetime | None = None
+    """All that was older than this, where it was deleted by time."""
+    missing: tuple[str, ...] = ()
+    """Ids that were asked for, and of which the monitor has no prediction."""
+    leftovers: tuple[Path, ...] = ()
+    """Where something of what was deleted by its id may still be; see `Deletion.leftovers`."""
 
 
 def delete(kernel: Kernel, name: str, where: Where, before: datetime, reason: str) -> DeletedPredictions:
@@ -85,10 +92,11 @@ def refuse_predicted_run(connection: sqlite3.Connection, run: str) -> None:
 
 def refuse_predicted_version(connection: sqlite3.Connection, version: VersionRow) -> None:
     """Raises PinnedError when a version has predicted: for whoever deletes versions."""
-    count, reference = _count(connection, "model = ? AND number = ?", version.model, version.number)
+    condition, values = made_by(connection, version)
+    count, reference = _count(connection, condition, *values)
     if count:
         raise PinnedError(
-            f"{count:,} predictions were made with {reference}: delete them first, with "
+            f"{count:,} predictions were made with {version.model}:{version.number}: delete them first, with "
             f"store.monitor({reference!r}).delete(before=...), or delete the version with force."
         )
 

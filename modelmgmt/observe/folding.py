@@ -15,6 +15,7 @@ from modelmgmt.errors import NotFoundError, StoreError
 from modelmgmt.observe import batches, blocks
 from modelmgmt.observe.batches import BATCHES, BatchRow, Target, Where, both, equal
 from modelmgmt.observe.cells import Schema
+from modelmgmt.observe.freeing import free
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -38,6 +39,7 @@ class Folding:
 
     def _forget(self) -> None:
         self._pid = os.getpid()
+        self._lock = threading.RLock()  # a signal handler may log, too
         self._batches, self._bytes = LOOK_BATCHES - 1, 0  # a process looks with its first batch: it may be a short one
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -50,22 +52,31 @@ class Folding:
         self._bytes += size
         if self._batches < LOOK_BATCHES and self._bytes < LOOK_BYTES:
             return
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._batches = self._bytes = 0
         error, self._error = self._error, None
         if error is not None:
             warnings.warn(f"Predictions are kept, but could not be folded yet: {error}", stacklevel=4)
-        self._thread = threading.Thread(target=self._work, args=(self._kernel(),), name="modelmgmt-predictions")
-        try:
-            self._thread.start()
-        except RuntimeError:  # too many threads, or the interpreter is ending: what waits, waits
-            self._thread = None
+        self._look()
+
+    def _look(self) -> None:
+        kernel = self._kernel()
+        with self._lock:
+            # In this order a store that is being closed either sees the thread, and waits for it, or gets none.
+            if kernel is None or kernel.is_closed or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._batches = self._bytes = 0
+            self._thread = threading.Thread(target=self._work, args=(kernel,), name="modelmgmt-predictions")
+            try:
+                self._thread.start()
+            except RuntimeError:  # too many threads, or the interpreter is ending: what waits, waits
+                self._thread = None
 
     def settle(self) -> None:
         """Wait for the thread, if there is one."""
-        thread = self._thread
-        if thread is not None and self._pid == os.getpid() and thread is not threading.current_thread():
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def _work(self, kernel: Kernel) -> None:
@@ -128,4 +139,7 @@ def _fold_rows(kernel: Kernel, rows: list[BatchRow], schema: Schema) -> bool:
     whole = blocks.joined([blocks.read(kernel.objects, row, schema) for row in rows])
     new = blocks.write(kernel.objects, whole)
     with kernel.database.writing() as connection:
-        return batches.replace(connection, rows, new, schema)  # not when somebody was faster, or has deleted some
+        is_done = batches.replace(connection, rows, new, schema)  # not when somebody was faster, or has deleted some
+    if not is_done:
+        free(kernel, [str(new.content_digest), str(new.lookup_digest)])  # what was erased meanwhile is in these
+    return is_done

@@ -46,19 +46,29 @@ def _place(name: str) -> int:
     return _OWN.index(name) if name in _OWN else len(_OWN) + name.startswith("input")
 
 
-def values_of(row: Block) -> tuple[Any, dict[str, Any] | None]:
-    """(what was said, what was asked) of a block with one row: a value, or name -> value."""
-    said: dict[str, Any] = {}
-    asked: dict[str, Any] = {}
-    for name, values in _values(row):
+def values_of(block: Block) -> Iterator[tuple[Any, Any]]:
+    """(what was said, what was asked) of each row: a value, or name -> value; None for what was not kept."""
+    said: dict[str, list[Any]] = {}
+    asked: dict[str, list[Any]] = {}
+    for name, values in _values(block):
         role, _, rest = name.partition(".")
-        (said if role == "prediction" else asked)[rest] = _item(values)
-    return (said[""] if list(said) == [""] else said), (asked or None)
+        (said if role == "prediction" else asked)[rest] = _items(values)
+    for place in range(block.rows):
+        yield _row(said, place), _row(asked, place)
 
 
-def _item(values: Any) -> Any:
-    one = values[0] if isinstance(values, (list, np.ndarray)) else values.tolist()[0]
-    return one.item() if isinstance(one, np.generic) and one.dtype.kind not in "mM" else one
+def _row(columns: Mapping[str, Sequence[Any]], place: int) -> Any:
+    if list(columns) == [""]:
+        return columns[""][place]
+    return {name: values[place] for name, values in columns.items()} or None
+
+
+def _items(values: Any) -> list[Any]:
+    """As plain values of Python, but for times, which numpy knows better."""
+    if isinstance(values, list):
+        return values
+    found: list[Any] = list(values) if values.dtype.kind in "mM" and isinstance(values, np.ndarray) else values.tolist()
+    return found
 
 
 def _one_frame(block: Block) -> pd.DataFrame:
@@ -91,18 +101,30 @@ def _values(block: Block) -> Iterator[tuple[str, Any]]:
 
 def _named_values(block: Block) -> Iterator[tuple[str, Any]]:
     by_label: Mapping[Any, Column] = {column.label: column for column in block.columns}
+    names = _input_names(block)
     for (name, field), column in zip(cells.named(block.schema), block.columns, strict=True):
         if field.name == SPARSE_PLACES:
             yield field.role, _mappings(column, by_label[field.role, SPARSE_VALUES])
         elif field.name == SPARSE_VALUES:
             continue
         elif not field.item:
-            yield name, natural(column)
+            is_named = names and field.role == "input"
+            yield (f"input.{names[field.name]}" if is_named else name), natural(column)
         elif len(field.item) == 1 and field.item[0] <= MAX_EXPANDED:
             for place in range(field.item[0]):
-                yield f"{name}.{place}", column.values[:, place].astype(column.values.dtype.newbyteorder("="))
+                rest = names[place] if names and field.role == "input" else place
+                yield f"{name}.{rest}", column.values[:, place].astype(column.values.dtype.newbyteorder("="))
         else:
             yield name, list(column.values)
+
+
+def _input_names(block: Block) -> tuple[str, ...]:
+    """For an array of as many columns as the model takes, which it takes in this order; else none."""
+    inputs = [field for field in block.schema.fields if field.role == "input"]
+    width = len(block.names)
+    is_matrix = len(inputs) == 1 and inputs[0].name is None and inputs[0].item == (width,)
+    is_spread = [field.name for field in inputs] == list(range(width))
+    return block.names if width and (is_matrix or is_spread) else ()
 
 
 def _mappings(places: Column, values: Column) -> list[dict[int, Any]]:

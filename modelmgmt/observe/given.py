@@ -64,17 +64,24 @@ def take_ids(ids: Any, rows: int) -> list[str] | None:
     """
     if ids is None:
         return None
-    if isinstance(ids, (str, bytes, Mapping)) or not hasattr(ids, "__len__"):
+    # A set has no order that would say which id is whose.
+    if isinstance(ids, (str, bytes, Mapping, set, frozenset)) or not hasattr(ids, "__len__"):
         raise InvalidTypeError(f"ids are a list or an array of str or int, and {type(ids).__name__} was given.")
     plain = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if len(plain) != rows:
         raise InvalidValueError(f"There are {rows:,} predictions and {len(plain):,} ids: pass one for each, or none.")
-    found = [one if type(one) is str else _id_text(one, place) for place, one in enumerate(plain)]
+    found = id_texts(plain)
     if len(set(found)) != rows:
         twice = Counter(found).most_common(1)[0][0]
         raise InvalidValueError(
             f"The id {shown(twice)} comes twice in one batch: an id tells one prediction from another."
         )
+    return found
+
+
+def id_texts(ids: Sequence[Any]) -> list[str]:
+    """Ids as text, each as often as it was given. Raises InvalidTypeError, InvalidValueError."""
+    found = [one if type(one) is str else _id_text(one, place) for place, one in enumerate(ids)]
     _check_ids(found)
     return found
 
@@ -123,7 +130,10 @@ def _is_nameless(data: Any, role: Role) -> bool:
 
 
 def _of_list(data: Sequence[Any], role: Role) -> tuple[int, list[Column]]:
-    """Mappings are rows of named columns, sequences of one length rows of a matrix, matrices outputs, all else values."""
+    """Mappings are rows of named columns, sequences of one length rows of a matrix, matrices outputs, all else values.
+
+    So are sequences of mappings, as the messages of a conversation: two do not become columns for being equally long.
+    """
     if not data:
         return 0, []
     if _is_outputs(data):
@@ -136,7 +146,7 @@ def _of_list(data: Sequence[Any], role: Role) -> tuple[int, list[Column]]:
         return table.rows, [_settled(one, (role, one.label)) for one in table.columns]
     widths = {len(row) if isinstance(row, (list, tuple, np.ndarray)) and np.ndim(row) else -1 for row in data}
     width = widths.pop()
-    if widths or width < 1:
+    if widths or width < 1 or any(isinstance(one, Mapping) for one in data[0]):
         return len(data), [_of_values(list(data), (role, None))]
     if all(isinstance(row, np.ndarray) for row in data):
         return _of_array(np.stack(data), role)
@@ -238,8 +248,10 @@ def _kept(found: list[Column], keep: Keep) -> Iterator[Column]:
     if isinstance(keep, bool):
         yield from found if keep else ()
         return
-    names = {str(column.label[1]): column for column in found}
+    names = {str(column.label[1]): column for column in found if column.label[1] is not None}
     for name in keep:
+        if not names:
+            raise InvalidValueError(f"The inputs have no names to keep {shown(name)} by: pass a frame, or mappings.")
         if name not in names:
             raise InvalidValueError(f"The inputs have no column {shown(name)}; they have: {', '.join(names)[:500]}.")
         yield names[name]

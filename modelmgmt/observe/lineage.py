@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from modelmgmt.models.lineage.graph import Direction, Edge, Lineage, Node, walk
 from modelmgmt.models.lineage.rows import Graph, version_node
 from modelmgmt.models.registry.rows import Tables, VersionRow
-from modelmgmt.observe.batches import BATCHES, Target
+from modelmgmt.observe.batches import BATCHES, Target, Where
+from modelmgmt.observe.makers import made_by, version_of
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
 PREFIX = "prediction:"
 _ROLE = "predicted"
+_PACKAGE = "package:"  # of a version that is not here
 
 
 def lineage(kernel: Kernel, reference: object, direction: Direction = "both") -> Lineage:
@@ -43,15 +45,20 @@ class PredictionGraph(Graph):
     def down(self, node: Node) -> Iterator[tuple[Edge, Node]]:
         if node.kind in ("prediction", "predictions"):
             return
+        if node.id.startswith(_PACKAGE):  # what has the name of its number here is another version
+            yield from self._predictions(node, ("package = ? AND model IS NOT NULL", (node.detail["digest"],)))
+            return
         yield from Graph.down(self, node)
         if node.kind == "version":
-            condition = "model = ? AND number = ? AND package = ?"
-            detail = node.detail
-            yield from self._predictions(node, condition, detail["model"], detail["number"], detail["digest"])
+            row = Tables(self.connection).find(VersionRow, node.detail["model"], node.detail["number"])
+            if row is not None:
+                yield from self._predictions(node, made_by(self.connection, row))
         elif node.kind == "run":
-            yield from self._predictions(node, "run = ? AND model IS NULL", node.detail["run"])
+            yield from self._predictions(node, ("run = ? AND model IS NULL", (node.detail["run"],)))
+            yield from self._unregistered(node)
 
-    def _predictions(self, node: Node, condition: str, *values: object) -> Iterator[tuple[Edge, Node]]:
+    def _predictions(self, node: Node, where: Where) -> Iterator[tuple[Edge, Node]]:
+        condition, values = where
         sql = f"""
             SELECT label, sum(rows), min(first_at), max(last_at) FROM {BATCHES} WHERE {condition}
             GROUP BY label ORDER BY label
@@ -65,17 +72,28 @@ class PredictionGraph(Graph):
                 Node(id_, "predictions", f"{count:,}{place}, {_days(first, last)}", detail),
             )
 
+    def _unregistered(self, node: Node) -> Iterator[tuple[Edge, Node]]:
+        """Packages of a run that have predicted as versions that are not here."""
+        sql = f"""
+            SELECT DISTINCT model, number, run, artifact, package FROM {BATCHES}
+            WHERE run = ? AND model IS NOT NULL ORDER BY model, number
+            """
+        found: dict[str, Node] = {}
+        for model, number, *about in self.rows(sql, node.detail["run"]):
+            maker = self._maker(Target(model, number, None, *about))
+            if maker.id.startswith(_PACKAGE):
+                found.setdefault(maker.id, maker)
+        for maker in found.values():
+            yield Edge(node.id, maker.id, "made"), maker
+
     def _maker(self, target: Target) -> Node:
         """The version that predicted; where it is not here (deleted, or of a store that was merged), its run."""
-        where = "not here"
-        if target.model is not None:
-            row = Tables(self.connection).find(VersionRow, target.model, target.number)
-            if row is not None and row.digest == target.package:
-                return version_node(row)
-            where = "not here" if row is None else "not the one here"
+        row = version_of(self.connection, target)
+        if row is not None:
+            return version_node(row)
         if target.run is not None and target.model is None:
             return self.run(target.run)
-        reference = target.reference
+        is_there = Tables(self.connection).find(VersionRow, str(target.model), target.number) is not None
         detail = {
             "model": target.model,
             "number": target.number,
@@ -83,7 +101,8 @@ class PredictionGraph(Graph):
             "run": target.run,
             "digest": target.package,
         }
-        return Node(f"package:{target.package}", "version", f"{reference} ({where})", detail)
+        label = f"{target.reference} ({'not the one here' if is_there else 'not here'})"
+        return Node(f"{_PACKAGE}{target.package}", "version", label, detail)
 
 
 def _days(first: str, last: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from modelmgmt.observe.batches import BATCHES, BatchRow
 from modelmgmt.observe.blocks import Block
 from modelmgmt.observe.cells import Schema
 from modelmgmt.observe.deletion import deletions, names_of
+from modelmgmt.observe.erasure import erased, take_in, unmarked
+from modelmgmt.observe.freeing import free
+from modelmgmt.store import events
 from modelmgmt.store.collect import expanded
 from modelmgmt.store.times import to_us
 
@@ -20,66 +24,95 @@ if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
 
-def merge_predictions(into: Kernel, other: Kernel) -> int:
-    """Take every batch of `other` that is not here, of runs that are. Returns how many predictions came.
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a merge did with predictions."""
+
+    predictions: int
+    """That came."""
+    erased: int
+    """That were here, and were erased in the other store."""
+
+
+def merge_predictions(into: Kernel, other: Kernel) -> Brought:
+    """Take every batch of `other` that is not here, of runs that are; what was erased there by its id is erased here, too.
 
     To be called after the runs were merged. What was deleted in either store does not come back. A version that predicted
     there keeps its name, which here may be that of another: its package says which it is. Survives a power cut on return.
     Raises StoreError.
     """
+    erased = take_in(into, other)
     with other.database.reading() as source:
         rows = list(batches.select(source))
         schemas = {name: batches.schema(source, name) for name in {row.schema for row in rows}}
-        gone = deletions(source)
-    with into.database.reading() as target:
-        for name, before in deletions(target).items():
-            gone[name] = max(gone.get(name, ""), before)
-    known = _Known(into)
-    count = 0
-    for row in rows:
-        least = max((gone.get(name, "") for name in names_of(row)), default="")
-        if least > row.last_at:
-            continue
-        _bring_objects(into, other, row)
-        with into.database.writing() as target:
-            if row.run is not None and not target.execute("SELECT 1 FROM runs WHERE id = ?", (row.run,)).fetchone():
-                continue  # deleted here, or there
-            new = _what_is_new(into, other, target, row, known, schemas[row.schema], to_us(least) if least else None)
-            if new is not None:
-                batches.put(target, new, schemas[row.schema])
-                count += new.rows
+        theirs = deletions(source)
+    known, gone = _Known(into), _Gone(theirs)
+    count = sum(_take(into, other, row, schemas[row.schema], known, gone) for row in rows)
     if rows:
         with into.database.writing(durable=True) as target:
             batches.touch(target)
-    return count
+    return Brought(count, erased)
+
+
+def _take(into: Kernel, other: Kernel, row: BatchRow, schema: Schema, known: _Known, gone: _Gone) -> int:
+    """How many came."""
+    is_copied = False
+    if row.is_folded:
+        with into.database.reading() as target:
+            # Only what comes whole is copied: objects with predictions that were deleted here are not to be here, ever.
+            is_copied = _what_is_new(other, target, row, schema, known, gone) is row
+        if is_copied:
+            _bring_objects(into, other, row)
+    with into.database.writing() as target:
+        found = _what_is_new(other, target, row, schema, known, gone)
+        new = blocks.rewritten(into.objects, row, found) if isinstance(found, Block) else found
+        if new is not None:
+            batches.put(target, new, schema)
+    if is_copied and new is not row:  # somebody has deleted some meanwhile, or was faster
+        free(into, [one for one in (row.content_digest, row.lookup_digest) if one is not None])
+    return 0 if new is None else new.rows
 
 
 def _what_is_new(
-    into: Kernel,
-    other: Kernel,
-    target: sqlite3.Connection,
-    row: BatchRow,
-    known: _Known,
-    schema: Schema,
-    least_us: int | None,
-) -> BatchRow | None:
-    """The row itself when all in it is new; a shorter one, or none."""
-    if not row.is_folded:
-        return None if known.has(target, row, [row.id.encode()]) else row
+    other: Kernel, target: sqlite3.Connection, row: BatchRow, schema: Schema, known: _Known, gone: _Gone
+) -> BatchRow | Block | None:
+    """The row itself when all in it is new; what is new of it, or None."""
+    if row.run is not None and not target.execute("SELECT 1 FROM runs WHERE id = ?", (row.run,)).fetchone():
+        return None  # deleted here, or there
+    least, marks = gone.of(target, row)
+    if least > row.last_at:
+        return None
+    if not row.is_folded and not marks:
+        return None if known.among(target, row, [row.id.encode()]) else row
     here = target.execute(f"SELECT content_digest FROM {BATCHES} WHERE id = ?", (row.id,)).fetchone()
-    if here is not None and here[0] == row.content_digest:
+    if here is not None and here[0] is not None and here[0] == row.content_digest:
         return None
     block = blocks.read(other.objects, row, schema)
-    found = np.unique(block.batches)
-    old = known.among(target, row, found.tolist())
-    wanted = ~np.isin(block.batches, np.array(sorted(old), "S16"))
-    if least_us is not None:
-        wanted &= block.times >= least_us
-    return row if wanted.all() else _rewritten(into, block.kept(wanted))
+    old = known.among(target, row, np.unique(block.batches).tolist())
+    wanted = ~np.isin(block.batches, np.array(sorted(old), "S16")) & unmarked(block, marks)
+    if least:
+        wanted &= block.times >= to_us(least)
+    if wanted.all():
+        return row
+    return block.kept(wanted) if wanted.any() else None
 
 
-def _rewritten(into: Kernel, block: Block) -> BatchRow | None:
-    return blocks.write(into.objects, block) if block.rows else None
+class _Gone:
+    """What was deleted, in either store. Looked up anew when somebody has decided something here meanwhile."""
+
+    def __init__(self, theirs: dict[str, str]) -> None:
+        self._theirs = theirs
+        self._head = -1
+        self._ours: dict[str, str] = {}
+        self._marks: set[str] = set()
+
+    def of(self, target: sqlite3.Connection, row: BatchRow) -> tuple[str, set[str]]:
+        """(before when the predictions of a row were deleted, the marks of those that were erased)"""
+        head, _ = events.head(target)
+        if head != self._head:
+            self._head, self._ours, self._marks = head, deletions(target), erased(target)
+        cuts = (each.get(name, "") for each in (self._theirs, self._ours) for name in names_of(row))
+        return max(cuts, default=""), self._marks
 
 
 def _bring_objects(into: Kernel, other: Kernel, row: BatchRow) -> None:
@@ -98,9 +131,6 @@ class _Known:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._folds: dict[str, frozenset[bytes]] = {}
-
-    def has(self, target: sqlite3.Connection, row: BatchRow, wanted: list[bytes]) -> bool:
-        return bool(self.among(target, row, wanted))
 
     def among(self, target: sqlite3.Connection, row: BatchRow, wanted: list[bytes]) -> set[bytes]:
         """Those of `wanted` that are here."""

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.models.registry.history import checked_time
 from modelmgmt.observe import batches, blocks, cells, folding, given, targets
 from modelmgmt.observe.batches import Target
 from modelmgmt.observe.deletion import DeletedPredictions, delete
+from modelmgmt.observe.erasure import erase
 from modelmgmt.observe.given import Keep
-from modelmgmt.observe.predictions import Predictions
+from modelmgmt.observe.guards import Guards
+from modelmgmt.observe.predictions import Predictions, wanted_ids
 from modelmgmt.store.ids import new_id
 from modelmgmt.store.times import from_iso, now_us, to_iso, to_us
 from modelmgmt.tracking.disabled import is_disabled
-from modelmgmt.tracking.guard import Guard, OnError
+from modelmgmt.tracking.guard import OnError
 
 if TYPE_CHECKING:
     from modelmgmt.models.load import LoadedModel
@@ -31,7 +30,7 @@ INLINE_BYTES = 1 << 22
 """A batch up to this size waits in the table until it is folded with others; a larger one becomes objects at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """What `log` returns: the ids of the predictions, by which they are found and labelled later."""
 
@@ -39,7 +38,7 @@ class Batch:
     time: datetime
     """Aware, UTC."""
     rows: int
-    _given: tuple[str, ...] | None = field(default=None, repr=False)
+    _given: tuple[str, ...] | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -48,6 +47,10 @@ class Batch:
 
     def __len__(self) -> int:
         return self.rows
+
+    def __repr__(self) -> str:
+        count = f"{self.rows:,} prediction{'' if self.rows == 1 else 's'}"
+        return f"<Batch {self.id}: {count}, {self.time:%Y-%m-%d %H:%M:%S} UTC>"
 
 
 class Monitor:
@@ -66,8 +69,9 @@ class Monitor:
     [['b', 'line:1', 3.0, 1.5]]
     """
 
-    _predictions_type: type[Predictions] = Predictions
-    """What `predictions` gives; that of the front door shows itself."""
+    _predictions_type: type[Predictions[Any]] = Predictions
+    _batch_type: type[Batch] = Batch
+    """What `predictions` and `log` give; those of the front door show themselves."""
 
     def __init__(self, kernel: Kernel, reference: object, *, inputs: Keep = True, on_error: OnError = "warn") -> None:
         if isinstance(inputs, str) or not isinstance(inputs, (bool, Sequence)):
@@ -76,8 +80,8 @@ class Monitor:
         self._scope = targets.scope_of(kernel, reference)
         self._inputs: Keep = inputs if isinstance(inputs, bool) else tuple(map(str, inputs))
         self._targets: dict[str, Target] = {}
-        self._guards = _Guards(on_error, kernel)
-        weakref.finalize(self, _end, self._guards, self._scope.name)
+        self._guards = Guards(on_error, kernel, self._scope.name)
+        weakref.finalize(self, self._guards.end)
 
     @property
     def name(self) -> str:
@@ -96,8 +100,8 @@ class Monitor:
 
     @property
     def lost(self) -> int:
-        """How many predictions could not be kept here: the disk refused for too long, or the store is read-only."""
-        return self._guards.here().lost_points
+        """How many predictions this process could not keep: the disk refused for too long, or the store is read-only."""
+        return self._guards.lost
 
     def log(
         self,
@@ -117,13 +121,17 @@ class Monitor:
         that may be another than the monitor found; `at` the time, if it is not now. No rows are kept as nothing.
 
         A mistake in the call raises: InvalidTypeError, InvalidValueError (rows that do not match, an id that comes twice, a
-        value of more than 1 MiB, a batch of more than 1 GiB), NotFoundError for a model that is not in the store. A disk that
-        refuses warns once with `on_error="warn"`, and up to 1,000 batches wait in memory, 64 MiB in all; see `lost`.
+        value of more than 1 MiB, a batch of more than 1 GiB), NotFoundError for a model that is not in the store, and
+        StoreClosedError when the store was closed. A disk that refuses warns once with `on_error="warn"`, and up to 1,000
+        batches wait in memory, 64 MiB in all; see `lost`.
         """
+        self._kernel.require_open()
         rows, found = given.take(inputs, predictions, self._inputs)
         own = given.take_ids(ids, rows)
         time_us = now_us() if at is None else to_us(checked_time(at).isoformat())
-        batch = Batch(new_id(time_us), from_iso(to_iso(time_us)), rows, None if own is None else tuple(own))
+        if time_us < 0:
+            raise InvalidValueError(f"Predictions are kept from 1970 on, and at={at!s} was given.")
+        batch = self._batch_type(new_id(time_us), from_iso(to_iso(time_us)), rows, None if own is None else tuple(own))
         if self._scope.target is None and model is None:
             raise self._scope.missing or NotFoundError(
                 f"{self.name} names no version: pass the model=... that predicted."
@@ -139,7 +147,7 @@ class Monitor:
         ids: Any = None,
         *,
         limit: int | None = None,
-    ) -> Predictions:
+    ) -> Predictions[Any]:
         """The predictions that were kept, oldest first: from `since`, before `until`, of these ids; with `limit`, the newest.
 
         Times are aware. Whoever predicted, all that was logged under the name of this monitor. Reads when it is looked at.
@@ -147,25 +155,38 @@ class Monitor:
         """
         return self._predictions_type(self._kernel, self._scope.where, since, until, ids, limit)
 
-    def delete(self, before: datetime | str, *, reason: str = "") -> DeletedPredictions:
-        """Delete what was predicted before a time, under the name of this monitor. An event remains that says so.
+    def delete(self, before: datetime | str | None = None, *, ids: Any = None, reason: str = "") -> DeletedPredictions:
+        """Delete what was predicted before a time, or the predictions with these ids, under the name of this monitor.
 
-        Survives a power cut on return. The files of what is gone are freed by `store.gc`. Raises StoreWriteError.
+        By time: the files of what is gone are freed by `store.gc`. By id, one or a list, as when a person asks for it: on
+        return nothing of them is in the store's files, but for what `leftovers` names; ids that are not there are in
+        `missing`. That writes the tables anew, so pass many ids at once. Copies of the store keep theirs; a merge neither
+        brings them back here nor leaves them in the other store.
+
+        An event remains that says so, without the ids: leave them out of the reason, too. Survives a power cut on return.
+        Raises InvalidValueError, InvalidTypeError, StoreClosedError, and StoreWriteError when the disk refuses or another
+        process keeps reading: calling it again cleans what is left.
         """
-        return delete(self._kernel, self.name, self._scope.where, checked_time(before), reason)
+        self._kernel.require_open()
+        if (before is None) == (ids is None):
+            raise InvalidValueError("Say what to delete: before=TIME, or ids=[...].")
+        if before is not None:
+            return delete(self._kernel, self.name, self._scope.where, checked_time(before), reason)
+        self._guards.retry_all()
+        return erase(self._kernel, self.name, self._scope.where, wanted_ids(ids), reason)
 
     def flush(self) -> None:
-        """On return all that was logged survives a power cut, what was waiting in memory, too. Raises StoreWriteError."""
-        with self._guards.lock:
-            self._guards.here().retry()
-        with self._kernel.database.writing(durable=True) as connection:
-            # A commit that changes nothing would not reach the disk, and carry the others with it.
-            batches.touch(connection)
+        """On return all that was logged survives a power cut, what was waiting in memory, too.
+
+        Raises StoreWriteError, StoreClosedError.
+        """
+        self._kernel.require_open()
+        self._guards.flush()
 
     def close(self) -> None:
         """Try again what is waiting, wait for a fold that is under way, and say what was lost."""
         folding.of(self._kernel).settle()
-        _end(self._guards, self.name)
+        self._guards.end()
 
     def __enter__(self) -> Self:
         return self
@@ -195,9 +216,8 @@ class Monitor:
             with self._kernel.database.writing() as connection:
                 batches.put(connection, row, schema)
 
-        with self._guards.lock:
-            # What is large may be a view of the caller's own arrays, which change: it does not wait.
-            self._guards.here().write(write, can_wait=data is not None, points=batch.rows, size=len(data or b""))
+        # What is large may be a view of the caller's own arrays, which change: it does not wait.
+        self._guards.write(write, can_wait=data is not None, points=batch.rows, size=len(data or b""))
         if data is not None:
             folding.of(self._kernel).logged(len(data))
 
@@ -210,46 +230,3 @@ class Monitor:
             with self._kernel.database.reading() as connection:
                 self._targets[digest] = targets.target_of(connection, self._kernel, model, self._scope)
         return self._targets[digest]
-
-
-class _Guards:
-    """One guard for each process: what waits in the parent of a fork is the parent's to write."""
-
-    def __init__(self, on_error: OnError, kernel: Kernel) -> None:
-        self._on_error = on_error
-        self._kernel = kernel
-        self._begin()
-
-    def _begin(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
-        self._guard = Guard(self._on_error, _no_points, self._kernel.meter)
-        self.said = 0
-        """How many lost predictions were spoken of."""
-
-    @property
-    def lock(self) -> threading.RLock:
-        if self._pid != os.getpid():
-            self._begin()
-        return self._lock
-
-    def here(self) -> Guard:
-        if self._pid != os.getpid():
-            self._begin()
-        return self._guard
-
-
-def _no_points(_: Sequence[bytes]) -> None:
-    """A monitor has none."""
-
-
-def _end(guards: _Guards, name: str) -> None:
-    """Also when a monitor is dropped, and when the interpreter ends: nothing is lost without a word."""
-    guard = guards.here()
-    with guards.lock:
-        if guard.is_waiting:
-            guard.last_try(lambda: None)
-    if guard.lost_points > guards.said:
-        guards.said = guard.lost_points
-        noun = "prediction" if guard.lost_points == 1 else "predictions"
-        warnings.warn(f"The monitor of {name} lost {guard.lost_points:,} {noun}: {guard.why}", stacklevel=3)

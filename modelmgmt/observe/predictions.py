@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 import numpy as np
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
 from modelmgmt.models.registry.history import checked_time
-from modelmgmt.observe import batches, blocks, frames
+from modelmgmt.observe import batches, blocks, cells, frames
 from modelmgmt.observe.batches import EVERYTHING, BatchRow, Target, Where, both
 from modelmgmt.observe.blocks import Block
-from modelmgmt.observe.given import take_ids
+from modelmgmt.observe.given import id_texts
+from modelmgmt.observe.names import input_names
 from modelmgmt.store.names import shown
 from modelmgmt.store.times import from_iso, to_iso, to_us
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from modelmgmt.store.kernel import Kernel
 
 
+P = TypeVar("P", bound="Prediction")
+_AT_ONCE = 4096  # predictions that are made of columns at a time
 _EARLIEST, _LATEST = "0000", "9999-99"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """One prediction: what was asked, what was said, by whom, when."""
 
@@ -48,11 +52,14 @@ class Prediction:
     """Of which batch it is a part; batches are what `log` was called with."""
     prediction: Any
     """A value, or name -> value where there are several."""
-    inputs: dict[str, Any] | None
-    """Name -> value; None when they were not kept."""
+    inputs: Any
+    """Name -> value; a value without a name, such as a text; None when they were not kept."""
+
+    def __repr__(self) -> str:
+        return f"<Prediction {self.id} of {self.version}, {self.time:%Y-%m-%d %H:%M:%S} UTC>"
 
 
-class Predictions:
+class Predictions(Generic[P]):
     """Predictions that were kept, oldest first. Nothing is read before it is looked at, and then once."""
 
     def __init__(
@@ -70,7 +77,7 @@ class Predictions:
         self._kernel = kernel
         self._since = None if since is None else to_us(checked_time(since).isoformat())
         self._until = None if until is None else to_us(checked_time(until).isoformat())
-        self._ids = None if ids is None else _wanted(ids)
+        self._ids = None if ids is None else frozenset(wanted_ids(ids))
         self._where = where
         self._limit = limit
 
@@ -89,15 +96,23 @@ class Predictions:
         found: list[Block] = []
         newest = np.empty(0, np.int64)  # times, as many as the limit
         with self._kernel.database.reading() as connection:
-            for row in _rows(connection, self._kernel, self._in_time(), self._ids, "last_at DESC, id DESC"):
+            for row in rows_with(connection, self._kernel, self._in_time(), self._ids, "last_at DESC, id DESC"):
                 if self._limit is not None and len(newest) == self._limit and not (newest < to_us(row.last_at)).any():
                     break
-                block = self._own(blocks.read(self._kernel.objects, row, batches.schema(connection, row.schema)))
+                block = self._own(self._read(connection, row))
                 if block.rows:
                     found.append(block)
                 if self._limit is not None:
                     newest = np.sort(np.concatenate([newest, block.times]))[::-1][: self._limit]
         return _newest(found[::-1], self._limit)
+
+    def _read(self, connection: sqlite3.Connection, row: BatchRow) -> Block:
+        schema = batches.schema(connection, row.schema)
+        if self._ids is None:
+            block = blocks.read(self._kernel.objects, row, schema)
+        else:
+            block = blocks.read_ids(self._kernel.objects, row, schema, self._ids)
+        return replace(block, names=input_names(self._kernel, row.package))
 
     def _own(self, block: Block) -> Block:
         wanted = np.ones(block.rows, bool)
@@ -105,8 +120,6 @@ class Predictions:
             wanted &= block.times >= self._since
         if self._until is not None:
             wanted &= block.times < self._until
-        if self._ids is not None:
-            wanted &= np.fromiter((one in self._ids for one in block.ids()), bool, block.rows)
         return block if wanted.all() else block.kept(wanted)
 
     def __len__(self) -> int:
@@ -119,16 +132,51 @@ class Predictions:
             sql = f"SELECT coalesce(sum(rows), 0) FROM {batches.BATCHES} WHERE {condition}"
             (count,) = connection.execute(sql, values).fetchone()
             for row in batches.select(connection, both(self._in_time(), (f"NOT ({inside[0]})", inside[1]))):
-                schema = batches.schema(connection, row.schema)
-                count += self._own(blocks.read(self._kernel.objects, row, schema)).rows
+                count += self._own(self._read(connection, row)).rows
         return int(count)
 
-    def __iter__(self) -> Iterator[Prediction]:
-        places = [(block, place) for block in self.blocks for place in range(block.rows)]
-        if places:
-            times = np.concatenate([block.times for block in self.blocks])
-            for one in np.argsort(times, kind="stable").tolist():
-                yield prediction_at(*places[one])
+    def __iter__(self) -> Iterator[P]:
+        for start in range(0, len(self._order), _AT_ONCE):
+            yield from self._at(self._order[start : start + _AT_ONCE])
+
+    @overload
+    def __getitem__(self, place: int) -> P: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[P]: ...
+    def __getitem__(self, place: int | slice) -> P | list[P]:
+        """By the place, oldest first: `[-1]` is the newest. Raises IndexError, InvalidTypeError."""
+        if isinstance(place, slice):
+            return self._at(self._order[place])
+        if not hasattr(place, "__index__"):
+            raise InvalidTypeError(
+                f"Predictions are numbered from 0, and {place!r} was given: use store.prediction(id) for one by id."
+            )
+        return self._at(self._order[[place]])[0]
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        """Places in the blocks, one after the other, by time."""
+        return np.argsort(
+            np.concatenate([np.empty(0, np.int64), *(block.times for block in self.blocks)]), kind="stable"
+        )
+
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        return np.cumsum([block.rows for block in self.blocks], dtype=np.intp)
+
+    def _at(self, order: NDArray[np.intp]) -> list[P]:
+        """Those at these places in the blocks, one after the other."""
+        which = np.searchsorted(self._ends, order, "right")
+        found: dict[int, P] = {}
+        for number in np.unique(which).tolist():
+            block, own = self.blocks[number], np.flatnonzero(which == number)
+            places = order[own] - int(self._ends[number]) + block.rows
+            found.update(zip(own.tolist(), map(self._made, predictions_at(block, places)), strict=True))
+        return [found[place] for place in range(len(order))]
+
+    def _made(self, found: Prediction) -> P:
+        """As people get it; the front door's knows its lineage."""
+        return cast("P", found)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prediction, oldest first: id, time (UTC), version, label, `prediction`, `input.NAME`.
@@ -156,42 +204,52 @@ def _newest(found: list[Block], limit: int | None) -> list[Block]:
 
 
 def find(kernel: Kernel, id_: str | int) -> tuple[Block, int]:
-    """The newest prediction with this id, and its place in a block. Raises NotFoundError, InvalidTypeError."""
-    wanted = frozenset(take_ids([id_], 1) or ())
-    [one] = wanted
-    best: tuple[Block, int] | None = None
+    """The newest prediction with this id, and its place in a block.
+
+    Raises NotFoundError, InvalidTypeError, InvalidValueError.
+    """
+    [one] = id_texts([id_])
+    wanted = frozenset([one])
+    best: tuple[int, Block, int] | None = None
     with kernel.database.reading() as connection:
-        for row in _rows(connection, kernel, EVERYTHING, wanted, "last_at DESC, id DESC"):
-            if best is not None and best[0].times[best[1]] >= to_us(row.last_at):
+        for row in rows_with(connection, kernel, EVERYTHING, wanted, "last_at DESC, id DESC"):
+            if best is not None and best[0] >= to_us(row.last_at):
                 break
-            block = blocks.read(kernel.objects, row, batches.schema(connection, row.schema))
-            places = [place for place, own in enumerate(block.ids()) if own == one]
-            place = max(places, key=lambda place: (block.times[place], place), default=None)
-            if place is not None and (best is None or block.times[place] > best[0].times[best[1]]):
-                best = block, place
+            block = blocks.read_ids(kernel.objects, row, batches.schema(connection, row.schema), wanted)
+            if block.rows:
+                place = block.rows - 1 - int(block.times[::-1].argmax())
+                if best is None or block.times[place] > best[0]:
+                    best = int(block.times[place]), block, place
     if best is None:
         raise NotFoundError(
             f"The store has no prediction {shown(one)}: it was not logged here, or is deleted. "
             "'modelmgmt predictions list MODEL' lists those of a model."
         )
-    return best
+    _, block, place = best
+    return replace(block, names=input_names(kernel, block.target.package)), place
 
 
 def prediction_at(block: Block, place: int) -> Prediction:
     """One row of a block."""
-    row = block.kept(np.arange(block.rows) == place)
-    said, asked = frames.values_of(row)
+    return predictions_at(block, np.array([place], np.intp))[0]
+
+
+def predictions_at(block: Block, places: NDArray[np.intp]) -> list[Prediction]:
+    """These rows of a block."""
     about: Target = block.target
-    return Prediction(
-        row.ids()[0], from_iso(to_iso(int(row.times[0]))), about.reference, about.label, about.run, about.package,
-        row.batches[0].decode(), said, asked,
-    )  # fmt: skip
+    ids, batches_, times = block.ids(), block.batches[places].tolist(), block.times[places].tolist()
+    values = frames.values_of(replace(block, times=block.times[places], columns=cells.chosen(block.columns, places)))
+    return [
+        Prediction(ids[place], from_iso(to_iso(time)), about.reference, about.label, about.run, about.package,
+                   batch.decode(), said, asked)
+        for place, batch, time, (said, asked) in zip(places.tolist(), batches_, times, values, strict=True)
+    ]  # fmt: skip
 
 
-def _wanted(ids: Any) -> frozenset[str]:
-    """Ids that are looked for: one, or many."""
-    many = [ids] if isinstance(ids, (str, int, np.integer)) else list(dict.fromkeys(_listed(ids)))
-    return frozenset(take_ids(many, len(many)) or ())
+def wanted_ids(ids: Any) -> list[str]:
+    """Ids that are looked for: one, or many, each once. Raises InvalidTypeError, InvalidValueError."""
+    many = [ids] if isinstance(ids, (str, int, np.integer)) else _listed(ids)
+    return list(dict.fromkeys(id_texts(many)))
 
 
 def _listed(ids: Any) -> Sequence[Any]:
@@ -201,8 +259,12 @@ def _listed(ids: Any) -> Sequence[Any]:
     return listed
 
 
-def _rows(
-    connection: sqlite3.Connection, kernel: Kernel, where: Where, ids: frozenset[str] | None, order: str
+def rows_with(
+    connection: sqlite3.Connection,
+    kernel: Kernel,
+    where: Where,
+    ids: frozenset[str] | None,
+    order: str = "first_at, id",
 ) -> Iterator[BatchRow]:
     """The rows that may have predictions with these ids, or all."""
     if ids is None:

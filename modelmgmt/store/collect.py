@@ -88,14 +88,14 @@ def restore_interrupted(kernel: Kernel) -> None:
                 _put_back(folder / name, kernel.objects.path(digest))
 
 
-def named(connection: sqlite3.Connection, run: str | None = None) -> set[str]:
-    """Every digest that a row names: each column called digest, or ending in _digest, of every table.
+def named(connection: sqlite3.Connection, run: str | None = None, tables: Collection[str] | None = None) -> set[str]:
+    """Every digest that a row names: each column called digest, or ending in _digest, of every table, or of `tables`.
 
     With `run`, by the rows of that run only.
     """
     digests: set[str] = set()
-    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    for (table,) in tables:
+    there = [table for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+    for table in there if tables is None else tables:
         columns = column_names(connection, table)
         if run is not None and "run" not in columns:
             continue

@@ -16,7 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import StoreBusyError, StoreError, StorePathError, StoreReadError, StoreWriteError
+from modelmgmt.errors import (
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    StorePathError,
+    StoreReadError,
+    StoreWriteError,
+)
 from modelmgmt.store.database import pending
 from modelmgmt.store.disk import is_there, reads, status_of, sync_folder
 from modelmgmt.store.forks import at_fork, hold, let_go
@@ -83,6 +90,11 @@ class Kernel:
     @property
     def is_closed(self) -> bool:
         return self._closed
+
+    def require_open(self) -> None:
+        """Raises StoreClosedError for those who would write after all was folded and closed."""
+        if self._closed:
+            raise StoreClosedError(f"The store {self.path} was closed: open it again with Store({str(self.path)!r}).")
 
     def fold(self) -> None:
         """Put all that this process has logged into the tables. On return it survives what a transaction survives."""

@@ -82,7 +82,7 @@ def delete(
     kernel.objects.sync({kernel.objects.path(digest).parent for digest in freed.digests})  # that they are gone
     remove_abandoned(kernel)
     scrub(kernel)
-    return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, _leftovers(kernel, young))
+    return Deletion(tuple(record.id for record in runs), freed.digests, freed.bytes, leftovers(kernel, young))
 
 
 def deleted_runs(connection: sqlite3.Connection) -> set[str]:
@@ -152,7 +152,8 @@ def _checkpoint(connection: sqlite3.Connection) -> bool:
         connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
 
 
-def _leftovers(kernel: Kernel, objects: Sequence[str]) -> tuple[Path, ...]:
+def leftovers(kernel: Kernel, objects: Sequence[str]) -> tuple[Path, ...]:
+    """Copies that the store made earlier, and these objects."""
     folders = (kernel.path / "backups", kernel.path / "set-aside")
     with reads(kernel.path):
         copies = sorted(path for folder in folders if is_there(folder) for path in folder.iterdir())

@@ -41,6 +41,8 @@ class Merged:
     objects: int
     predictions: int = 0
     """What deployed models said: brought by the room above."""
+    erased: int = 0
+    """Predictions that were here, and that somebody has erased in the other store by their ids."""
 
 
 def merge(into: Kernel, other: Kernel) -> Merged:
@@ -79,7 +81,8 @@ def merge(into: Kernel, other: Kernel) -> Merged:
 
 
 def _bring_objects(into: Kernel, other: Kernel, source: sqlite3.Connection, runs: Sequence[str]) -> int:
-    digests = {digest for run in runs for digest in named(source, run) | data.digests_of(source, run)}
+    # Of the tables that are brought here: what rooms above keep of a run may have been deleted here, and is theirs to bring.
+    digests = {digest for run in runs for digest in named(source, run, _TABLES) | data.digests_of(source, run)}
     count, pending = 0, set[Path]()
     for digest in sorted(expanded(other, digests)):
         if into.objects.freshen(digest) is None:

@@ -66,6 +66,22 @@ def test_delete(served, ask):
     )
 
 
+def test_delete_by_id(served, ask):
+    words = ["predictions", "delete", "churn", "--id", "order-1"]
+    assert ask(*words).code == 2  # nobody to ask
+    assert ask("predictions", "delete", "churn", "--yes").code == 2
+    assert ask(*words, "--before", "2027-01-01T00:00:00Z", "--yes").code == 2
+    done = ask(*words, "--yes")
+    assert (done.code, done.out) == (0, "Deleted 1 prediction of churn.\n")
+    done = ask(*words, "--id", "order-2", "--id", "\x1b[1mnobody", "--yes")
+    assert done.code == 2  # no id has control characters
+    done = ask(*words, "--id", "order-2", "--yes")
+    assert (done.code, done.out) == (1, "Deleted 1 prediction of churn.\nNot there: order-1\n")
+    done = ask(*words, "--yes", "--json")
+    assert (done.code, done.json["predictions"], done.json["missing"]) == (1, 0, ["order-1"])
+    assert [one["id"] for one in ask("predictions", "list", "churn", "--json").json] == ["order-0"]
+
+
 def test_cells_that_a_batch_has_not_are_dashes_and_not_numbers(served, ask):
     served.monitor("churn:1").log(None, [[0.25, 0.75]], ids=["probabilities"], at="2026-01-04T00:00:00Z")
     done = ask("predictions", "list", "churn")

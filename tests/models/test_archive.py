@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
+import os
 import stat
 import zipfile
 import zlib
@@ -14,7 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmgmt.errors import CorruptDataError, InvalidNameError, InvalidValueError, ModelmgmtError, NotFoundError
+from modelmgmt.errors import (
+    CorruptDataError,
+    InvalidNameError,
+    InvalidValueError,
+    ModelmgmtError,
+    NotFoundError,
+    StoreReadError,
+)
 from modelmgmt.models.packaging.archive import Archive, Budget, TooMuchError, compression_of, unpacked
 from modelmgmt.models.trust.simulation import Limits
 
@@ -25,6 +34,29 @@ def zipped(members, method=zipfile.ZIP_STORED):
         for name, data in members:
             archive.writestr(name, data)
     return file
+
+
+class Refusing(io.BytesIO):
+    """A file of which the disk gives nothing back from some place on."""
+
+    place = 0
+    number = errno.EIO
+
+    def read(self, size=-1):
+        if self.tell() >= self.place:
+            raise OSError(self.number, os.strerror(self.number))
+        return super().read(size)
+
+
+@pytest.mark.parametrize("place", [0, 30])
+def test_what_the_disk_refuses_is_not_called_damage(place):
+    file = Refusing(zipped([("a", bytes(100))]).getvalue())
+    file.place = place
+    with pytest.raises(StoreReadError, match="Input/output error"):
+        Archive(file)
+    file.number = errno.EINVAL  # which is what the system says of an offset below zero
+    with pytest.raises(CorruptDataError):
+        Archive(file)
 
 
 def test_members_are_read_by_name():

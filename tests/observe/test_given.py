@@ -252,3 +252,26 @@ def test_any_text_comes_back(monitor, asked, said):
     batch = monitor.log([asked], [said])
     [one] = monitor.predictions(ids=batch.ids)
     assert (one.prediction, one.inputs) == (said, asked)
+
+
+def test_a_set_of_ids_has_no_order():
+    with pytest.raises(InvalidTypeError, match="ids are a list or an array"):
+        what_is_given.take_ids({"a", "b"}, 2)
+
+
+def test_conversations_are_values_and_texts_have_no_name(store, monitor):
+    talks = [[{"role": "user", "content": text}] for text in ("hi", "bye")]
+    monitor.log(talks, ["hello", "so long"], ids=["a", "b"])
+    monitor.log([talks[0] + talks[1]], ["?"], ids=["c"])
+    monitor.log(["What is 2+2?"], ["4"], ids=["d"])
+    assert store.prediction("b").inputs == talks[1]
+    assert store.prediction("c").inputs == talks[0] + talks[1]
+    assert store.prediction("d").inputs == "What is 2+2?"
+    assert "What is 2+2?" in store.prediction("d")._repr_html_()
+    assert monitor.predictions().to_frame()["input"].tolist() == [*talks, talks[0] + talks[1], "What is 2+2?"]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z"])
+def test_there_were_no_predictions_before_1970(monitor, at):
+    with pytest.raises(InvalidValueError, match=r"from 1970 on, and at="):
+        monitor.log(None, [1], at=at)

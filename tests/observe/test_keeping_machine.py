@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from observe_tools import register
 
 import modelmgmt as mm
-from modelmgmt.observe import folding
+from modelmgmt.observe import folding, freeing
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 which = st.sampled_from([0, 1])
@@ -34,6 +34,8 @@ class Keeping(RuleBasedStateMachine):
         self.monitors = [store.monitor("churn:1") for store in self.stores]
         self.wanted = [{}, {}]  # (id, minute, value) by batch and place
         self.cut = [-1, -1]
+        self.erased = [set(), set()]  # of the same
+        self.patience, freeing.NAMED_WITHIN_S = freeing.NAMED_WITHIN_S, 0.0
         self.count = 0
 
     @rule(which=which, minute=minutes, rows=st.integers(1, 4), has_ids=st.booleans(), schema=st.integers(0, 2))
@@ -58,12 +60,29 @@ class Keeping(RuleBasedStateMachine):
         assert deleted.predictions == len(self.wanted[which]) - len(kept)
         self.wanted[which], self.cut[which] = kept, max(self.cut[which], minute)
 
+    @rule(which=which, data=st.data())
+    def erase(self, which, data):
+        ids = sorted({one[0] for one in self.wanted[which].values()})
+        chosen = data.draw(st.lists(st.sampled_from(ids), max_size=3, unique=True)) if ids else []
+        if chosen:
+            deleted = self.monitors[which].delete(ids=["nobody's", *chosen])
+            gone = {key for key, one in self.wanted[which].items() if one[0] in chosen}
+            assert (deleted.predictions, deleted.missing) == (len(gone), ("nobody's",))
+            self.erased[which] |= gone
+            self.forget(which)
+
+    def forget(self, which):
+        self.wanted[which] = {key: one for key, one in self.wanted[which].items() if key not in self.erased[which]}
+
     @rule(which=which)
     def merge(self, which):
-        self.stores[which].merge(self.stores[1 - which])
+        merged = self.stores[which].merge(self.stores[1 - which])
         cut = max(self.cut)
         came = {key: one for key, one in self.wanted[1 - which].items() if one[1] >= cut}
+        assert merged.erased == len(self.wanted[which].keys() & self.erased[1 - which])
+        self.erased[which] |= self.erased[1 - which]
         self.wanted[which] = {**came, **self.wanted[which]}
+        self.forget(which)
 
     @rule(which=which)
     def collect(self, which):
@@ -93,6 +112,7 @@ class Keeping(RuleBasedStateMachine):
             assert rows == sorted((id_, at(minute), value) for id_, minute, value in wanted.values())
 
     def teardown(self):
+        freeing.NAMED_WITHIN_S = self.patience
         for store in self.stores:
             assert store.check(deep=True) == []
             store.close()

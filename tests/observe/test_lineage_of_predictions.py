@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from observe_tools import register
 
 import modelmgmt as mm
-from modelmgmt.errors import NotFoundError
+from modelmgmt.errors import NotFoundError, PinnedError
 from modelmgmt.observe import folding
 
 
@@ -98,3 +100,100 @@ def test_two_versions_of_one_package(store):
     store.monitor("churn:2").log(None, [1], ids=["a"])
     assert kinds(store.lineage("prediction:a"))["version"] == ["churn:2"]
     assert [node.detail["count"] for node in store.lineage("churn").of("predictions")] == [1]
+
+
+# ------------------------------------------------------------------------------------------- merged stores
+
+
+def numbered_otherwise(store):
+    """Another store with the same model, which is its churn:1 and predicted "t"; here it is churn:2."""
+    theirs = mm.Store(store.backup("theirs"))
+    run = register(theirs, weights=b"theirs")
+    theirs.monitor("churn:1").log([{"x": 1}], ["theirs"], ids=["t"])
+    register(store, weights=b"ours")
+    store.merge(theirs)
+    return run
+
+
+def test_a_version_that_has_another_number_here_is_found_by_its_package(store):
+    run = numbered_otherwise(store)
+    assert kinds(store.lineage("prediction:t"))["version"] == [f"package:{store.prediction('t').package}"]
+    [label] = [node.label for node in store.lineage(f"run:{run.id}").of("version")]
+    assert label == "churn:1 (not the one here)"
+    assert [node.detail["count"] for node in store.lineage(f"run:{run.id}").of("predictions")] == [1]
+    store.models.register_from(f"run:{run.id}/classifier", "churn")
+    for _ in range(2):
+        found = store.lineage("prediction:t")
+        assert kinds(found)["version"] == ["churn:2"]
+        assert found.nodes["churn:2"].detail["digest"] == store.prediction("t").package
+        assert kinds(found)["run"] == [f"run:{run.id}"]
+        assert [node.detail["count"] for node in store.lineage("churn:2").of("predictions")] == [1]
+        assert store.lineage("churn:1").of("predictions") == []
+        assert kinds(store.lineage(f"run:{run.id}"))["version"] == ["churn:2"]
+        folding.fold(store.kernel, 1, 1)
+    assert store.prediction("t").version == "churn:1"  # as it was logged
+
+
+def test_a_version_that_predicted_elsewhere_is_not_deleted_by_the_way(store):
+    run = numbered_otherwise(store)
+    store.models.register_from(f"run:{run.id}/classifier", "churn")
+    for number in (1, 2):
+        store.models["churn"].archive(number)
+    store.models["churn"].delete(1)
+    with pytest.raises(PinnedError, match="1 predictions were made with churn:2"):
+        store.models["churn"].delete(2)
+
+
+def test_one_of_the_same_model_is_taken_before_another(store):
+    run = register(store, "other")
+    register(store, weights=b"to have another number")
+    store.models.register_from(f"run:{run.id}/classifier", "churn")
+    store.models.register_from(f"run:{run.id}/classifier", "churn")
+    store.monitor("churn:2").log(None, [1], ids=["a"])
+    store.monitor("churn:3").log(None, [1], ids=["b"])
+    store.monitor("other:1").log(None, [1], ids=["c"])
+    for id_, version in (("a", "churn:2"), ("b", "churn:3"), ("c", "other:1")):
+        assert kinds(store.lineage(f"prediction:{id_}"))["version"] == [version]
+    store.models["churn"].archive(3)
+    store.models["churn"].delete(3, force=True)
+    assert kinds(store.lineage("prediction:b"))["version"] == ["churn:2"]
+    assert [node.detail["count"] for node in store.lineage("churn:2").of("predictions")] == [2]
+
+
+@given(
+    numbered=st.tuples(*[st.permutations([0, 1, 2])] * 3),
+    said=st.tuples(*[st.lists(st.integers(1, 3), min_size=1, max_size=3)] * 3),
+    order=st.lists(st.sampled_from([1, 2]), min_size=2, max_size=4),
+    folds=st.tuples(*[st.booleans()] * 3),
+)
+@settings(max_examples=8, deadline=None)
+def test_in_whichever_order_stores_are_merged_each_prediction_has_its_version(
+    tmp_path_factory, numbered, said, order, folds
+):
+    """Three models, which three stores number each in its own way."""
+    folder = tmp_path_factory.mktemp("orders")
+    stores = [mm.Store(folder / "0")]
+    runs = [register(stores[0], f"own {n}", weights=f"{n}".encode()) for n in range(3)]
+    stores += [mm.Store(stores[0].backup(folder / name)) for name in ("1", "2")]
+    made = {}
+    for place, (store, numbers) in enumerate(zip(stores, numbered, strict=True)):
+        for which in numbers:
+            store.models.register_from(f"run:{runs[which].id}/classifier", "churn")
+        for n, number in enumerate(said[place]):
+            id_ = f"{place} {n}"
+            store.monitor(f"churn:{number}").log(None, [1], ids=[id_])
+            made[id_] = numbers[number - 1]
+        if folds[place]:
+            folding.fold(store.kernel, 1, 1)
+    for place in [*order, 1, 2]:
+        stores[0].merge(stores[place])
+    counts = dict.fromkeys(range(3), 0)
+    for id_, which in made.items():
+        expected = f"churn:{numbered[0].index(which) + 1}"
+        assert kinds(stores[0].lineage(f"prediction:{id_}"))["version"] == [expected]
+        counts[which] += 1
+    for which, count in counts.items():
+        found = stores[0].lineage(f"churn:{numbered[0].index(which) + 1}", direction="down").of("predictions")
+        assert sum(node.detail["count"] for node in found) == count
+    for store in stores:
+        store.close()

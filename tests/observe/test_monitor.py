@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,8 +17,15 @@ import pytest
 from observe_tools import Loaded, register
 
 import modelmgmt as mm
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreWriteError
-from modelmgmt.observe import folding
+from modelmgmt.errors import (
+    CorruptDataError,
+    InvalidTypeError,
+    InvalidValueError,
+    NotFoundError,
+    StoreClosedError,
+    StoreWriteError,
+)
+from modelmgmt.observe import batches, blocks, folding
 from modelmgmt.observe import monitor as monitoring
 from modelmgmt.store import database
 
@@ -313,7 +321,7 @@ def test_flush_is_durable(store, monitor):
 
 LOGS = """
 import sys, modelmgmt as mm
-from modelmgmt.observe import folding
+from modelmgmt.observe import batches, blocks, folding
 folding.LOOK_BATCHES, folding.FOLD_BATCHES = 20, 60
 monitor = mm.Store(sys.argv[1]).monitor("churn@production")
 for n in range(int(sys.argv[3])):
@@ -399,3 +407,159 @@ def test_closing_a_store_waits_for_the_fold(store, monitor):
     monitor.log(None, [1])  # a process looks with its first batch
     store.close()
     assert not [one for one in threading.enumerate() if one.name == "modelmgmt-predictions"]
+
+
+@pytest.mark.parametrize("call", ["log", "flush"])
+def test_a_closed_store_takes_no_more_predictions(store, monitor, call):
+    monitor.log(None, [1])
+    store.close()
+    calls = {"log": lambda: monitor.log(None, [2]), "flush": monitor.flush}
+    with pytest.raises(StoreClosedError, match=r"was closed: open it again with Store\("):
+        calls[call]()
+    assert not (store.path / "store.db-wal").exists()
+    assert [one.prediction for one in mm.Store(store.path).monitor("churn@production").predictions()] == [1]
+
+
+def test_closing_a_store_writes_what_waits_in_memory(store, monitor, refuses):
+    other = store.monitor("churn:1")
+    with pytest.warns(UserWarning, match="Logging goes on"):
+        monitor.log(None, [1])
+    refuses()
+    other.log(None, [2])
+    store.close()
+    assert sorted(one.prediction for one in mm.Store(store.path).monitor("churn").predictions()) == [1, 2]
+    assert monitor.lost == 0
+
+
+def test_closing_a_store_says_what_is_lost(store, monitor, refuses):
+    with pytest.warns(UserWarning, match="disk is full|lost 1") as said:
+        monitor.log(None, [1])
+        store.close()
+    assert [str(one.message) for one in said if "lost 1 prediction:" in str(one.message)]
+
+
+def test_closing_a_store_syncs_what_was_logged_and_only_then(store, monitor, monkeypatch):
+    durable = []
+    really = store.kernel.database.writing
+
+    def writing(*, durable=False, seen=durable):
+        seen.append(durable)
+        return really(durable=durable)
+
+    monkeypatch.setattr(store.kernel.database, "writing", writing)
+    monitor.log(None, [1])
+    store.close()
+    assert durable == [False, True]
+
+
+def test_closing_while_threads_log_loses_nothing_that_returned(store, monitor, monkeypatch):
+    monkeypatch.setattr(folding, "LOOK_BATCHES", 3)
+    done = []
+
+    def log(name):
+        for n in range(1000):
+            try:
+                done.extend(monitor.log(None, [n], ids=[f"{name}-{n}"]).ids)
+            except StoreClosedError:
+                return
+
+    threads = [threading.Thread(target=log, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(done) < 60:
+        pass
+    store.close()
+    for thread in threads:
+        thread.join()
+    assert len(done) < 3000
+    again = mm.Store(store.path)
+    assert {one.id for one in again.monitor("churn").predictions()} == set(done)
+    assert not [one for one in threading.enumerate() if one.name == "modelmgmt-predictions"]
+
+
+# ------------------------------------------------------------------------------------------- shown
+
+
+def test_one_prediction_is_one_line_and_a_table_in_a_notebook(store, monitor):
+    batch = monitor.log([{"<b>": "x" * 200}], ["two\nlines \x1b[31m" * 9], ids=["<script>"], at=NOON)
+    one = store.prediction("<script>")
+    assert repr(one).startswith("<Prediction <script>: two\\nlines \\x1b[31m")
+    assert repr(one).endswith("…, by churn:1, 2026-01-01 12:00:00 UTC>")
+    assert len(repr(one)) < 140
+    html = one._repr_html_()
+    assert "&lt;script&gt;" in html
+    assert "<script>" not in html
+    assert "input.&lt;b&gt;" in html
+    assert one.package in html
+    assert repr(batch) == f"<Batch {batch.id}: 1 prediction, 2026-01-01 12:00:00 UTC>"
+    assert "&lt;script&gt;" in batch._repr_html_()
+    assert "<script>" not in batch._repr_html_()
+
+
+def test_one_with_many_values_is_short(store, monitor):
+    monitor.log(np.zeros((1, 784)), np.full((1, 12), 0.5), ids=["wide"])
+    monitor.log(None, pd.DataFrame({"stays": [0.25], "leaves": [float("nan")]}), ids=["two"])
+    assert len(repr(store.prediction("wide"))) < 140
+    assert "766 more values" in store.prediction("wide")._repr_html_()
+    assert repr(store.prediction("two")).startswith("<Prediction two: stays=0.25, leaves=nan, by churn:1, ")
+    assert "<table" in monitor.log(None, np.zeros(5))._repr_html_()
+    assert "0 predictions" in repr(monitor.log(None, []))
+
+
+def test_predictions_are_numbered_oldest_first_and_know_their_lineage(store, monitor):
+    for hour, rows in ((3, 2), (1, 3), (2, 1)):
+        monitor.log(None, [hour] * rows, at=NOON + timedelta(hours=hour))
+    found = monitor.predictions()
+    assert [one.prediction for one in found] == [1, 1, 1, 2, 3, 3]
+    assert [found[place].id for place in range(6)] == [one.id for one in found]
+    assert (found[-1].prediction, [one.prediction for one in found[2:5]], found[9:]) == (3, [1, 2, 3], [])
+    assert found[0].lineage().of("version")[0].id == "churn:1"
+    assert list(monitor.predictions(ids="nobody")) == []
+    with pytest.raises(IndexError):
+        found[6]
+    with pytest.raises(InvalidTypeError, match="numbered from 0"):
+        found["order-1"]
+
+
+def test_one_of_many_chunks_is_found_wherever_it_is(store, monitor, monkeypatch):
+    """Ids that are a part of one another, or of two that stand side by side; made and given; missing inputs."""
+    rng = np.random.default_rng(0)
+    count = 20_000
+    order = rng.permutation(count)
+    name = [None if n % 3 == 0 else "x" * (n % 7) + str(n) for n in order.tolist()]
+    asked = pd.DataFrame({"n": order, "name": name, "wide": rng.normal(size=count)})
+    monkeypatch.setattr(monitoring, "INLINE_BYTES", 1000)
+    given = monitor.log(asked, order, ids=order)
+    made = monitor.log(asked, order)
+    again = monitor.log(asked[:5000], order[:5000] + count, ids=order[:5000], at=NOON)
+    for place in (0, 1, 7, 4999, 5000, 9_999, 13_333, count - 1):
+        one, other = store.prediction(given.ids[place]), store.prediction(made.ids[place])
+        assert one.prediction == other.prediction == one.inputs["n"] == order[place]
+        assert one.inputs["name"] == other.inputs["name"] == name[place]
+        found = monitor.predictions(ids=[given.ids[place], made.ids[place], "nobody"])
+        assert sorted(one.batch for one in found) == sorted(
+            [given.id, made.id, *([again.id] if place < 5000 else [])]
+        )  # fmt: skip
+    assert found.to_frame()["input.wide"].tolist() == [asked["wide"][count - 1]] * 2
+    for id_ in (made.id, f"{made.id}-20000", f"{made.id}-00", f"{made.id}-", f"{given.id}-0", "-1", "20000"):
+        with pytest.raises(NotFoundError):
+            store.prediction(id_)
+    wanted = given.ids[:500]
+    assert len(monitor.predictions(ids=wanted)) == 1000
+    assert [one.prediction for one in monitor.predictions()][:5000] == (order[:5000] + count).tolist()
+
+
+def test_a_fold_that_is_not_what_its_row_says_is_damage(store, monitor, monkeypatch):
+    monkeypatch.setattr(monitoring, "INLINE_BYTES", 1)
+    monitor.log(None, [1, 2], ids=["a", "b"])
+    monitor.log([{"x": 1}], [3], ids=["c"])
+    with store.kernel.database.reading() as connection:
+        one, other = batches.select(connection)
+        schema = batches.schema(connection, one.schema)
+    for row in (
+        replace(one, content_digest=other.content_digest),
+        replace(other, rows=1, content_digest=one.content_digest),
+    ):
+        for ids in (["a"], ["c"]):
+            with pytest.raises(CorruptDataError, match="are not those of the row"):
+                blocks.read_ids(store.kernel.objects, row, schema, ids)

@@ -66,6 +66,56 @@ def read_content(objects: Objects, digest: str) -> Table:
         raise CorruptDataError(f"The content {digest} can not be read ({error}).") from error
 
 
+class Content:
+    """A table that `write_content` kept, of which only some rows are read: whole chunks, but no more than it takes.
+
+    Raises NotFoundError, CorruptDataError, StoreTooNewError, as its methods do.
+    """
+
+    def __init__(self, objects: Objects, digest: str) -> None:
+        self._objects = objects
+        self._tree = Trees(objects).get(digest)
+        manifest = _manifest(objects, self._tree, digest)
+        try:
+            self.rows = int(manifest["rows"])
+            self._columns = list(manifest["columns"])
+            self.labels = [label_of(about["name"]) for about in self._columns]
+            self._counts = [[int(rows) for rows, _ in about["chunks"]] for about in self._columns]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptDataError(f"The content {digest} can not be read ({error}).") from error
+
+    def chunks(self, column: int) -> Iterator[tuple[int, Rows]]:
+        """(the first row of it, a chunk) of one column, in order."""
+        start = 0
+        for place, count in enumerate(self._counts[column]):
+            yield start, self._chunk(column, place)
+            start += count
+
+    def take(self, places: Sequence[int]) -> tuple[Column, ...]:
+        """These rows, rising, of all columns; they have no categories."""
+        return tuple(self.take_of(column, places) for column in range(len(self._columns)))
+
+    def take_of(self, column: int, rising: Sequence[int]) -> Column:
+        """These rows of one column."""
+        places = np.asarray(rising, np.intp)
+        about = self._columns[column]
+        ends = np.cumsum(self._counts[column], dtype=np.intp)
+        parts = []
+        which = np.searchsorted(ends, places, "right")
+        for place in np.unique(which).tolist():
+            first = int(ends[place]) - self._counts[column][place]
+            parts.append(self._chunk(column, place).take(places[which == place] - first))
+        rows = pack.joined(parts) if parts else _nothing(about)
+        return Column(self.labels[column], about["type"], rows.values, rows.lengths, rows.valid)
+
+    def _chunk(self, column: int, place: int) -> Rows:
+        rows = _read_chunk(self._objects, self._tree, f"columns/{column:05}", self._columns[column], place)[1]
+        if rows.count != self._counts[column][place]:
+            raise CorruptDataError(f"A chunk of the column {self.labels[column]!r} has {rows.count:,} rows, and "
+                                   f"{self._counts[column][place]:,} were kept.")  # fmt: skip
+        return rows
+
+
 @dataclass
 class _Earlier:
     """The columns of an earlier version: where each is in its tree."""
