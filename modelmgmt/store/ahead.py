@@ -8,10 +8,8 @@ import os
 import threading
 from queue import SimpleQueue
 
-FIRST, PIECE = (
-    1 << 19,
-    4 << 20,
-)  # bytes; the first is short, so that hashing begins at once, and each is as long as all before
+FIRST = 1 << 19  # bytes of the first piece: short, so that hashing begins at once. Each is then as long as all before,
+PIECE = 4 << 20  # and at most this
 WORTH = 8 << 20  # bytes from which a second thread pays
 
 
@@ -33,15 +31,16 @@ def fill(file: io.FileIO, view: memoryview) -> tuple[int, str]:
             digest.update(piece)
 
     thread = threading.Thread(target=hash_pieces, name="modelmgmt-hash")
-    thread.start()  # of no use beyond this call: joined below, whatever happens
     count = 0
     try:
+        thread.start()
         while read := _read(file, view[count : count + min(PIECE, max(FIRST, count))]):
             pieces.put(view[count : count + read])
             count += read
     finally:
         pieces.put(None)
-        thread.join()
+        if thread.ident is not None:  # an interrupt may have come before it was begun
+            thread.join()
     return count, digest.hexdigest()
 
 

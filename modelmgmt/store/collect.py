@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.store.disk import ABSENT, is_there, our_disk, reads, status_of
+from modelmgmt.store.disk import is_there, names_in, our_disk, reads, status_of
 from modelmgmt.store.process import is_alive
 from modelmgmt.store.rows import column_names
 from modelmgmt.store.trees import FORMAT, Tree
@@ -69,7 +69,7 @@ def remove_abandoned(kernel: Kernel) -> None:
     """Remove what processes that are gone had begun to write in `tmp`: parts of objects, copies of the tables."""
     folder = kernel.path / "tmp"
     with our_disk("remove what was begun in", folder):
-        for name in _names(folder):
+        for name in names_in(folder):
             if _BEGUN.match(name) is None or _is_under_way(name):
                 continue
             if (folder / name).is_dir():
@@ -81,7 +81,7 @@ def remove_abandoned(kernel: Kernel) -> None:
 def restore_interrupted(kernel: Kernel) -> None:
     """Put back what a collection that was killed had moved aside: it had not looked again yet."""
     folder = kernel.path / "tmp"
-    for name in _names(folder):
+    for name in names_in(folder):
         if name.startswith(_ASIDE):
             _, pid, digest = name.split("-")
             if not is_alive(int(pid)):
@@ -213,14 +213,6 @@ def _stale_files(folder: Path, cutoff: float) -> list[Path]:
             if is_ours and entry.stat().st_mtime <= cutoff and not _is_under_way(entry.name):
                 found.append(Path(entry.path))
     return found
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        with reads(folder, but=ABSENT):
-            return os.listdir(folder)
-    except ABSENT:
-        return []
 
 
 def _is_under_way(name: str) -> bool:

@@ -124,6 +124,15 @@ def is_there(path: Path) -> bool:
     return status_of(path) is not None
 
 
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder, sorted; nothing when there is no such folder. Raises StoreReadError."""
+    try:
+        with reads(folder, but=ABSENT):
+            return sorted(os.listdir(folder))
+    except ABSENT:
+        return []
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file. Raises StoreReadError when the source can not be read, and what the disk of the target says."""
     with reads(source, but=ABSENT):

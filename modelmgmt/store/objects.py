@@ -26,6 +26,7 @@ from modelmgmt.store.disk import (
     ABSENT,
     THEIRS,
     create,
+    names_in,
     our_disk,
     reads,
     status_of,
@@ -255,9 +256,9 @@ class Objects:
 
         Raises `StoreReadError`.
         """
-        for folder in _names(self._folder):
+        for folder in names_in(self._folder):
             if len(folder) == 2:
-                yield from (folder + name for name in _names(self._folder / folder) if _is_digest(folder + name))
+                yield from (folder + name for name in names_in(self._folder / folder) if _is_digest(folder + name))
 
     # -- how
 
@@ -444,11 +445,3 @@ def check_digest(digest: object) -> str:
     if isinstance(digest, str) and _is_digest(digest):
         return digest
     raise InvalidValueError(f"a digest is 64 characters 0-9 and a-f, found {str(digest)[:80]!r}; give a SHA-256 in hex")
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        with reads(folder, but=ABSENT):
-            return sorted(os.listdir(folder))
-    except ABSENT:
-        return []

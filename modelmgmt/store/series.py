@@ -22,7 +22,7 @@ from modelmgmt.errors import CorruptDataError, StoreError
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
-from modelmgmt.store.disk import ABSENT, our_disk, reads
+from modelmgmt.store.disk import names_in, our_disk, reads
 from modelmgmt.store.meter import Meter
 from modelmgmt.store.process import Process
 from modelmgmt.store.rows import row_crc, verified
@@ -271,12 +271,7 @@ class Series:
         return found
 
     def _journals(self) -> list[Path]:
-        try:
-            with reads(self._folder, but=ABSENT):
-                names = os.listdir(self._folder)
-        except ABSENT:
-            return []
-        return [self._folder / name for name in sorted(names) if name.endswith(segment.SUFFIX)]
+        return [self._folder / name for name in names_in(self._folder) if name.endswith(segment.SUFFIX)]
 
     def _folded(self, segment_id: str) -> int:
         with self._database.reading() as connection:
@@ -305,13 +300,8 @@ def _remove(path: Path) -> None:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
-    with reads(folder):
-        paths = [folder / name for name in os.listdir(folder) if name.endswith(segment.UNFINISHED)]
-    for path in paths:
-        with (
-            our_disk("remove", path),
-            suppress(FileNotFoundError),
-        ):  # what can not be seen now is removed some other time
+    for path in (folder / name for name in names_in(folder) if name.endswith(segment.UNFINISHED)):
+        with our_disk("remove", path), suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _UNFINISHED_S:
                 path.unlink()
 

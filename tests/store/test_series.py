@@ -133,7 +133,7 @@ def test_points_that_are_logged_while_a_journal_is_read_leave_no_hole_before_the
     """The system copies page by page, and may let the writer go on in between."""
     for step in range(100):
         log(kernel, "loss", step)
-    whole, page = segment._pread, 4096
+    whole, page = os.pread, 4096
     more = itertools.count(100)
 
     def page_by_page(descriptor, size, place):
@@ -147,7 +147,7 @@ def test_points_that_are_logged_while_a_journal_is_read_leave_no_hole_before_the
 
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(segment, "_pread", page_by_page)
+            patch.setattr(os, "pread", page_by_page)
             found = steps(kernel)
         assert found == list(range(len(found)))
         assert len(found) >= 100
