@@ -31,6 +31,7 @@ from modelmgmt.models.formats.npy import Arrays
 from modelmgmt.models.packaging.archive import of_model
 from modelmgmt.models.packaging.files import FolderFiles
 from modelmgmt.models.packaging.members import Members
+from modelmgmt.models.packaging.plain_zip import PlainZip
 
 if ours._nodes() is None:
     pytest.skip(f"the insides of skops {skops.__version__} are not known: skops itself reads", allow_module_level=True)
@@ -59,10 +60,10 @@ def assert_alike(data, trusted=None):
     return found
 
 
-def rewritten(data, change):
+def rewritten(data, change, kind=zipfile.ZipFile):
     """The file with each member, and the schema as a dict, changed by `change(name, content)`."""
     file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(file, "w") as target:
+    with zipfile.ZipFile(io.BytesIO(data)) as source, kind(file, "w") as target:
         for info in source.infolist():
             content = source.read(info)
             content = json.loads(content) if info.filename == "schema.json" else content
@@ -184,6 +185,59 @@ def test_arrays_are_their_own():
         assert owner.nbytes == found[name].nbytes  # it does not keep the file in memory
         found[name][:] = 0
     assert_same(quick(data), value)
+
+
+def written(value, path):
+    """A file as `log_model` writes it, in memory that may be written to."""
+    ours._dump(value, path)
+    return bytearray(path.read_bytes())
+
+
+def test_an_array_that_is_most_of_the_file_stays_where_it_was_read(tmp_path):
+    value = {"small": np.arange(9.0), "large": np.arange(200_000.0).reshape(1000, 200)}
+    data = written(value, tmp_path / "a")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+    found = quick(data)
+    assert_same(found, value)
+    assert_same(skops.io.loads(bytes(data)), value)
+    memory = np.frombuffer(data, np.uint8)
+    assert np.shares_memory(found["large"], memory)
+    assert not np.shares_memory(found["small"], memory)
+    found["large"] += 1
+    assert found["large"].flags.aligned
+    assert found["large"][0, 0] == 1
+
+
+def test_an_array_does_not_stay_in_memory_that_is_not_its_own(tmp_path):
+    value = [np.arange(200_000.0)]
+    data = written(value, tmp_path / "a")
+    of_others = bytes(data)
+    [found] = quick(of_others)
+    found += 1
+    assert_same(quick(of_others), value)
+    moved = bytearray(9) + data
+    [found] = quick(memoryview(moved)[9:])
+    assert not np.shares_memory(found, np.frombuffer(moved, np.uint8))
+    assert found.flags.aligned
+    assert_same([found], value)
+
+
+def test_two_that_are_one_member_of_the_file_are_two_arrays(tmp_path):
+    data = written([np.arange(200_000.0), np.arange(3.0)], tmp_path / "a")
+
+    def share(name, content):
+        if name == "schema.json":
+            first, second = content["content"]
+            second["file"] = first["file"]
+        return content
+
+    changed = bytearray(rewritten(data, share, PlainZip))
+    [one, two] = quick(changed)
+    assert np.shares_memory(one, np.frombuffer(changed, np.uint8))
+    assert_same(one, two)
+    one += 1
+    assert_same(two, np.arange(200_000.0))
 
 
 def test_an_array_lent_to_a_tree_is_whole_for_others():

@@ -35,15 +35,31 @@ class Arrays:
     array([0., 1., 2.])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, whole_bytes: int | None = None) -> None:
+        """`whole_bytes` is the size of what all of the arrays lie in."""
         self._dtypes: dict[bytes, np.dtype[Any]] = {}
+        self._whole_bytes = whole_bytes
 
     def load(self, data: memoryview) -> NDArray[Any]:
-        """What `np.load(..., allow_pickle=False)` gives of a file with these bytes, or raises: an array of its own."""
+        """What `np.load(..., allow_pickle=False)` gives of a file with these bytes, or raises.
+
+        An array of its own, but for one that is most of what they lie in: that stays there, if it can be written to.
+        """
         import numpy as np
 
         seen = self._look(data)
+        if seen is not None and self._stays(seen):
+            return seen
         return np.load(io.BytesIO(data), allow_pickle=False) if seen is None else seen.copy(order="K")
+
+    def _stays(self, seen: NDArray[Any]) -> bool:
+        """Copying a model that is one array takes as long as half of its hash, and its memory twice."""
+        if self._whole_bytes is None or 2 * seen.nbytes <= self._whole_bytes:
+            return False
+        if not (seen.flags.writeable and seen.flags.aligned):
+            return False
+        self._whole_bytes = None  # a file may name it twice: the second is a copy, as it is in skops
+        return True
 
     def look(self, data: memoryview) -> NDArray[Any]:
         """The same, which may be read-only, not aligned, and keep all of `data`: for those who copy it at once."""

@@ -3,7 +3,7 @@
 skops makes a node of each part of a model, asks each for the types that it would make, compares them with what is
 trusted, and only then lets the nodes make anything. All of that is left to it. What takes its time is done otherwise:
 
-- an array is looked at where it lies in the archive, and copied once, where skops copies its bytes four times;
+- an array is looked at where it lies in the archive, and copied once or not at all, where skops copies its bytes four times;
 - the names that a kind of node trusts by itself are put together once, and not for every node;
 - a part that is met again is asked for its types once.
 
@@ -79,7 +79,7 @@ class _Source:
     def __init__(self, members: Members) -> None:
         self.read = members.whole
         self.view = members.view
-        self.arrays = Arrays()
+        self.arrays = Arrays(members.whole_bytes)
 
 
 class _Quick:

@@ -13,9 +13,6 @@ from typing import Any
 
 from modelmgmt.errors import CorruptDataError
 
-_LEAVES = frozenset({"JsonNode", "TypeNode"})
-"""What most parts of a model are: a number, a text, a constant, the name of a type. skops looks at nothing below them."""
-
 
 def check_spelled_out(schema: Any) -> None:
     """Raises CorruptDataError for a part that is not written in full wherever it is, RecursionError for one too deep.
@@ -28,26 +25,37 @@ def check_spelled_out(schema: Any) -> None:
     """
     if not isinstance(schema, dict):
         raise CorruptDataError(f"The schema of the model is no mapping but a {type(schema).__name__}.")
-    _parts(schema, {})
+    known: dict[Any, int] = {}
+    leaves: list[Any] = []
+    _parts(schema, known, leaves)
+    for number in set(leaves):
+        if known.get(number, 1) != 1:
+            raise _not_spelled_out(number)
 
 
-def _parts(state: dict[str, Any], known: dict[Any, int]) -> int:
+def _parts(state: dict[str, Any], known: dict[Any, int], leaves: list[Any]) -> int:
     """How many parts are written in this one, itself included."""
+    loader = state.get("__loader__")
+    if loader == "JsonNode" or loader == "TypeNode":  # noqa: PLR1714 - it may be anything, also what has no hash
+        # A number, a text, a constant, the name of a type, as most parts are: skops looks at nothing below them.
+        leaves.append(state.get("__id__"))
+        return 1
     count = 1
-    if state.get("__loader__") not in _LEAVES:
-        for value in state.values():
-            if type(value) is dict:
-                count += _parts(value, known)
-            elif type(value) is list:
-                count += sum([_parts(item, known) for item in value if type(item) is dict])
+    for value in state.values():
+        if type(value) is dict:
+            count += _parts(value, known, leaves)
+        elif type(value) is list:
+            for item in value:
+                if type(item) is dict:
+                    count += _parts(item, known, leaves)
     number = state.get("__id__")
     if number is not None and type(number) is not dict and known.setdefault(number, count) != count:
-        raise _not_spelled_out(state)
+        raise _not_spelled_out(number)
     return count
 
 
-def _not_spelled_out(state: dict[str, Any]) -> CorruptDataError:
+def _not_spelled_out(number: object) -> CorruptDataError:
     return CorruptDataError(
-        f"The schema of the model refers to part {str(state['__id__'])[:40]} without writing it in full, which skops never "
+        f"The schema of the model refers to part {str(number)[:40]} without writing it in full, which skops never "
         "does: such a file can stand for more than any machine can hold. Log the model again."
     )

@@ -36,7 +36,10 @@ class Files(Protocol):
         """One of them, open for reading anywhere in it."""
 
     def view(self, name: str) -> memoryview:
-        """One of them, in memory whole, or mapped there: for those who look at parts of much. Not to be written to."""
+        """One of them, in memory whole, or mapped there: for those who look at parts of much.
+
+        Where it may be written to, it is the caller's, who may make an array of it; else it is not to be kept.
+        """
 
     def folder(self) -> Path:
         """A folder that holds all of them, for libraries that read paths. It is gone when the model is loaded."""
@@ -80,7 +83,7 @@ class PackageFiles(AbstractContextManager["PackageFiles"]):
 
         memory = np.empty(self._kernel.objects.size(entry.digest), np.uint8).data  # not filled with zeros first
         self._kernel.objects.read_into(entry.digest, memory)
-        return memory.toreadonly()
+        return memory
 
     def are_trusted(self) -> bool:
         return is_trusted(self._kernel, self._digest)

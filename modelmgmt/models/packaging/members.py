@@ -28,7 +28,7 @@ class Members(Archive):
 
     Only a member that is stored plainly, and lies as every writer lays it, is looked at in place, with its checksum
     compared. For any other `zipfile` has the word, so that nothing is accepted that it refuses. Raises what `Archive`
-    raises. A view keeps the bytes alive; it is not to be written to. `are_compared` says that the checksums of these
+    raises. A view keeps the bytes alive. `are_compared` says that the checksums of these
     bytes are known to be right: whoever says so was believed for a reason.
 
     >>> from zipfile import ZipFile
@@ -45,6 +45,11 @@ class Members(Archive):
         self._memory, self._are_compared = memory, are_compared
         starts = sorted(info.header_offset for info in self._zip.infolist())
         self._ends = dict(zip(starts, [*starts[1:], self._zip.start_dir], strict=True)) if starts else {}
+
+    @property
+    def whole_bytes(self) -> int:
+        """The size of the archive."""
+        return len(self._memory)
 
     def view(self, name: str) -> memoryview:
         """All of one member. Raises KeyError when there is none, BadZipFile."""

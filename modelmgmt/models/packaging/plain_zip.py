@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from struct import Struct
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 MAX_BYTES = 1 << 30
 """Of a member; a longer one may need wider numbers, and is left to `zipfile`."""
+_ALIGNED_FROM = 1 << 20
+"""Bytes of a member from which it begins at a multiple of 64, so that an array in it can be used where it lies."""
+_ALIGNMENT = 64
+_PADDING = Struct("<HHH")
+"""Of an extra field that says nothing: its kind, as `zipalign` writes it, the length of what follows, the alignment."""
 _TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say: equal content is an equal file
 
 
@@ -39,6 +45,10 @@ class PlainZip(ZipFile):
         info.file_size = info.compress_size = len(data)
         info.CRC = zlib.crc32(data)
         info.header_offset = self.fp.tell()  # type: ignore[union-attr]  # None only when closed
+        if len(data) >= _ALIGNED_FROM:
+            begin = info.header_offset + len(info.FileHeader(zip64=False)) + _PADDING.size
+            padding = -begin % _ALIGNMENT
+            info.extra = _PADDING.pack(0xD935, 2 + padding, _ALIGNMENT) + bytes(padding)
         self.fp.write(info.FileHeader(zip64=False))  # type: ignore[union-attr]
         self.fp.write(data)  # type: ignore[union-attr]
         self.start_dir = self.fp.tell()  # type: ignore[union-attr]
