@@ -351,12 +351,8 @@ def bring_up_to_date(path: Path, target: str, mode: str) -> None:
     if version < SCHEMA_VERSION:
         _migrate(path, target, version, mode)
     elif mode == "WAL" and _has_rollback_journal(path):  # a shared store that is local again
-        with translated(path):
-            connection = connect(target)
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            finally:
-                connection.close()
+        with _connected(path, target) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _has_rollback_journal(path: Path) -> bool:
@@ -373,17 +369,12 @@ def version_of(path: Path, target: str | None = None) -> int:
     status = status_of(path)
     if status is None or status.st_size == 0:
         return 0
-    with translated(path):
-        connection = connect(target or str(path))
-    try:
-        with _no_database(path), translated(path, connection):
-            connection.execute("BEGIN")  # one moment: another process may be making the tables
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            applied = _applied(connection) if version > SCHEMA_VERSION else version
-    finally:
-        connection.close()
+    with _no_database(path), _connected(path, target or str(path)) as connection:
+        connection.execute("BEGIN")  # one moment: another process may be making the tables
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        applied = _applied(connection) if version > SCHEMA_VERSION else version
     if application != APPLICATION_ID and (tables or application):
         if _is_beside_journals(path):
             raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {REPAIR}.")
@@ -437,19 +428,15 @@ def _migrate(path: Path, target: str, version: int, mode: str = "WAL") -> None:
 
     from modelmgmt.store.schema import migrations
 
-    with translated(path):
-        connection = connect(target)
-        try:
-            if version:
-                _copy_before_upgrade(path, connection, version)
-            connection.execute(f"PRAGMA journal_mode = {mode}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            migrations.apply(sqlite_utils.Database(connection))
-            # Last: whoever sees this version sees every table. Killed before it, the next opener finds nothing pending.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        finally:
-            connection.close()
+    with _connected(path, target) as connection:
+        if version:
+            _copy_before_upgrade(path, connection, version)
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        migrations.apply(sqlite_utils.Database(connection))
+        # Last: whoever sees this version sees every table. Killed before it, the next opener finds nothing pending.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _copy_before_upgrade(path: Path, connection: sqlite3.Connection, version: int) -> None:
@@ -459,6 +446,18 @@ def _copy_before_upgrade(path: Path, connection: sqlite3.Connection, version: in
     part = folder / f"store-v{version}-{stamp}-{os.getpid()}.part"
     connection.execute("VACUUM INTO ?", (str(part),))
     part.rename(part.with_suffix(".db"))  # whoever is killed before this leaves no copy that looks whole
+
+
+@contextmanager
+def _connected(path: Path, target: str) -> Iterator[sqlite3.Connection]:
+    """A connection for a block: what SQLite says in it is translated, and what it calls damage is looked at once more."""
+    with translated(path):
+        connection = connect(target)
+    try:
+        with translated(path, connection):
+            yield connection
+    finally:
+        connection.close()
 
 
 def connect(target: str) -> sqlite3.Connection:

@@ -55,6 +55,7 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
         uri = f"{new.absolute().as_uri()}?nolock=1"
         bring_up_to_date(new, uri, "DELETE")
         with (
+            translated(new),
             closing(sqlite3.connect(uri, isolation_level=None, uri=True)) as target,
             translated(new, target),
             closing(_Source(old, rebuilt, target)) as source,

@@ -24,6 +24,7 @@ _DISK_CODES = {
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
     sqlite3.SQLITE_READONLY: "it could not be opened for writing: make it writable, or copy the store",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
+    sqlite3.SQLITE_PROTOCOL: "its write-ahead log could not be read in one state: look at the disk, and try again",
     sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
 }
 _BLOCK_BYTES = 1 << 20
