@@ -91,7 +91,10 @@ def _refused(path: Path, connection: sqlite3.Connection | None) -> StoreReadErro
     """
     try:
         _read_all(path)
-        if connection is None or connection.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
+        if connection is None:
+            return None
+        connection.rollback()  # until then a write that met an error goes on saying so; nothing of it is committed
+        if connection.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
             return None
     except OSError as refused:
         return unreadable(path, refused)
