@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _LONGEST = 400  # characters of a fact
 _DIGEST = 16  # hexadecimal digits that tell trees apart
 _KNOWN = frozenset({"code", "version", "reason", "last_number"})  # what a line says otherwise, or need not say
-_TOLD = {"model.created": (), "model.registered": ("run", "digest")}  # of events that carry a whole row
+_TOLD = {"model.created": (), "model.registered": ("run", "digest"), "predictions.erased": ("predictions",)}
+"""Of events that carry a whole row, or a mark of each prediction."""
 _MOVES = _KNOWN | {"from", "to", "displaced", "displaced_to", "forced"}
 
 
@@ -123,7 +124,7 @@ def history_table(decisions: Iterable[Decision]) -> Table:
 def events_table(events: Sequence[Event], *, total: int) -> Table:
     """One event a row."""
     columns = (
-        Column("event", right=True), Column("time", is_whole=True), Column("kind", is_whole=True), Column("subject"),
+        Column("event", right=True), Column("time", is_whole=True), Column("kind"), Column("subject"),
         Column("detail"), Column("who", rank=1),
     )  # fmt: skip
     rows = tuple(

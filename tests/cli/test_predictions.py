@@ -99,3 +99,15 @@ def test_many_columns_are_spoken_of_once(served):
     served.monitor("churn:1").log(np.zeros((1, 50)), [1])
     table = predictions_table(served.monitor("churn").predictions(limit=1).to_frame(), total=1)
     assert table.note == "9 of 51 columns of predictions and inputs: to_frame() has all."
+
+
+def test_an_erasure_is_read_in_the_audit_list(served, ask, monkeypatch):
+    served.monitor("churn").delete(ids=["order-0", "order-1"], reason="ticket 4711")
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = ask("audit", "list").out
+    assert max(map(len, listed.splitlines())) <= 80
+    assert "detail" in listed.splitlines()[1]
+    words = " ".join(listed.split())
+    assert "ticket 4711" in words
+    assert "predictions 2" in words
+    assert "marks" not in words
