@@ -369,14 +369,18 @@ def test_git_is_not_installed(small, tmp_path):
     assert "not installed" in notes(run)["git"]
 
 
-def test_git_that_hangs(small, tmp_path, monkeypatch):
-    small.commit()
+def hanging_git(tmp_path, monkeypatch, script):
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
-    fake.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
+    fake.write_text(script)
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent))
     monkeypatch.setattr(git, "TIMEOUT_S", 0.2)
+
+
+def test_git_that_hangs(small, tmp_path, monkeypatch):
+    small.commit()
+    hanging_git(tmp_path, monkeypatch, f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
     state = git.look(small.root)
     assert state.commit is None
     assert "within" in state.left_out[0][1]
@@ -385,12 +389,7 @@ def test_git_that_hangs(small, tmp_path, monkeypatch):
 def test_git_that_hangs_with_a_process_of_its_own(small, tmp_path, monkeypatch):
     """As `git status` does, which asks each submodule with another git, that has the same output open."""
     small.commit()
-    fake = tmp_path / "bin" / "git"
-    fake.parent.mkdir()
-    fake.write_text(f"#!/bin/sh\n{sys.executable} -c 'import time; time.sleep(60)'\nexit 1\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(fake.parent))
-    monkeypatch.setattr(git, "TIMEOUT_S", 0.2)
+    hanging_git(tmp_path, monkeypatch, f"#!/bin/sh\n{sys.executable} -c 'import time; time.sleep(60)'\nexit 1\n")
     asking = threading.Thread(target=git.look, args=(small.root,), daemon=True)
     asking.start()
     asking.join(30)
