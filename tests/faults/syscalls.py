@@ -422,8 +422,19 @@ def as_project(folder: Path, module: str, first: str) -> Path:
     return script
 
 
-def again(place: Path, module: str, first: str = "", *, with_shim: bool) -> int:
-    """Do this in a process that has the shim loaded, and whose project is a small one. Raises OSError without compiler."""
+def again(module: str, first: str = "", *, with_shim: bool) -> int:
+    """Do this in a process that has the shim loaded, and whose project is a small one; 3 where that can not be done."""
+    place = Path(tempfile.mkdtemp(dir=room()))
+    try:
+        return _again(place, module, first, with_shim=with_shim)
+    except OSError as error:  # no compiler
+        print(f"not tested: {error}")
+        return 3
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _again(place: Path, module: str, first: str, *, with_shim: bool) -> int:
     environment = {**os.environ, PLACE: str(place)}
     paths = [str(Path(modelmgmt.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
@@ -441,14 +452,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="the trainings and openings whose name has this in it")
     chosen = parser.parse_args()
     if PLACE not in os.environ:
-        place = Path(tempfile.mkdtemp(dir=room()))
-        try:
-            return again(place, "syscalls", SMALL, with_shim=not chosen.python)
-        except OSError as error:
-            print(f"not tested: {error}")
-            return 3
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
+        return again("syscalls", SMALL, with_shim=not chosen.python)
     tempfile.tempdir = os.environ[PLACE]
     tally = inject(chosen.every, chosen.only, Path(os.environ[PLACE]), python=chosen.python)
     for fault in tally.report.faults[:60]:
