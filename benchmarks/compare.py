@@ -37,7 +37,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
         taken = in_turns(
             {
                 "compare": lambda: store.compare("run 0", "run 1").curves(KEY),
-                "read": lambda: [store.run(f"run {number}").series(KEY).values for number in range(2)],
+                "read": lambda: [store.runs[f"run {number}"].series(KEY).values for number in range(2)],
                 "groups": lambda: store.compare_groups(groups, ["acc"], test=None),
                 "resample": resample,
             },

@@ -61,7 +61,7 @@ def _second_versions(place: Path, scale: Scale) -> list[Figure]:
             begin = perf_counter()
             version = training.log_dataset(second, name, keep=True)
             took = perf_counter() - begin
-            extra = sum(store.kernel.objects.size(digest) for digest in _objects(store, version) - before)
+            extra = sum(store._kernel.objects.size(digest) for digest in _objects(store, version) - before)
             detail = f"{extra / 1e6:.1f} MB of {size / 1e6:.0f} MB, {took:.1f} s"
             figures.append(Figure(f"extra bytes, 1 % {name} / the table", extra / size, 0.05, "lower", detail))
     return figures
@@ -69,7 +69,7 @@ def _second_versions(place: Path, scale: Scale) -> list[Figure]:
 
 def _objects(store: mm.Store, version: Any) -> set[str]:
     """All that a version is made of: its profile, its tree, and what that names."""
-    return expanded(store.kernel, {version.profile_digest, version.content_digest})
+    return expanded(store._kernel, {version.profile_digest, version.content_digest})
 
 
 def _changes(first: pd.DataFrame, random: np.random.Generator) -> dict[str, pd.DataFrame]:

@@ -34,9 +34,9 @@ def run(place: Path, scale: Scale) -> list[Figure]:
                 "commit without index": (Committer(plain), commits),
             },
             scale.rounds,
-            between=store.kernel.series.settle,
+            between=store._kernel.series.settle,
         )
-        store.kernel.series.settle()
+        store._kernel.series.settle()
         worst_us, calls = _worst_while_folding(training, scale.points)
     one, commit = median_us(taken["one"]), median_us(taken["commit"])
     without = median_us(taken["commit without index"])

@@ -47,7 +47,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
         mm.Store(here / "store") as store,
         closing(_table(here / "plain.db")) as plain,
     ):
-        digest = store.kernel.objects.put_bytes(b"weights").digest
+        digest = store._kernel.objects.put_bytes(b"weights").digest
         store.models.register("churn", digest=digest, format="raw")
         monitor = store.monitor("churn:1")
         number = count()
@@ -57,7 +57,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
 
         commit, log = _committer(plain, asked, said, ids), _logger(monitor, asked, said, ids)
         calls = max(50, scale.calls // 20)
-        settle = folding.of(store.kernel).settle
+        settle = folding.of(store._kernel).settle
         one = per_call_in_turns(
             {
                 "array": (lambda: log(1), calls),
@@ -76,11 +76,11 @@ def run(place: Path, scale: Scale) -> list[Figure]:
             between=settle,
         )
         settle()
-        folding.fold(store.kernel, 2, 1)
+        folding.fold(store._kernel, 2, 1)
         kept = len(store.monitor("churn").predictions())
         seek = in_turns(
             {
-                "ours": lambda: store.prediction(_WANTED),
+                "ours": lambda: store.predictions[_WANTED],
                 "plain": lambda: plain.execute("SELECT * FROM predictions WHERE id = ?", (_WANTED,)).fetchall(),
             },
             scale.repeats,
@@ -110,7 +110,7 @@ def _large(here: Path, scale: Scale, rng: np.random.Generator) -> list[Figure]:
     keys = [f"order-{number}" for number in range(rows)]
     (here / "rows").mkdir()
     with mm.Store(here / "large") as store, closing(_table(here / "rows" / "plain.db")) as plain:
-        digest = store.kernel.objects.put_bytes(b"weights").digest
+        digest = store._kernel.objects.put_bytes(b"weights").digest
         store.models.register("churn", digest=digest, format="raw")
         monitor = store.monitor("churn:1")
         before = size_of(here / "large")

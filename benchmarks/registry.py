@@ -30,7 +30,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
             numbers = cycle((8, 9))
             taken = per_call_in_turns(
                 {
-                    "resolve": (lambda: resolve(store.kernel, "churn@production"), scale.calls // 10),
+                    "resolve": (lambda: resolve(store._kernel, "churn@production"), scale.calls // 10),
                     "row": (lambda: connection.execute(_ROW).fetchone(), scale.calls),
                     "promote": (lambda: model.promote(next(numbers), "production"), scale.calls // 50),
                     "commit": (lambda: _commit(beside), scale.calls // 50),
@@ -38,7 +38,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
                 scale.rounds,
                 between=lambda: None,
             )
-            whole = in_turns({"at": model.at, "rows": lambda: _every_row(connection)}, scale.repeats)
+            whole = in_turns({"at": model.as_of, "rows": lambda: _every_row(connection)}, scale.repeats)
     us = {name: median_us(nanoseconds) for name, nanoseconds in taken.items()}
     return [
         Figure(
@@ -62,9 +62,9 @@ def run(place: Path, scale: Scale) -> list[Figure]:
 
 def _fill(store: mm.Store, count: int) -> None:
     """In one transaction: what is measured is not how they came."""
-    digest = store.kernel.objects.put_bytes(b"weights").digest
+    digest = store._kernel.objects.put_bytes(b"weights").digest
     package = {"run": None, "artifact": None, "digest": digest, "format": "raw", "description": ""}
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         about = {"description": "", "stages": Stages().encode(), "policy": "{}", "last_number": 0}
         decide(connection, "model.created", "churn", about)
         for number in range(1, count + 1):

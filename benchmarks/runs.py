@@ -40,7 +40,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
                 "commit": (Committer(connection), scale.created_runs // rounds),
             },
             rounds,
-            between=store.kernel.series.settle,
+            between=store._kernel.series.settle,
         )
     made, commit = median_us(taken["run"]) / 1000, median_us(taken["commit"]) / 1000
     p99 = percentile_us(taken["run"], 99) / 1000

@@ -50,7 +50,7 @@ def run(place: Path, scale: Scale) -> list[Figure]:
                 "commit": (Committer(rows), calls),
             },
             max(scale.rounds // 4, 2),
-            between=store.kernel.series.settle,
+            between=store._kernel.series.settle,
         )
         whole = in_turns(
             {"large": lambda: large(array), "sha256": lambda: hashlib.sha256(array.view("u1").data).digest()},

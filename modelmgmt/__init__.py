@@ -14,32 +14,47 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt import store as _store  # notes where the program was started, before it goes elsewhere
+
 if TYPE_CHECKING:
     from modelmgmt import errors
     from modelmgmt.front import (
         CommitHistory,
         Comparison,
+        DataReference,
         GroupComparison,
-        Reference,
         Run,
         Runs,
         SqlQuery,
         Store,
         active_run,
         disable,
+        finish,
         load_model,
         log,
+        log_artifact,
+        log_dataset,
+        log_dict,
+        log_figure,
+        log_image,
+        log_model,
+        log_params,
+        log_table,
+        log_text,
+        set_tags,
         start_run,
         step,
     )
     from modelmgmt.models.packaging.signature import infer as infer_signature
     from modelmgmt.view import plots, report
 
+del _store
 __version__ = "0.1.0"
 
 __all__ = [
-    "CommitHistory", "Comparison", "GroupComparison", "Reference", "Run", "Runs", "SqlQuery", "Store",
-    "active_run", "disable", "errors", "infer_signature", "load_model", "log", "plots", "report", "start_run",
+    "CommitHistory", "Comparison", "DataReference", "GroupComparison", "Run", "Runs", "SqlQuery", "Store", "active_run",
+    "disable", "errors", "finish", "infer_signature", "load_model", "log", "log_artifact", "log_dataset", "log_dict",
+    "log_figure", "log_image", "log_model", "log_params", "log_table", "log_text", "plots", "report", "set_tags", "start_run",
     "step",
 ]  # fmt: skip
 

@@ -39,7 +39,7 @@ PROMISED = {
     "compare: two runs with long curves / reading the curves": None,
     "steps: a recorded call / commit, median": None,
     "steps: a skipped call / commit, median": None,
-    "models: log_model of a forest / joblib.dump": 3,
+    "models: log_model of a forest / joblib.dump and load": 3,
     "models: load_model of a forest / joblib.load": 3,
     "models: log_model and load_model of a small pipeline / 50 ms": 1,
     "models: load_model of churn@live, loaded already / 1 ms": 1,

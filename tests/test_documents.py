@@ -30,9 +30,6 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(modelmgmt.__pat
 SOURCES = sorted((ROOT / "modelmgmt").rglob("*.py"))
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
-# What start_run, and the fork and atexit hooks, call on a run; nobody else has a use for them.
-INSIDE = {"open", "disown", "restart_with", "captured", "resumed_code"}
-
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
@@ -97,6 +94,52 @@ def run_python(path: Path, block: Block, namespace: dict[str, object]) -> None:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         message = f"{path.relative_to(ROOT)}:{lines[-1]}: {type(error).__name__}: {error}"
         raise AssertionError(message) from error
+
+
+AGAIN = [ROOT / "README.md", ROOT / "docs" / "quickstart.md"]
+
+
+def code_of(path: Path) -> list[str]:
+    return [block.text for block in blocks(path) if block.language == "python"]
+
+
+@pytest.mark.parametrize("path", AGAIN, ids=lambda path: path.name)
+def test_they_run_three_times_in_one_folder(path, tmp_path):
+    script = tmp_path / "document.py"
+    script.write_text("\n".join(code_of(path)))
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_they_run_one_after_another_in_one_folder(tmp_path):
+    for path in AGAIN * 2:
+        script = tmp_path / "document.py"
+        script.write_text("\n".join(code_of(path)))
+        done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", [*AGAIN, ROOT / "notebooks" / "quickstart.ipynb"], ids=lambda path: path.name)
+def test_they_run_three_times_in_one_kernel(path, tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / ".ipython"))
+    if path.suffix == ".ipynb":
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    else:
+        cells = code_of(path)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells * 3])
+    NotebookClient(
+        notebook, timeout=600, startup_timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    assert not [
+        output for cell in notebook.cells for output in cell.get("outputs", ()) if output.get("name") == "stderr"
+    ]
 
 
 def run_console(path: Path, block: Block, console: Console) -> None:
@@ -177,7 +220,7 @@ def is_named(name: str, text: str) -> bool:
 
 
 def verbs(thing: type) -> list[str]:
-    return [name for name in dir(thing) if not name.startswith("_") and name not in INSIDE]
+    return [name for name in dir(thing) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("thing", [mm.Store, mm.Run, mm.Runs, mm.Comparison], ids=lambda thing: thing.__name__)

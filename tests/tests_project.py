@@ -53,13 +53,13 @@ class Project:
         self.git("commit", "-qm", "a commit")
         return self.git("rev-parse", "HEAD")
 
-    def python(self, *arguments: str, cwd: str = ".", status: int = 0, **variables: str) -> str:
+    def python(self, *arguments: str, cwd: str = ".", status: int = 0, answers: str = "", **variables: str) -> str:
         """Run Python there; returns what it printed."""
         environment = {**os.environ, "MODELMGMT_STORE": str(self.store_path), **variables}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what Python does with bytecode is tested, too
         done = subprocess.run(
             [sys.executable, "-W", "error", *arguments],
-            cwd=self.root / cwd, env=environment, capture_output=True, text=True, timeout=600, check=False,
+            cwd=self.root / cwd, env=environment, input=answers, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stderr
         return done.stdout

@@ -1,4 +1,4 @@
-"""The command line: one file per noun, each parses, calls and prints. The only room that prints or exits.
+"""The command line: one file per noun; each command parses, calls and prints. The only room that prints or exits.
 
 Exit codes: 0 done, 1 the answer is no (damage found, nothing found), 2 the question was wrong.
 """
@@ -6,65 +6,69 @@ Exit codes: 0 done, 1 the answer is no (damage found, nothing found), 2 the ques
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from io import TextIOWrapper
 
 import click
 
-from modelmgmt.cli.groups import LazyGroup
+from modelmgmt.cli.base import Group
 from modelmgmt.errors import ModelmgmtError
 
-_COMMANDS = {
+_NOUNS = {
     "demo": "Train a few models on real data and look at what is kept.",
-    "runs": "List runs: filter, sort, limit.",
-    "run": "Show one run, or one of its metrics or artifacts.",
-    "compare": "Show what differs between runs.",
-    "data": "Versions of data: list, show, compare, write out.",
-    "by-commit": "Show a metric by git commit: which change moved it.",
-    "steps": "Show the pipeline steps of a run.",
+    "runs": "Runs: list, show, compare, report, reproduce, delete.",
     "models": "Registered models: versions, stages, aliases, decisions.",
-    "predictions": "What deployed models predicted: list, show one, delete old ones.",
-    "env": "Show the environment of a run, or what differs between two.",
-    "reproduce": "Do a run again, and say whether it came out the same.",
-    "lineage": "Show what a model, run, data or commit came from, and where it went.",
+    "data": "Versions of data: list, show, compare, write to a file.",
+    "predictions": "Predictions of deployed models: list, show, delete.",
+    "lineage": "Show what a model, run, data set or commit came from, and what it led to.",
     "audit": "The log of decisions: list, verify, export, anchor.",
-    "report": "Write an HTML report of runs.",
-    "check": "Check that everything in the store is as it was written.",
-    "stats": "Show what the store holds, in bytes, and what was lost.",
-    "backup": "Copy the store while it is in use.",
-    "merge": "Take in the runs of another store.",
-    "delete": "Delete a run for real.",
-    "gc": "Remove files that nothing names.",
+    "store": "The store itself: check, stats, backup, merge, gc.",
 }
 
 
-class _Group(LazyGroup):
-    COMMANDS = _COMMANDS
-    FILES = "modelmgmt.cli."
+class _Root(Group):
+    """Loads the file of a noun when it is used: --help stays fast."""
 
-    def elsewhere(self) -> list[str]:
-        from modelmgmt.cli.models import COMMANDS
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_NOUNS)
 
-        return [f"models {name}" for name in COMMANDS]
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _NOUNS:
+            return None
+        command: click.Command = import_module(f"modelmgmt.cli.{cmd_name}").command
+        return command
+
+    def sentence(self, ctx: click.Context, name: str) -> str:
+        del ctx
+        return _NOUNS[name]
+
+    def elsewhere(self, ctx: click.Context, name: str) -> str:
+        nouns = ((noun, self.get_command(ctx, noun)) for noun in _NOUNS)
+        found = [repr(f"{noun} {name}") for noun, group in nouns if isinstance(group, Group) and name in group.commands]
+        return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="modelmgmt")
 def cli() -> None:
     """Everything about your machine-learning models, kept in one local folder.
 
-    The store is $MODELMGMT_STORE, else .modelmgmt here or in the nearest parent folder; --store names another.
+    The store is $MODELMGMT_STORE, else .modelmgmt here or in the nearest parent
+    folder; --store names another, before or after the command.
 
     \b
     First steps:
       modelmgmt demo                        train a few models and keep them
-      modelmgmt runs                        list what is there
-      modelmgmt runs "metrics.acc > 0.9"    filter it
-      modelmgmt run calm-otter-17           all about one run
+      modelmgmt runs                        list the runs
+      modelmgmt runs "metrics.acc > 0.9"    list those that a filter finds
+      modelmgmt runs show calm-otter-17     show one run
     """
 
 
 def main() -> None:
-    """The console script."""
+    """The console script, and `python -m modelmgmt`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to stop

@@ -1,4 +1,4 @@
-"""modelmgmt data: versions of data - list, show, compare, write out, and which runs used them."""
+"""modelmgmt data: versions of data - list, show, compare, write to a file, and which runs used them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 import click
 
-from modelmgmt.cli.groups import Group
-from modelmgmt.cli.options import DONE, NO, json_option, open_store, print_json, print_table, store_option
+from modelmgmt.cli.base import DONE, NO, Group, answer, open_store
+from modelmgmt.cli.runs import readable
 from modelmgmt.versions.data.record import DatasetVersion
 
 
-@click.group("data", cls=Group)
+@click.group("data", cls=Group, default="list")
 def command() -> None:
     """Versions of data that runs logged with log_dataset.
+
+    VERSION is train:3, or train for the newest. Without a command it lists them, as
+    'data list' does.
 
     \b
     modelmgmt data list
@@ -29,91 +32,84 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("name", required=False)
-@store_option
-@json_option
-def list_(name: str | None, store_path: Path | None, as_json: bool) -> int:
-    """List the versions of every data set, or of NAME; exit code 1 when there are none."""
+def list_(name: str | None) -> int:
+    """List the versions of every data set, or of the one called NAME.
+
+    Exits with 1 when there are none.
+    """
     from modelmgmt.view.data import versions_table
 
-    store = open_store(store_path)
-    every = store.datasets.all() if name is None else {name: store.datasets[name]}
-    found = [version for history in every.values() for version in history]
-    if as_json:
-        print_json([_described(version) for version in found])
-    else:
-        print_table(versions_table(found, now=datetime.now(UTC)))
-    return DONE if found else NO
+    store = open_store()
+    latest = store.datasets.values() if name is None else [store.datasets[name]]
+    found = [version for newest in latest for version in newest.versions]
+    return answer(
+        lambda: [_described(version) for version in found],
+        lambda: versions_table(found, now=datetime.now(UTC)),
+        DONE if found else NO,
+    )
 
 
 @command.command("show")
 @click.argument("version")
-@store_option
-@json_option
-def show(version: str, store_path: Path | None, as_json: bool) -> int:
-    """Show what VERSION (train:3, or train for the latest) holds: a profile of each column."""
+def show(version: str) -> int:
+    """Show what VERSION holds, column by column."""
     from modelmgmt.view.data import version_table
 
-    found = open_store(store_path).dataset(version)
-    if as_json:
+    found = open_store().datasets[version]
+
+    def content() -> dict[str, Any]:
         profile = found.profile
         columns = [asdict(column) for column in profile.columns]
         files = {path: {"size_bytes": size, "sha256": digest} for path, (size, digest) in profile.files.items()}
-        print_json({**_described(found), "profile": columns, "files": files, "notes": profile.notes})
-    else:
-        print_table(version_table(found))
-    return DONE
+        return {**_described(found), "profile": columns, "files": files, "notes": profile.notes}
+
+    return answer(content, lambda: version_table(found))
 
 
 @command.command("diff")
 @click.argument("a")
 @click.argument("b")
 @click.option("--key", "-k", metavar="COLUMN", multiple=True, help="Match rows by this column; may be repeated.")
-@store_option
-@json_option
-def diff(a: str, b: str, key: tuple[str, ...], store_path: Path | None, as_json: bool) -> int:
-    """Show what version B has that version A has not; exit code 1 when they differ."""
+@click.option("--rows", type=click.IntRange(min=0), default=20, help="Show the cells of at most this many rows.")
+def diff(a: str, b: str, key: tuple[str, ...], rows: int) -> int:
+    """Show how version B differs from version A: columns, rows and cells.
+
+    Without --key rows are matched by a kept index, else by position. Exits with 1 when the two differ.
+    """
     from modelmgmt.view.data import data_diff_table
 
-    store = open_store(store_path)
-    found = store.dataset(a).diff(store.dataset(b), list(key) or None)
-    if as_json:
-        print_json({**found.to_dict(), "moved": [one.column for one in found.moved]})
-    else:
-        print_table(data_diff_table(found))
-    return DONE if found.is_same else NO
+    store = open_store()
+    found = store.datasets[a].diff(store.datasets[b], list(key) or None, max_rows=max(rows, 1_000))
+    return answer(
+        lambda: {**found.to_dict(), "moved": [one.column for one in found.moved]},
+        lambda: data_diff_table(found, max_rows=rows),
+        DONE if found.is_same else NO,
+    )
 
 
 @command.command("save")
 @click.argument("version")
 @click.argument("path", type=click.Path(path_type=Path))
-@store_option
-@json_option
-def save(version: str, path: Path, store_path: Path | None, as_json: bool) -> int:
-    """Write the content of VERSION to PATH: .csv, .parquet, .json, .npy or .npz by its suffix; files as they were."""
-    found = open_store(store_path).dataset(version)
+def save(version: str, path: Path) -> int:
+    """Write the content of VERSION to the new file or folder PATH.
+
+    A table is written as .csv, .parquet, .json, .npy or .npz, by the suffix of PATH;
+    files are written as they were.
+    """
+    found = open_store().datasets[version]
     written = found.save(path)
-    if as_json:
-        print_json({**_described(found), "path": str(written)})
-    else:
-        click.echo(written)
-    return DONE
+    return answer(lambda: {**_described(found), "path": str(written)}, lambda: str(written))
 
 
 @command.command("runs")
 @click.argument("version")
-@store_option
-@json_option
-def runs(version: str, store_path: Path | None, as_json: bool) -> int:
+def runs(version: str) -> int:
     """List the runs that used VERSION."""
-    from modelmgmt.cli.runs import describe
-    from modelmgmt.view.tables import runs_table
-
-    found = open_store(store_path).dataset(version).runs()
-    if as_json:
-        print_json([describe(run) for run in found])
-    else:
-        print_table(runs_table(found.to_frame(), now=datetime.now(UTC), max_rows=None))
-    return DONE
+    found = open_store().datasets[version].runs()
+    return answer(
+        lambda: [one for run in found for one in readable(run)],
+        lambda: found._table(len(found)),
+    )
 
 
 def _described(version: DatasetVersion) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from modelmgmt.cli.options import DONE, json_option, print_json, print_table, store_option
+from modelmgmt.cli.base import Command, Shown, answer, is_json, made_store
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.front import Runs, Store
 
@@ -19,32 +20,31 @@ SCRIPT = "demo_train.py"
 DATA = ("breast-cancer", "digits")
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option(
-    "--output", type=click.Path(path_type=Path), default=".", help="The folder for the picture and the report."
-)
-@store_option
-@json_option
-def command(output: Path, store_path: Path | None, as_json: bool) -> int:
-    """Train twelve scikit-learn models on two real data sets, each as a run; then compare them.
+    "--output", "-o", type=click.Path(path_type=Path), default=".", metavar="FOLDER", show_default=True,
+    help="The folder for the picture and the report.",
+)  # fmt: skip
+def command(output: Path) -> int:
+    """Train twelve scikit-learn models on two data sets, and compare them.
 
-    Keeps params, metrics of every epoch, a figure, the data and the model of each run in the store, prints the runs and
-    the best of them, and writes a picture of the curves and an HTML report; the training is the script
-    demo_train.py, which is put there, too. Takes some seconds.
+    Each model is a run with params, metrics of every epoch, a figure, the data and
+    the model. Prints the runs, best first, and writes a picture of the curves, an
+    HTML report and the training script, demo_train.py. Makes the store when there is
+    none. Takes some seconds.
     """
     _require_sklearn()
     output.mkdir(parents=True, exist_ok=True)
-    store = Store(store_path)
+    store = made_store()
     group = datetime.now(UTC).strftime(GROUP_FORMAT)
-    _train_all(store, group, output, quiet=as_json)
+    _train_all(store, group, output, quiet=is_json())
     results = {name: _results(store, name, group) for name in DATA}
     picture, page = _draw(results, store, group, output)
-    if as_json:
-        best = {name: {"id": runs[0].id, "metrics": runs[0].metrics} for name, runs in results.items()}
-        print_json({"store": str(store.path), "best": best, "curves": str(picture), "report": str(page)})
-    else:
-        _tell(results, store, picture, page)
-    return DONE
+    best = {name: {"id": runs[0].id, "metrics": runs[0].metrics} for name, runs in results.items()}
+    return answer(
+        lambda: {"store": str(store.path), "best": best, "curves": str(picture), "report": str(page)},
+        lambda: _shown(results, store, picture, page),
+    )
 
 
 def _require_sklearn() -> None:
@@ -70,7 +70,7 @@ def _train_all(store: Store, group: str, output: Path, *, quiet: bool) -> None:
 def _results(store: Store, name: str, group: str) -> Runs:
     return store.runs(
         f"run.experiment = 'demo/{name}' and run.group = '{group}'",
-        order_by=["-metrics.`test/accuracy`", "metrics.`test/loss`"],
+        order_by=["-metrics.test/accuracy", "metrics.test/loss"],
     )
 
 
@@ -87,7 +87,7 @@ def _draw(results: dict[str, Runs], store: Store, group: str, output: Path) -> t
             plots.curves(runs, key, log_y=key.endswith("loss"), label="params.learning_rate", ax=axes)
             axes.set_title(f"{name}: {key}")
     picture = plots.save(list(grid.flat), output / "demo-curves.png")
-    everything = store.runs(f"run.group = '{group}'", order_by="-metrics.`test/accuracy`")
+    everything = store.runs(f"run.group = '{group}'", order_by="-metrics.test/accuracy")
     best = everything[0]
     page = write_report(
         everything,
@@ -99,18 +99,19 @@ def _draw(results: dict[str, Runs], store: Store, group: str, output: Path) -> t
     return picture.resolve(), page.resolve()
 
 
-def _tell(results: dict[str, Runs], store: Store, picture: Path, page: Path) -> None:
+def _shown(results: dict[str, Runs], store: Store, picture: Path, page: Path) -> Iterator[Shown]:
     from modelmgmt.view.tables import runs_table
 
     for name, runs in results.items():
-        click.echo(f"\n{name}, best first")
-        print_table(runs_table(runs.to_frame().drop(columns=["group", "tags.data"]), max_rows=None))
+        yield f"\n{name}, best first"
+        frame, _, _ = runs._shown_frame([])
+        yield runs_table(frame.drop(columns=["group", "tags.data"]), max_rows=None)
         best = runs[0]
         accuracy, loss = best.metrics["test/accuracy"], best.metrics["test/loss"]
-        click.echo(f"Best run: {best.name} ({best.id}), test accuracy {accuracy:.4f}, test loss {loss:.4f}")
-    best_two = [run.name for run in next(iter(results.values()))[:2]]
-    click.echo(f"\nCurves: {picture}\nReport: {page}\nStore:  {store.path}\n\nNow try:")
-    click.echo(f"  modelmgmt run {best_two[0]}\n  modelmgmt compare {' '.join(best_two)}")
-    click.echo(f"  modelmgmt reproduce {best_two[0]}")
-    click.echo(f"  modelmgmt models show {next(iter(results))}")
-    click.echo("  modelmgmt runs 'params.learning_rate > 0.001 and metrics.`test/accuracy` > 0.95'")
+        yield f"Best run: {best.name} ({best.id}), test accuracy {accuracy:.4f}, test loss {loss:.4f}"
+    first, second = [run.name for run in next(iter(results.values()))[:2]]
+    yield f"\nCurves: {picture}\nReport: {page}\nStore:  {store.path}\n\nNow try:"
+    yield f"  modelmgmt runs show {first}\n  modelmgmt runs compare {first} {second}"
+    yield f"  modelmgmt runs reproduce {first}"
+    yield f"  modelmgmt models show {next(iter(results))}"
+    yield "  modelmgmt runs 'params.learning_rate > 0.001 and metrics.test/accuracy > 0.95'"

@@ -1,4 +1,4 @@
-"""modelmgmt lineage: what something came from, and where it went."""
+"""modelmgmt lineage: what something came from, and what it led to."""
 
 from __future__ import annotations
 
@@ -6,36 +6,34 @@ from pathlib import Path
 
 import click
 
-from modelmgmt.cli.options import DONE, json_option, open_store, print_json, store_option
+from modelmgmt.cli.base import Command, answer, open_store
 from modelmgmt.view.text import clean
 
 
-@click.command("lineage")
+@click.command("lineage", cls=Command)
 @click.argument("reference")
 @click.option(
     "--direction", default="both", show_default=True, type=click.Choice(["both", "up", "down"]),
-    help="What went in (up), what came of it (down).",
+    help="Where from (up), what it led to (down).",
 )  # fmt: skip
-@click.option("--plot", type=click.Path(path_type=Path), metavar="PATH", help="Draw it, too: .png, .svg or .pdf.")
-@store_option
-@json_option
-def command(reference: str, direction: str, plot: Path | None, store_path: Path | None, as_json: bool) -> int:
-    """Show what REFERENCE came from, and where it went: data, code, environment, runs, versions, stages, predictions.
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="PATH", help="Also draw it: .png, .svg or .pdf."
+)
+def command(reference: str, direction: str, output: Path | None) -> int:
+    """Show what REFERENCE came from, and what it led to.
+
+    Follows data, code, environments, runs, versions, stages and predictions.
 
     \b
     modelmgmt lineage churn@production
+    modelmgmt lineage run:calm-otter-17
     modelmgmt lineage data:customers:2 --direction down
     modelmgmt lineage code:1a2b3c
     modelmgmt lineage prediction:order-17
     """
-    found = open_store(store_path).lineage(reference, direction=direction)  # type: ignore[arg-type]  # click has checked
-    if plot is not None:
+    found = open_store().lineage(reference, direction=direction)  # type: ignore[arg-type]  # click has checked
+    if output is not None:
         from modelmgmt.view.plots import save
 
-        save(found.plot(), plot)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        for line in found.lines():
-            click.echo(clean(line, 300))
-    return DONE
+        save(found.plot(), output)
+    return answer(found.to_dict, lambda: [clean(line, 300) for line in found.lines()])

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, fields
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from modelmgmt.cli.options import DONE, NO, confirmed, json_option, open_store, print_json, print_table, store_option
-from modelmgmt.store.times import to_iso, to_us
+from modelmgmt.cli.base import DONE, NO, Group, Shown, answer, confirmed, open_store
+from modelmgmt.store.names import counted
 from modelmgmt.view.text import clean
 
-if TYPE_CHECKING:
-    from modelmgmt.observe.deletion import DeletedPredictions
 
-
-@click.group("predictions")
+@click.group("predictions", cls=Group)
 def command() -> None:
     """Predictions that services logged with store.monitor(...).log(...).
+
+    REFERENCE is churn (every version), churn:3, churn@production or run:ID/NAME. A
+    time is written 2026-01-31T12:00:00Z.
 
     \b
     modelmgmt predictions list churn@production --since 2026-01-31T00:00:00Z
@@ -31,110 +30,71 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("reference")
-@click.option("--since", metavar="TIME", help="Not before this time, as 2026-01-31T12:00:00Z.")
-@click.option("--until", metavar="TIME", help="Before this time.")
-@click.option("--id", "ids", metavar="ID", multiple=True, help="Only of this id; may be repeated.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=0), help="The newest so many.")
-@store_option
-@json_option
-def list_(
-    reference: str,
-    since: str | None,
-    until: str | None,
-    ids: tuple[str, ...],
-    limit: int,
-    store_path: Path | None,
-    as_json: bool,
-) -> int:
-    """List what REFERENCE (churn@production, churn:3, churn, run:ID/NAME) predicted; exit code 1 when there is nothing."""
+@click.option("--since", metavar="TIME", help="Only predictions at this time or later.")
+@click.option("--until", metavar="TIME", help="Only predictions before this time.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="Only the prediction with this id; may be repeated.")
+@click.option(
+    "--limit", "-n", default=20, show_default=True, type=click.IntRange(min=0), help="Show at most this many."
+)
+def list_(reference: str, since: str | None, until: str | None, ids: tuple[str, ...], limit: int) -> int:
+    """List the newest predictions of REFERENCE, oldest first.
+
+    Exits with 1 when there are none.
+    """
     from modelmgmt.view.predictions import predictions_table
 
-    found = open_store(store_path).monitor(reference).predictions(since, until, list(ids) or None)
+    found = open_store().monitor(reference).predictions(since, until, list(ids) or None)
     newest = found.newest(limit)
-    if as_json:
-        print_json([_described(one) for one in newest])
-    else:
-        print_table(predictions_table(newest.to_frame(), total=len(found)))
-    return DONE if len(found) else NO
+    return answer(
+        lambda: [_described(one) for one in newest],
+        lambda: predictions_table(newest._shown_frame(), total=len(found)),
+        DONE if len(found) else NO,
+    )
 
 
 @command.command("show")
 @click.argument("id_", metavar="ID")
-@store_option
-@json_option
-def show(id_: str, store_path: Path | None, as_json: bool) -> int:
-    """Show one prediction: what was asked, what was said, and what made it."""
+def show(id_: str) -> int:
+    """Show one prediction: inputs, output, and what made it."""
     from modelmgmt.view.models import facts_table
 
-    found = open_store(store_path).prediction(id_)
+    found = open_store().predictions[id_]
     lineage = found.lineage()
-    if as_json:
-        print_json({**_described(found), "lineage": lineage.to_dict()})
-        return DONE
-    print_table(facts_table(_described(found)))
-    for line in lineage.lines():
-        click.echo(clean(line, 300))
-    return DONE
+    return answer(
+        lambda: {**_described(found), "lineage": lineage.to_dict()},
+        lambda: [facts_table(_described(found)), *(clean(line, 300) for line in lineage.lines())],
+    )
 
 
 @command.command("delete")
 @click.argument("reference")
-@click.option("--before", metavar="TIME", help="What was predicted before this time.")
-@click.option("--id", "ids", metavar="ID", multiple=True, help="What has this id; may be repeated.")
-@click.option("--reason", default="", help="Kept with the event that remains: without ids.")
+@click.option("--before", metavar="TIME", help="Delete the predictions before this time.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="Delete the prediction with this id; may be repeated.")
+@click.option("--reason", metavar="TEXT", default="", help="Why; kept in the log, which keeps no ids.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@store_option
-@json_option
-def delete(
-    reference: str,
-    before: str | None,
-    ids: tuple[str, ...],
-    reason: str,
-    yes: bool,
-    store_path: Path | None,
-    as_json: bool,
-) -> int:
-    """Delete what REFERENCE predicted before a time, or the predictions with these ids.
+def delete(reference: str, before: str | None, ids: tuple[str, ...], reason: str, yes: bool) -> int:
+    """Delete predictions of REFERENCE, by time or by id.
 
-    An event remains. By id nothing of them is in the store's files any more; by time 'modelmgmt gc' frees the files. Exits
-    with 1 when the answer is no, and when an id is not there.
+    The log keeps that predictions were deleted. By id, nothing of them is left in the
+    store's files; by time, 'modelmgmt store gc' frees the files later. Exits with 1
+    when you say no, and when an id is not found.
     """
     if (before is None) == (not ids):
-        raise click.UsageError("Say what to delete: --before TIME, or --id ID.")
-    monitor = open_store(store_path).monitor(reference)
-    meant = f"the prediction {clean(ids[0], 60)}" if len(ids) == 1 else f"the predictions of {len(ids):,} ids"
+        raise click.UsageError("Say what to delete: either --before TIME or --id ID.")
+    monitor = open_store().monitor(reference)
+    meant = f"the prediction {clean(ids[0], 60)}" if len(ids) == 1 else f"the predictions with {len(ids):,} ids"
     what = f"what {monitor.name} predicted before {before}" if before else f"{meant} of {monitor.name}"
     if not yes and not confirmed(f"Delete {what} for good?"):
         return NO
     deleted = monitor.delete(before, ids=list(ids) or None, reason=reason)
-    if as_json:
-        print_json({"monitor": monitor.name, **asdict(deleted)})
-    else:
-        _say(monitor.name, deleted)
-    return NO if deleted.missing else DONE
 
+    def shown() -> Iterator[Shown]:
+        yield f"Deleted {counted(deleted.predictions, 'prediction')} of {monitor.name}."
+        yield from (f"Not found: {clean(one, 300)}" for one in deleted.missing)
+        yield from (f"Not touched, and may hold a copy: {clean(str(path), 300)}" for path in deleted.leftovers)
 
-def _say(name: str, deleted: DeletedPredictions) -> None:
-    noun = "prediction" if deleted.predictions == 1 else "predictions"
-    click.echo(f"Deleted {deleted.predictions:,} {noun} of {name}.")
-    for one in deleted.missing:
-        click.echo(f"Not there: {clean(one, 300)}")
-    for path in deleted.leftovers:
-        click.echo(f"Something of them may still be in {clean(str(path), 300)}")
+    return answer(lambda: {"monitor": monitor.name, **asdict(deleted)}, shown, NO if deleted.missing else DONE)
 
 
 def _described(one: Any) -> dict[str, Any]:
-    """A prediction for JSON; what JSON has no word for is text."""
-    return {part.name: _plain(getattr(one, part.name)) for part in fields(one) if not part.name.startswith("_")}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return to_iso(to_us(value.isoformat()))  # as all times of the command line
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    return {part.name: getattr(one, part.name) for part in fields(one) if not part.name.startswith("_")}

@@ -26,10 +26,10 @@ class Dataset(datasets.Dataset):
         shown: Profile = _as(ShownProfile, super().profile)
         return shown
 
-    def diff(self, other: DatasetVersion, key: Any = None) -> DataDiff:
+    def diff(self, other: DatasetVersion, key: Any = None, *, max_rows: int = 1_000) -> DataDiff:
         from modelmgmt.front.shown import ShownDiff
 
-        shown: DataDiff = _as(ShownDiff, super().diff(other, key))
+        shown: DataDiff = _as(ShownDiff, super().diff(other, key, max_rows=max_rows))
         return shown
 
     diff.__doc__ = datasets.Dataset.diff.__doc__
@@ -38,7 +38,7 @@ class Dataset(datasets.Dataset):
         """The runs that used this version, oldest first."""
         from modelmgmt.front.found import Run, Runs
 
-        return Runs(self._store(), Run, self.run_records())
+        return Runs(self._store(), Run, self._run_records())
 
     def _repr_html_(self) -> str:
         from modelmgmt.view.data import version_table

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
+from modelmgmt.errors import NotFoundError, warn
 from modelmgmt.front.data import Dataset
 from modelmgmt.front.models import LoggedModel, ModelVersion
 from modelmgmt.models.lineage.graph import Lineage as FoundLineage
 from modelmgmt.models.run_models import ModelsOfRun
 from modelmgmt.tracking import by_commit, comparison, groups
+from modelmgmt.tracking import record as records
 from modelmgmt.tracking.disabled import DisabledRun
+from modelmgmt.tracking.query import fields_of
 from modelmgmt.tracking.run import Run as TrackedRun
 from modelmgmt.tracking.runs import Runs as FoundRuns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from modelmgmt.store.kernel import Kernel
+    from modelmgmt.tracking.record import RunRecord
     from modelmgmt.view.tables import Table
 
 
@@ -130,6 +138,58 @@ class Runs(FoundRuns[Run]):
     def __repr__(self) -> str:
         from modelmgmt.view.tables import as_text
 
+        return as_text(self._noted())
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.tables import as_html
+
+        return as_html(self._noted())
+
+    def _noted(self) -> Table:
+        found = self._table()
+        return replace(found, note="\n".join([found.note, *self.unknown]))
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        metrics: Sequence[str] | None = None,
+        title: str = "Runs",
+        best: tuple[str, str] | None = None,
+        smoothing: float = 0.0,
+    ) -> Path:
+        """Write one self-contained HTML page about these runs: table, curves, pictures, failures. Returns the path.
+
+        `metrics` limits it to those keys, `best` is `(run id, reason)` of a run to mark. See `modelmgmt.report`.
+        """
+        from modelmgmt.view.report import write_report
+
+        return write_report(self, path, metrics=metrics, title=title, best=best, smoothing=smoothing)
+
+    def groupby(self, *columns: str) -> RunGroups:
+        return RunGroups(super().groupby(*columns))
+
+    groupby.__doc__ = FoundRuns.groupby.__doc__
+
+    def _table(self, limit: int | None = None, columns: Sequence[str] | None = None) -> Table:
+        from modelmgmt.view.tables import SHOWN_ROWS, runs_table
+
+        # Only what is shown is read: there may be many thousands.
+        shown = self[: SHOWN_ROWS if limit is None else limit]
+        frame, asked, left_out = shown._shown_frame(None if columns is None else fields_of("", columns))
+        names = None if columns is None else asked
+        total = len(self) - (len(shown) - len(frame))  # without those that are damaged
+        found = runs_table(frame, total=total, now=datetime.now(UTC), asked=asked, columns=names, max_rows=None)
+        absent = [f"None of these runs has {name}." for name in names or () if name not in frame.columns]
+        return replace(found, note="\n".join([found.note, *absent, *left_out]))
+
+
+class RunGroups(dict[str, Runs]):
+    """Groups of runs by their labels, as `Runs.groupby` gives them: a dict that shows itself as a table."""
+
+    def __repr__(self) -> str:
+        from modelmgmt.view.tables import as_text
+
         return as_text(self._table())
 
     def _repr_html_(self) -> str:
@@ -138,11 +198,71 @@ class Runs(FoundRuns[Run]):
         return as_html(self._table())
 
     def _table(self) -> Table:
-        from modelmgmt.view.tables import SHOWN_ROWS, runs_table
+        from modelmgmt.view.comparisons import groups_table
 
-        # Only what is shown is read: there may be many thousands.
-        found = runs_table(self[:SHOWN_ROWS].to_frame(), total=len(self), now=datetime.now(UTC))
-        return replace(found, note="\n".join([found.note, *self.unknown]))
+        return groups_table({label: runs._shown_frame([])[0] for label, runs in self.items()})
+
+
+class StoreRuns(Runs):
+    """All runs of a store, as they are when something is asked of them."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._run_type = Run
+        self._unknown = ()
+
+    @functools.cached_property
+    def _found(self) -> Sequence[RunRecord]:  # type: ignore[override]  # read when it is needed
+        found = Runs._query(self._kernel, Run)
+        self._left_out = found._left_out
+        return found._found
+
+    def __call__(
+        self,
+        filter: str = "",  # noqa: A002 - the word people type
+        *,
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Runs:
+        """The runs for which the filter is true, newest first unless `order_by` says otherwise.
+
+        The filter language is in `docs/guides/query.md`. Raises QuerySyntaxError, which points at the column. Warns of a
+        name in `order_by` that no run has, which leaves the newest first; when a filter finds nothing, what it names and no
+        run has is in `unknown` of what is returned, and in its table.
+        """
+        found = Runs._query(self._kernel, Run, filter, order_by, limit)
+        if found:
+            for sentence in found.unknown:
+                warn(f"{sentence} It does not sort the runs.")
+        return found
+
+    @overload  # type: ignore[override]  # some runs are no longer all runs
+    def __getitem__(self, index: int | str) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+    def __getitem__(self, index: int | str | slice) -> Run | Runs:
+        """One run by id, name or a part of the id, or by its place. Raises NotFoundError, AmbiguousError.
+
+        A name that several runs have means the newest of them, and what is printed of it says that there are others.
+        """
+        if isinstance(index, str):
+            with self._kernel.database.reading() as connection:
+                return Run(self._kernel, records.find(connection, index))
+        return super().__getitem__(index)
+
+    def __contains__(self, run: object) -> bool:
+        """Whether there is a run of that id or name, or this run."""
+        if not isinstance(run, str):
+            return super().__contains__(run)
+        try:
+            return bool(self[run])
+        except NotFoundError:
+            return False
+
+    def _of(self, found: Sequence[RunRecord]) -> Runs:  # type: ignore[override]  # as above
+        runs = Runs(self._kernel, Run, found)
+        runs._left_out = self._left_out
+        return runs
 
 
 class Lineage(FoundLineage):

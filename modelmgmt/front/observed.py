@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.errors import InvalidTypeError, NotFoundError
 from modelmgmt.front.found import Lineage
 from modelmgmt.observe import monitor, predictions
 
@@ -20,7 +21,7 @@ class Prediction(predictions.Prediction):
     _kernel: Kernel = field(compare=False)
 
     @classmethod
-    def of(cls, found: predictions.Prediction, kernel: Kernel) -> Prediction:
+    def _of(cls, found: predictions.Prediction, kernel: Kernel) -> Prediction:
         values: dict[str, Any] = {one.name: getattr(found, one.name) for one in fields(found)}
         return cls(**values, _kernel=kernel)
 
@@ -47,7 +48,7 @@ class Predictions(predictions.Predictions[Prediction]):
     __doc__ = predictions.Predictions.__doc__
 
     def _made(self, found: predictions.Prediction) -> Prediction:
-        return Prediction.of(found, self._kernel)
+        return Prediction._of(found, self._kernel)
 
     def __repr__(self) -> str:
         from modelmgmt.view.tables import as_text
@@ -62,7 +63,7 @@ class Predictions(predictions.Predictions[Prediction]):
     def _table(self) -> Table:
         from modelmgmt.view.predictions import SHOWN_ROWS, predictions_table
 
-        return predictions_table(self.newest(SHOWN_ROWS).to_frame(), total=len(self))
+        return predictions_table(self.newest(SHOWN_ROWS)._shown_frame(), total=len(self))
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +84,25 @@ class Monitor(monitor.Monitor):
     _batch_type = Batch
 
 
-def find(kernel: Kernel, id_: str | int) -> Prediction:
-    """See `Store.prediction`."""
-    return Prediction.of(predictions.prediction_at(*predictions.find(kernel, id_)), kernel)
+class StorePredictions:
+    """The predictions of all models of a store, by id."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def __getitem__(self, id_: str | int) -> Prediction:
+        """One prediction by its id, the newest where several have it: what was asked and said, by which version.
+
+        Raises NotFoundError. Takes longer the more predictions there are, about a second for a hundred million.
+        """
+        return Prediction._of(predictions.prediction_at(*predictions.find(self._kernel, id_)), self._kernel)
+
+    def __contains__(self, id_: Any) -> bool:
+        try:
+            predictions.find(self._kernel, id_)
+        except (NotFoundError, InvalidTypeError):
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        return "<Predictions of all models: store.predictions[id] is one, store.monitor(model).predictions() are many>"

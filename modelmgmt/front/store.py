@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError, StoreError, StorePathError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreError, StorePathError, printable
 from modelmgmt.front.data import Dataset
-from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, Runs, UnkeptRun
+from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, StoreRuns, UnkeptRun
 from modelmgmt.front.models import Registry
 from modelmgmt.store.disk import unreadable
 from modelmgmt.store.kernel import NO_PATH, Kernel, default_path, has_store, open_kernel
@@ -20,6 +21,7 @@ from modelmgmt.store.names import shown
 from modelmgmt.tracking import comparison, labels, lifecycle, pins, start
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.datasets import Datasets
+from modelmgmt.tracking.decorator import decorate, is_called_at_once
 from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     import sqlite_utils
 
-    from modelmgmt.front.observed import Monitor, Prediction
+    from modelmgmt.front.observed import Monitor, StorePredictions
     from modelmgmt.models.exports import Kind
     from modelmgmt.models.lineage.graph import Direction
     from modelmgmt.models.load import LoadedModel
@@ -40,11 +42,12 @@ if TYPE_CHECKING:
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
     from modelmgmt.store.meter import Stats
-    from modelmgmt.tracking.by_commit import Best
     from modelmgmt.tracking.deletion import Deletion
-    from modelmgmt.tracking.groups import Statistic
     from modelmgmt.tracking.merging import Merged
+    from modelmgmt.tracking.redact import Redaction
     from modelmgmt.tracking.repair import Repaired
+    from modelmgmt.tracking.reproduce import Reproduction
+    from modelmgmt.tracking.runs import Best, Statistic
     from modelmgmt.tracking.statistics import Correction, TestName
 
 
@@ -52,7 +55,8 @@ class Store:
     """One local folder that everything is kept in. It is made when it is not there yet.
 
     Without a path: `$MODELMGMT_STORE`, else `.modelmgmt` in the working folder or the nearest parent that has one, else
-    a new one here. Raises StorePathError when the path can not be a store, StoreTooNewError, StoreWriteError.
+    a new one here. Raises StorePathError when the path cannot be a store, StoreTooNewError, StoreTooOldError,
+    StoreWriteError.
 
     With `read_only` nothing is written, in the folder or beside it. A store on read-only media or on a full disk, and one
     in a zip, opens so by itself; what others write later is seen by opening it anew.
@@ -65,96 +69,101 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None = None, *, read_only: bool = False) -> None:
-        self.kernel: Kernel = open_kernel(_place(path), read_only=read_only)
-        lifecycle.bury(self.kernel)
+        self._kernel: Kernel = open_kernel(_place(path), read_only=read_only)
+        lifecycle.bury(self._kernel)
 
     @property
     def path(self) -> Path:
         """The folder."""
-        return self.kernel.path
+        return self._kernel.path
 
     def start_run(
         self,
         experiment: str | None = None,
         *,
         name: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        tags: Mapping[str, Any] | None = None,
+        params: Any = None,
+        tags: Any = None,
         parent: TrackedRun | str | None = None,
         group: str | None = None,
         code: bool | Sequence[str] = True,
+        code_secrets: start.CodeSecrets = "replace",
+        id: str | None = None,  # noqa: A002 - the word people type
         resume: TrackedRun | str | None = None,
+        from_step: int | None = None,
         on_error: OnError = "warn",
     ) -> Run:
         """Start a run in this store; see `modelmgmt.start_run`."""
         if is_disabled():
             return UnkeptRun()
-        joined = resume if resume is not None else start.run_to_join()
-        if joined is not None:
-            extra: dict[str, Any] = {"params_": params, "tags": tags, "on_error": on_error}
-            run = start.resume(self.kernel, Run, joined, **extra)
-            run.restart_with(lambda: start.resume(self.kernel, Run, joined, **extra), is_new=False)
-            return run
         options: dict[str, Any] = {
-            "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
-            "code": code, "on_error": on_error,
+            "name": name, "params": params, "tags": tags, "parent": parent, "group": group, "code": code, "id": id,
+            "code_secrets": code_secrets, "resume": resume, "from_step": from_step, "on_error": on_error,
         }  # fmt: skip
-        run = start.start(self.kernel, Run, **options)
-        run.restart_with(lambda: start.start(self.kernel, Run, **options), is_new=True)
+        if is_called_at_once(sys._getframe(1)):  # noqa: SLF001 - documented, for this
+            decorator: Any = partial(decorate, lambda: self.start_run(experiment, **options))
+            return decorator  # type: ignore[no-any-return]
+        joined = resume if resume is not None or id is not None else start.run_to_join()
+        if id is not None or resume in start.RESUME_MODES:
+            if resume is not None and (isinstance(resume, TrackedRun) or resume not in start.RESUME_MODES):
+                raise InvalidValueError("Pass id= with resume='allow', 'must' or 'never', or resume= with a run alone.")
+            joined = id if start.goes_on(self._kernel, id, resume) else None
+        elif from_step is not None and resume is None:
+            raise InvalidValueError("from_step= is about a run that goes on: pass resume= as well.")
+        if joined is not None:
+            extra: dict[str, Any] = {"params_": params, "tags": tags, "from_step": from_step, "on_error": on_error}
+            run = start.resume(self._kernel, Run, joined, **extra)
+            run._restart_with(lambda: start.resume(self._kernel, Run, joined, **extra), is_new=False)
+            return run
+        options = {
+            "experiment": experiment, "name": name, "params_": params, "tags": tags, "parent": parent, "group": group,
+            "code": code, "code_secrets": code_secrets, "on_error": on_error, "run_id": id,
+        }  # fmt: skip
+        run = start.start(self._kernel, Run, **options)
+        run._restart_with(lambda: start.start(self._kernel, Run, **options), is_new=True)
         return run
 
     def _find(self, run: TrackedRun | str) -> Run:
-        return self.run(run.id if isinstance(run, TrackedRun) else run)
+        """The run that is to be changed: never one of several with the same name. Raises NotFoundError, AmbiguousError."""
+        with self._kernel.database.reading() as connection:
+            record = records.find(connection, run.id if isinstance(run, TrackedRun) else run, exact=True)
+        return Run(self._kernel, record)
 
-    def run(self, reference: str) -> Run:
-        """One run to read, by id, name or a part of the id. Raises NotFoundError, AmbiguousError."""
-        with self.kernel.database.reading() as connection:
-            return Run(self.kernel, records.find(connection, reference))
+    @property
+    def runs(self) -> StoreRuns:
+        """All runs, newest first: `store.runs["calm-otter-17"]` is one, `store.runs("params.lr < 0.01")` are some.
 
-    def runs(
-        self,
-        filter: str = "",  # noqa: A002 - the word people type
-        *,
-        order_by: str | Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> Runs:
-        """The runs for which the filter is true, newest first unless `order_by` says otherwise.
-
-        The filter language is in `docs/guides/query.md`. Raises QuerySyntaxError, which points at the column. Warns of a
-        name in `order_by` that no run has, which leaves the newest first; when a filter finds nothing, what it names and no
-        run has is in `unknown` of what is returned, and in its table.
+        >>> with start_run("doc", name="first") as run:
+        ...     run.log(loss=0.5)
+        >>> store = Store()
+        >>> store.runs["first"].metrics, len(store.runs), len(store.runs("metrics.loss > 1"))
+        ({'loss': 0.5}, 1, 0)
         """
-        found = Runs.query(self.kernel, Run, filter, order_by, limit)
-        if found:
-            for sentence in found.unknown:
-                warnings.warn(f"{sentence} It does not sort the runs.", stacklevel=2)
-        return found
+        return StoreRuns(self._kernel)
 
+    @property
     def experiments(self) -> list[str]:
         """The names of all experiments."""
-        with self.kernel.database.reading() as connection:
+        with self._kernel.database.reading() as connection:
             return [name for (name,) in connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY 1")]
 
     @property
     def datasets(self) -> Datasets[Dataset]:
-        """The data sets by name, each with its versions: `store.datasets["train"].latest`."""
-        return Datasets(self.kernel, Dataset)
-
-    def dataset(self, reference: str) -> Dataset:
-        """One version of a data set: `train:3`, or `train` for the latest. Raises NotFoundError."""
-        return self.datasets.find(reference)
+        """The data sets: `store.datasets["train"]` is the latest version of one, `store.datasets["train:3"]` its third."""
+        return Datasets(self._kernel, Dataset)
 
     def compare(self, *runs: TrackedRun | str) -> Comparison:
         """What differs between two or more runs: params, metrics, tags, artifacts, code, data, environment.
 
-        What is damaged or missing does not stop it; `unread` says what that is. Groups of runs, such as seeds, are for
+        A name that several runs have means the newest of them. What is damaged or missing does not stop it; `unread` says
+        what that is. Groups of runs, such as seeds, are for
         `compare_groups`. Raises NotFoundError for an unknown run, InvalidValueError for fewer than two.
         """
-        given: Any = [run if not isinstance(run, str) else self.run(run) for run in runs]
+        given: Any = [run if not isinstance(run, str) else self.runs[run] for run in runs]
         from modelmgmt.versions import capture
 
-        with suppress(StoreError):  # what can not be kept now is tried again when its run is flushed
-            capture.of(self.kernel).settle()
+        with suppress(StoreError):  # what cannot be kept now is tried again when its run is flushed
+            capture.of(self._kernel).settle()
         found = comparison.compare(given)
         return Comparison(found.ids, found.names, found.rows, found.unread, found.runs)
 
@@ -215,28 +224,79 @@ class Store:
     def pin(self, run: TrackedRun | str, reason: str) -> None:
         """Keep a run from being deleted, and say why. Survives a power cut on return."""
         found = self._find(run)
-        with self.kernel.database.writing(durable=True) as connection:
+        with self._kernel.database.writing(durable=True) as connection:
             pins.pin(connection, found.id, labels.checked_note(reason))
 
     def unpin(self, run: TrackedRun | str, reason: str = "") -> None:
         """Let a run be deleted again. Survives a power cut on return."""
         found = self._find(run)
-        with self.kernel.database.writing(durable=True) as connection:
+        with self._kernel.database.writing(durable=True) as connection:
             pins.unpin(connection, found.id, labels.checked_note(reason))
 
-    def delete(self, run: TrackedRun | str, *, children: bool = False, reason: str = "") -> Deletion:
+    def delete_run(self, run: TrackedRun | str, *, children: bool = False, reason: str = "") -> Deletion:
         """Delete a run for real: rows, points, objects that nothing else names, free pages, write-ahead log.
 
         An event remains that says so. `children` deletes the runs below it, too. Raises PinnedError, RunInUseError, also
-        while versions of a model, or predictions, come from it.
+        while versions of a model, or predictions, come from it; AmbiguousError for a name that several runs have.
         """
         from modelmgmt.models.registry.registry import refuse_registered
         from modelmgmt.observe.deletion import refuse_predicted_run
         from modelmgmt.tracking.deletion import delete
 
         return delete(
-            self.kernel, self._find(run).id,
+            self._kernel, self._find(run).id,
             children=children, reason=labels.checked_note(reason), refusals=[refuse_registered, refuse_predicted_run],
+        )  # fmt: skip
+
+    def redact(self, runs: TrackedRuns[Run] | TrackedRun | str | None = None) -> Redaction:
+        """Take secrets out of what is kept of runs that have ended: all of them, or those that are given.
+
+        New runs are kept without (see `code_secrets` of `start_run`); this is for runs of before, and after new rules. Code,
+        cells, uncommitted changes, params, tags, notes, errors and commands are looked through; artifacts, data and models
+        are not. An event remains, and `leftovers` names copies that may still have them. Raises RunInUseError for a run that
+        is still written, NotFoundError.
+
+        >>> Store().redact().runs
+        {}
+        """
+        from modelmgmt.tracking.redact import redact
+
+        given = [self._find(runs)] if isinstance(runs, (TrackedRun, str)) else self.runs() if runs is None else runs
+        chosen = [run._row_now for run in given]
+        return redact(self._kernel, [each for each in chosen if runs is not None or each.true_status != "running"])
+
+    def reproduce(
+        self,
+        run: TrackedRun | str,
+        *,
+        into: str | Path | None = None,
+        from_folder: str | Path | None = None,
+        install: bool = False,
+        tolerance: float = 0.0,
+        keys: Sequence[str] = (),
+        siblings: bool = False,
+        output: IO[Any] | int | None = None,
+    ) -> Reproduction:
+        """Do a run again, as a new run of this store, and compare the two: metrics, and if they differ, what else does.
+
+        Its code and data are put into `into`, a new folder (by default a temporary one, which stays); or it runs as the
+        files in `from_folder`, a copy of the project, are now. `install` builds an environment with the recorded
+        distributions there. `tolerance` is relative. `output` takes what the command prints.
+
+        Of a script that starts many runs, those before this one are done again too, as they may draw random numbers; at
+        the next run after it the script is ended. The new run, those above and below it are kept, the others deleted;
+        with `siblings` the whole script is done again, and every run of it is kept. On return all of that survives SIGKILL.
+        Raises InvalidValueError, NotFoundError, and ReproductionError when the command fails or starts no such run.
+        """
+        from modelmgmt.models.registry.registry import refuse_registered
+        from modelmgmt.observe.deletion import refuse_predicted_run
+        from modelmgmt.tracking.reproduce import reproduce
+
+        found = self._find(run)
+        folders = [None if folder is None else Path(folder).expanduser() for folder in (into, from_folder)]
+        return reproduce(
+            found, into=folders[0], from_folder=folders[1], install=install, tolerance=tolerance, keys=keys,
+            siblings=siblings, output=output, refusals=[refuse_registered, refuse_predicted_run],
         )  # fmt: skip
 
     def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> Collected:
@@ -244,15 +304,15 @@ class Store:
         from modelmgmt.store.collect import collect
         from modelmgmt.versions import capture
 
-        if not self.kernel.read_only:
-            capture.of(self.kernel).settle()  # what is on its way in this process has no name yet
-        return collect(self.kernel, grace_s=grace_s, dry_run=dry_run)
+        if not self._kernel.read_only:
+            capture.of(self._kernel).settle()  # what is on its way in this process has no name yet
+        return collect(self._kernel, grace_s=grace_s, dry_run=dry_run)
 
     def backup(self, path: str | Path) -> Path:
         """Copy the store, which may be in use, to a new folder: a store of its own, as of now. Survives a power cut."""
         from modelmgmt.store.backup import backup
 
-        return backup(self.kernel, Path(path).expanduser())
+        return backup(self._kernel, Path(path).expanduser())
 
     def merge(self, other: Store | str | Path) -> Merged:
         """Take in every run of another store, and what its models predicted, by content: again and in any order gives the
@@ -264,9 +324,9 @@ class Store:
 
         if not isinstance(other, Store):
             other = existing_store(other)
-        merged = merge(self.kernel, other.kernel)
-        signing.bring(self.kernel, other.kernel)
-        brought = merge_predictions(self.kernel, other.kernel)
+        merged = merge(self._kernel, other._kernel)
+        signing.bring(self._kernel, other._kernel)
+        brought = merge_predictions(self._kernel, other._kernel)
         return replace(merged, predictions=brought.predictions, erased=brought.erased)
 
     def repair(self) -> Repaired:
@@ -280,10 +340,10 @@ class Store:
         from modelmgmt.observe.integrity import forget_lost
         from modelmgmt.tracking.repair import repair
 
-        folding.of(self.kernel).settle()  # what a thread folds meanwhile would be folded in the old file
-        repaired = repair(self.kernel)
-        restore_registry(self.kernel)
-        return replace(repaired, predictions=tuple(forget_lost(self.kernel)))
+        folding.of(self._kernel).settle()  # what a thread folds meanwhile would be folded in the old file
+        repaired = repair(self._kernel)
+        restore_registry(self._kernel)
+        return replace(repaired, predictions=tuple(forget_lost(self._kernel)))
 
     def check(self, *, deep: bool = False) -> list[Problem]:
         """Every damaged or missing thing; an empty list for a sound store. `deep` hashes every object again."""
@@ -292,22 +352,25 @@ class Store:
         from modelmgmt.tracking.integrity import check
 
         return [
-            *check(self.kernel, deep=deep),
-            *check_registry(self.kernel),
-            *check_predictions(self.kernel, deep=deep),
+            *check(self._kernel, deep=deep),
+            *check_registry(self._kernel),
+            *check_predictions(self._kernel, deep=deep),
         ]
 
-    def export_model(self, ref: str, path: str | Path, kind: Kind = "bundle", *, trust: Trust = None) -> Path:
+    def export_model(
+        self, reference: str, path: str | Path, kind: Kind = "bundle", *, trust: Trust = None, vendor: bool = False
+    ) -> Path:
         """Write a model to a new file or folder, for others. Returns the path.
 
         `bundle`: one zip file that `import_model` of another store takes in. `mlflow`: a folder that
-        `mlflow.pyfunc.load_model` loads. `onnx`: a scikit-learn model as a graph, written only when it says the same of
-        the input example. The last two ask for trust, as `load_model` does, where a model may run code. Raises
-        NotFoundError, InvalidValueError, UntrustedModelError.
+        `mlflow.pyfunc.load_model` loads; with `vendor` it holds a wheel of this library, and needs no index for it.
+        `onnx`: a scikit-learn model as a graph. The last two are written only when they load and say the same of the
+        input example; they ask for trust, as `load_model` does, where a model may run code. Raises NotFoundError,
+        InvalidValueError, UntrustedModelError.
         """
         from modelmgmt.models.exports import export_model
 
-        return export_model(self.kernel, ref, Path(path).expanduser(), kind, trust=trust)
+        return export_model(self._kernel, reference, Path(path).expanduser(), kind, trust=trust, vendor=vendor)
 
     def import_model(self, path: str | Path, register_as: str | None = None) -> ModelVersion:
         """Take in a bundle that another store has exported, as the next version of a model.
@@ -320,7 +383,7 @@ class Store:
         """
         from modelmgmt.models.importing import import_model
 
-        return self.models.version(import_model(self.kernel, Path(path).expanduser(), register_as).reference)
+        return self.models.version(import_model(self._kernel, Path(path).expanduser(), register_as).reference)
 
     @property
     def models(self) -> Registry:
@@ -331,7 +394,7 @@ class Store:
         """
         from modelmgmt.observe.deletion import refuse_predicted_version
 
-        return Registry(self.kernel, [refuse_predicted_version])
+        return Registry(self._kernel, [refuse_predicted_version])
 
     def lineage(self, reference: str, *, direction: Direction = "both") -> Lineage:
         """What a model, run, dataset or commit came from ("up"), and what came of it ("down").
@@ -342,7 +405,7 @@ class Store:
         """
         from modelmgmt.observe.lineage import lineage
 
-        found = lineage(self.kernel, reference, direction)
+        found = lineage(self._kernel, reference, direction)
         return Lineage(found.roots, found.nodes, found.edges)
 
     def monitor(
@@ -357,16 +420,25 @@ class Store:
         """
         from modelmgmt.front.observed import Monitor
 
-        return Monitor(self.kernel, model, inputs=inputs, on_error=on_error)
+        return Monitor(self._kernel, model, inputs=inputs, on_error=on_error)
 
-    def prediction(self, id: str | int) -> Prediction:  # noqa: A002 - the word people type
-        """One prediction by its id, the newest where several have it: what was asked and said, by which version.
+    @property
+    def predictions(self) -> StorePredictions:
+        """The predictions of all models, by id: `store.predictions["order-3"]`. Those of one model: `monitor(...)`."""
+        from modelmgmt.front.observed import StorePredictions
 
-        Raises NotFoundError. Takes longer the more predictions there are, about a second for a hundred million.
-        """
-        from modelmgmt.front.observed import find
+        return StorePredictions(self._kernel)
 
-        return find(self.kernel, id)
+    def report(
+        self,
+        path: str | Path,
+        filter: str = "",  # noqa: A002 - as for runs
+        *,
+        limit: int | None = None,
+        **options: Any,
+    ) -> Path:
+        """Write one self-contained HTML page about the runs for which the filter is true; see `Runs.report`."""
+        return self.runs(filter, limit=limit).report(path, **options)
 
     @property
     def audit(self) -> Audit:
@@ -377,7 +449,7 @@ class Store:
         """
         from modelmgmt.models.registry.audit import Audit
 
-        return Audit(self.kernel)
+        return Audit(self._kernel)
 
     def stats(self) -> Stats:
         """What using the store has cost this process since it was opened, and what the store holds. Changes nothing.
@@ -386,12 +458,12 @@ class Store:
 
         >>> with start_run("doc") as run:
         ...     run.log(loss=0.5)
-        >>> run.kernel is Store().kernel and Store().stats().points >= 1
+        >>> Store().stats().points >= 1
         True
         """
         from modelmgmt.store.meter import stats
 
-        return stats(self.kernel)
+        return stats(self._kernel)
 
     @property
     def db(self) -> sqlite_utils.Database:
@@ -400,9 +472,9 @@ class Store:
 
         import sqlite_utils
 
-        if self.kernel.is_shared:  # where only a copy is safe from those who write meanwhile
+        if self._kernel.is_shared:  # where only a copy is safe from those who write meanwhile
             copy = sqlite3.connect(":memory:")
-            with self.kernel.database.reading() as connection:
+            with self._kernel.database.reading() as connection:
                 connection.backup(copy)
             copy.execute("PRAGMA query_only = ON")
             return sqlite_utils.Database(copy)
@@ -414,7 +486,11 @@ class Store:
 
         What monitors have logged survives a power cut on return; they take nothing more: StoreClosedError.
         """
-        self.kernel.close()
+        self._kernel.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the store anew."""
+        return partial(type(self), read_only=self._kernel.read_only), (str(self.path),)
 
     def __enter__(self) -> Self:
         return self
@@ -423,7 +499,7 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Store {self.path}>"
+        return printable(f"<Store {self.path}>")
 
 
 def existing_store(path: str | Path) -> Store:
@@ -461,5 +537,5 @@ def _place(path: str | Path | None) -> Path:
             raise unreadable(where, error) from error
         named = os.environ.get("MODELMGMT_STORE") if path is None else path
         why = error.strerror if isinstance(error, OSError) else error
-        raise StorePathError(f"{shown(str(named))} can not be the path of a store ({why}): choose another.") from error
+        raise StorePathError(f"{shown(str(named))} cannot be the path of a store ({why}): choose another.") from error
     return where

@@ -6,21 +6,22 @@ Writes nothing in the store: weights are copied, verified, to a private folder, 
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingCodeError, ModelmgmtError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingCodeError, ModelmgmtError, printable, warn
 from modelmgmt.models import formats
-from modelmgmt.models.packaging import code, requirements
+from modelmgmt.models.packaging import readback, requirements
+from modelmgmt.models.packaging.code import code_of_package
 from modelmgmt.models.packaging.enforce import enforce
 from modelmgmt.models.packaging.example import difference
 from modelmgmt.models.packaging.files import PackageFiles
-from modelmgmt.models.packaging.package import WEIGHTS, Package, read_package
+from modelmgmt.models.packaging.package import PLATFORM, PYTHON, WEIGHTS, Package, read_package
 from modelmgmt.models.packaging.signature import Mode, Signature
 from modelmgmt.models.registry.reference import resolve
-from modelmgmt.models.trust.decision import Trust, decide, restricted_names
+from modelmgmt.models.trust.decision import Trust, check_trust, decide, restricted_names
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -36,7 +37,7 @@ class LoadedModel:
     >>> from sklearn.linear_model import LinearRegression
     >>> with start_run("doc") as run:
     ...     logged = run.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0]), "line", input_example=[[0.5]])
-    >>> line = mm.load_model(logged.ref)
+    >>> line = mm.load_model(logged.reference)
     >>> line.predict([[2.0]]).round(6).tolist()
     [4.0]
     """
@@ -70,16 +71,16 @@ class LoadedModel:
         """
         example = self.package.example
         if example is None or example.output is None:
-            raise InvalidValueError("The package has no example with an expected output to check against.")
-        return difference(example.output, self.predict(example.input))
+            raise InvalidValueError("The model has no input example with an output to check against.")
+        return difference(example.output, self.predict(example.input, method=example.method))
 
     def __repr__(self) -> str:
-        return f"<LoadedModel {self.package.name} {self.package.class_name} {self.package.digest[:12]}>"
+        return printable(f"<LoadedModel {self.package.name} {self.package.class_name} {self.package.digest[:12]}>")
 
 
 def load_model(
     kernel: Kernel,
-    ref: str,
+    reference: str,
     *,
     trust: Trust = None,
     into: Any = None,
@@ -87,7 +88,7 @@ def load_model(
     loaded_type: type[LoadedModel] = LoadedModel,
 ) -> LoadedModel:
     """See `modelmgmt.load_model`."""
-    digest = resolve(kernel, ref).digest
+    digest = resolve(kernel, reference).digest
     return load_digest(kernel, digest, trust=trust, into=into, cached=cached, loaded_type=loaded_type)
 
 
@@ -113,21 +114,25 @@ def load_digest(
 
 
 def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> tuple[Any, Package]:
+    check_trust(digest, trust)
     package = read_package(kernel, digest)
     found = formats.get(package.format)
-    needs_code = code.missing(package)
-    if needs_code or (found.EXECUTES and restricted_names(trust) is None):
+    if found.EXECUTES and restricted_names(trust) is None:
         decide(kernel, package, trust)
-    if needs_code:
-        code.make_importable(kernel, package)
+    code = code_of_package(kernel, package, trust) if package.code else None
     _warn_of_versions(package)
-    with PackageFiles(kernel, package, WEIGHTS) as files:
+    with PackageFiles(kernel, package, WEIGHTS, trust=trust, code=code) as files:
         try:
             model = found.load(files, package.options, restricted_names(trust))
         except (ImportError, AttributeError) as error:
             if isinstance(error, ModelmgmtError):
                 raise
             raise _missing_code(package, error) from error
+        others = _others(package)
+        if others and into is None:
+            _check_example(package, model, others)
+            if found.EXECUTES:  # any class may count how often it was asked
+                model = found.load(files, package.options, restricted_names(trust))
     if into is not None:
         model = _filled(package, into, model)
     return model, package
@@ -135,12 +140,14 @@ def _load(kernel: Kernel, digest: str, trust: Trust, into: Any) -> tuple[Any, Pa
 
 def _missing_code(package: Package, error: Exception) -> MissingCodeError:
     has_code = (
-        f" Its own code has {', '.join(package.code)}." if package.code else " It has no code of the project in it."
+        f" The model contains the code of {', '.join(package.code)}."
+        if package.code
+        else " The model has no project code in it."
     )
-    needs = ", ".join(requirements.differing(package.requirements)) or "none"
+    needs = ", ".join((*requirements.differing(package.requirements), *package.local_requirements)) or "none"
     return MissingCodeError(
-        f"The model {package.name} is a {package.class_name}, and what it was made with is not here: {error}.{has_code} Put "
-        f"the module on the path, or log the model again; the distributions that differ here: {needs}."
+        f"The model {package.name}, a {package.class_name}, needs a module that cannot be imported: {error}.{has_code} "
+        f"Install it, or put it on the path. Distributions that differ from those of the model: {needs}."
     )
 
 
@@ -148,17 +155,45 @@ def _warn_of_versions(package: Package) -> None:
     """Other versions of a library may read a model, and say other things with it."""
     differing = requirements.differing(package.requirements)
     if differing:
-        warnings.warn(
-            f"The model {package.name} was made with other versions than are here: {'; '.join(differing)}.",
-            stacklevel=6,
-        )
+        warn(f"The model {package.name} was made with other versions than are installed: {'; '.join(differing)}.")
+
+
+def _others(package: Package) -> list[str]:
+    """What is not here as it was where the model was logged: libraries, Python, the platform."""
+    content, found = package.content, requirements.differing(package.requirements)
+    for title, here in (("python", PYTHON), ("platform", PLATFORM)):
+        if content.get(title) not in (None, here):
+            found.append(f"{title} {content[title]}, {here} here")
+    return found
+
+
+def _check_example(package: Package, model: Any, others: Sequence[str]) -> None:
+    """Warn when the model does not answer its example as it did where it was logged. One that is random is not asked."""
+    verified = package.verified
+    try:
+        example = package.example
+        if example is None or example.output is None or (verified.loads and example.method not in verified.same):
+            return
+        data = example.input if package.signature is None else enforce(package.signature, example.input)
+        found = formats.get(package.format)
+        answers = (readback.answer(found, model, data, example.method) for _ in range(3))
+        said = difference(example.output, next(answers))
+        if not said or any(difference(example.output, value) != said for value in answers):
+            return
+        said = f"{example.method}: {said}"
+    except Exception as error:  # noqa: BLE001 - the model's own, or of a library that has changed; the model is loaded
+        said = f"{type(error).__name__}: {error}"
+    warn(
+        f"The model {package.name} does not answer its input example as it did when it was logged ({said}). "
+        f"What differs: {'; '.join(others)}."
+    )
 
 
 def _filled(package: Package, into: Any, arrays: Any) -> Any:
     from modelmgmt.models.formats import safetensors
 
     if package.format != safetensors.NAME:
-        raise InvalidTypeError(f"into= fills a torch module with weights, and this model is kept as {package.format}.")
+        raise InvalidTypeError(f"into= takes a torch module for weights, and this model is stored as {package.format}.")
     return safetensors.fill(into, arrays, package.name)
 
 

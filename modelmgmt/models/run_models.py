@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelmgmt.errors import InvalidTypeError
+from modelmgmt.errors import InvalidTypeError, printable
 from modelmgmt.models.packaging import package as packages
 from modelmgmt.models.packaging.links import links_of
+from modelmgmt.models.packaging.needs import Needs
+from modelmgmt.models.packaging.project import AnyPath
+from modelmgmt.models.packaging.readback import Verified
 from modelmgmt.models.packaging.signature import Signature
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.registry import register
@@ -37,10 +40,10 @@ class LoggedModel:
 
     def __repr__(self) -> str:
         made = "" if self.version is None else f" {self.version.reference}"
-        return f"<LoggedModel {self.ref}{made} {self.format or 'not kept'}>"
+        return printable(f"<LoggedModel {self.reference}{made} {self.format or 'not kept'}>")
 
     @property
-    def ref(self) -> str:
+    def reference(self) -> str:
         """What `load_model` takes: `run:<id>/<name>`."""
         return f"run:{self.run}/{self.name}"
 
@@ -52,6 +55,21 @@ class LoggedModel:
     def format(self) -> str | None:
         """The format of the weights."""
         return None if self.package is None else self.package.format
+
+    @property
+    def needs(self) -> Needs | None:
+        """What a stranger will need to load it: trust, packages, code. Its text is one line. The weights are looked at.
+
+        >>> with start_run("doc") as run:
+        ...     print(run.log_model({"w": [0.5]}, "weights", format="cloudpickle").needs)  # doctest: +ELLIPSIS
+        trust (cloudpickle runs code), Python 3..., cloudpickle==...
+        """
+        return None if self.package is None else self.package.needs
+
+    @property
+    def verified(self) -> Verified | None:
+        """What was checked of the bytes that were written."""
+        return None if self.package is None else self.package.verified
 
     @property
     def signature(self) -> Signature | None:
@@ -76,11 +94,11 @@ class ModelsOfRun:
     _version_type: ClassVar[type[ModelVersion]] = ModelVersion
 
     if TYPE_CHECKING:
-        kernel: Kernel
+        _kernel: Kernel
         id: str
 
         @property
-        def record(self) -> RunRecord: ...
+        def _row_now(self) -> RunRecord: ...
         def _writable(self) -> Guard: ...
         def _name(self, kept: Kept) -> None: ...
         def _settle_code(self) -> None: ...
@@ -97,20 +115,33 @@ class ModelsOfRun:
         description: str = "",
         metadata: Mapping[str, Any] | None = None,
         code: bool = True,
+        code_paths: Iterable[AnyPath] = (),
+        files: Mapping[str, AnyPath] | Iterable[AnyPath] = (),
+        verify: bool | None = None,
     ) -> LoggedModel:
         """Keep a model with all that is needed to load it again: weights, signature, example, requirements, code.
 
         The format is the safest that holds the model, and `format` asks for another. With an `input_example` the
         signature is learnt from it, and what the model says of it is kept. `register_as` makes it the next version of a
-        registered model. `code=False` leaves the project's own modules out. The same name again takes the new model.
+        registered model. The same name again takes the new model.
 
-        Survives a power cut on return. Raises InvalidTypeError for what can not be kept, SignatureError when signature
+        The project's modules that the model refers to are packaged, with what they import, in functions, too;
+        `code_paths` adds files and folders of code that nothing names, `code=False` leaves out the others. `files` are
+        kept beside: paths, or a mapping of names to paths (`loaded.package.file(name)`).
+
+        What was written is read back: it must load, and answer the example as the model does (`predict`, with
+        `predict_proba` or `decision_function`; a transformer by `transform`). In a format that does not do so the model
+        is not kept: the next one is taken, with a warning, or, when `format` was given, InvalidTypeError is raised. Without
+        an example it must load; `logged.verified` says what was checked. What has over 1 GB, or took over 60 s to write,
+        is read back with `verify=True`, and nothing with `verify=False`.
+
+        Survives a power cut on return. Raises InvalidTypeError for what cannot be kept, SignatureError when signature
         and example do not fit each other, InvalidNameError, RunFinishedError.
 
         >>> import numpy as np
         >>> with start_run("doc") as run:
         ...     logged = run.log_model({"weights": np.zeros(3)}, "net")
-        >>> logged.format, mm.load_model(logged.ref).model["weights"].tolist()
+        >>> logged.format, mm.load_model(logged.reference).model["weights"].tolist()
         ('safetensors', [0.0, 0.0, 0.0])
         """
         guard = self._writable()
@@ -123,8 +154,9 @@ class ModelsOfRun:
 
         def keep() -> None:
             package = packages.pack(
-                self.kernel, model, name, input_example=input_example, signature=signature, format=format,
-                description=description, metadata=metadata, code=code, run=self._about(), links=self._links(),
+                self._kernel, model, name, input_example=input_example, signature=signature, format=format,
+                description=description, metadata=metadata, code=code, code_paths=code_paths, files=files, run=self._about(),
+                links=self._links(), verify=verify,
             )  # fmt: skip
             self._name(Kept(name, "model", package.digest, package.tree.size))
             kept.append(self._registered(package, name, register_as, description))
@@ -136,27 +168,27 @@ class ModelsOfRun:
         version = None
         if register_as is not None:
             version = register(
-                self.kernel, register_as, self.id, name, package.digest, package.format,
+                self._kernel, register_as, self.id, name, package.digest, package.format,
                 description=description, version_type=self._version_type,
             )  # fmt: skip
         return self._logged_type(self.id, name, package, version)
 
     def _about(self) -> dict[str, Any]:
-        record = self.record
+        record = self._row_now
         return {"id": self.id, "name": record.name, "experiment": record.experiment}
 
     def _links(self) -> dict[str, Any]:
         self._settle_code()
-        return links_of(self.kernel, self.id)
+        return links_of(self._kernel, self.id)
 
 
 def _check_model(model: object) -> None:
     """Any object is a model, but what somebody meant to be the way to one is kept as no more than a name."""
     if model is None:
-        raise InvalidTypeError("None is no model that could be kept: was the fitted object returned?")
+        raise InvalidTypeError("None was given instead of a model: does your function return the fitted model?")
     if isinstance(model, (str, PurePath)) and not (isinstance(model, Path) and (model / "config.json").is_file()):
         message = (
-            f"A model is an object, and {shown(str(model))} was given: load it and log what was loaded, pass a folder of "
+            f"A model is an object, and {shown(str(model))} was given: load it and log the loaded model, pass a folder of "
             "Hugging Face (with config.json) as Path(...), or keep the file as it is with log_artifact."
         )
         raise InvalidTypeError(message)
@@ -165,7 +197,7 @@ def _check_model(model: object) -> None:
 def _check_arguments(signature: object, description: object, metadata: object) -> None:
     if signature is not None and not isinstance(signature, Signature):
         raise InvalidTypeError(
-            f"A signature is a Signature, and {type(signature).__name__} was given: mm.infer_signature makes one."
+            f"A signature is a Signature, and {type(signature).__name__} was given: make one with mm.infer_signature."
         )
     if not isinstance(description, str):
         raise InvalidTypeError(f"A description is text, and {type(description).__name__} was given.")

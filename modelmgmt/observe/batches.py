@@ -125,7 +125,9 @@ def schema(connection: sqlite3.Connection, fingerprint: str) -> Schema:
     row = connection.execute(f"SELECT fingerprint, columns, crc FROM {SCHEMAS} WHERE fingerprint = ?", (fingerprint,))
     found = row.fetchone()
     if found is None:
-        raise CorruptDataError(f"What columns predictions have is lost ({fingerprint}): run 'modelmgmt check'.")
+        raise CorruptDataError(
+            f"The columns of some predictions are lost ({fingerprint}): run 'modelmgmt store check'."
+        )
     return read_schema(verified(SCHEMAS, found)[1])
 
 

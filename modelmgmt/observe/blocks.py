@@ -191,7 +191,7 @@ def _block(row: BatchRow, schema: Schema, found: tuple[Column, ...]) -> Block:
 
 
 def _of_another(row: BatchRow) -> CorruptDataError:
-    return CorruptDataError(f"The predictions {row.content_digest} are not those of the row {row.id}.")
+    return CorruptDataError(f"The predictions {row.content_digest} do not match the row {row.id}.")
 
 
 def write(objects: Objects, block: Block) -> BatchRow:

@@ -51,7 +51,9 @@ class Schema:
 
 def schema_of(found: Sequence[Column]) -> Schema:
     """What the columns are. Their labels are pairs of role and name."""
-    return _schema(tuple(map(_field, found)))
+    fields = tuple(map(_field, found))
+    # The columns True, 1 and 1.0 are equal, and print differently.
+    return _schema(fields, tuple(repr(one.name) for one in fields if type(one.name) is not str))
 
 
 def _field(column: Column) -> Field:
@@ -61,7 +63,9 @@ def _field(column: Column) -> Field:
 
 
 @functools.lru_cache(maxsize=256)
-def _schema(fields: tuple[Field, ...]) -> Schema:
+def _schema(fields: tuple[Field, ...], names: tuple[str, ...]) -> Schema:
+    """`names` tell apart what is kept here: those that are not text, as they print."""
+    del names
     about = [
         {"role": one.role, "name": label_json(one.name), "type": one.type, "dtype": one.dtype, "item": list(one.item),
          "variable": one.variable} for one in fields
@@ -80,7 +84,7 @@ def read_schema(text: str) -> Schema:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptDataError(
-            f"The columns of predictions can not be read ({error}): run 'modelmgmt check'."
+            f"The columns of predictions cannot be read ({error}): run 'modelmgmt store check'."
         ) from error
     return Schema(fields, text, hashlib.sha256(text.encode()).hexdigest())
 
@@ -118,7 +122,9 @@ def decode(data: bytes, rows: int, schema: Schema) -> tuple[list[str] | None, tu
         found = tuple(_column(reader, rows, field) for field in schema.fields)
         reader.end()
     except (ValueError, IndexError) as error:
-        raise CorruptDataError(f"A batch of predictions can not be read ({error}): run 'modelmgmt check'.") from error
+        raise CorruptDataError(
+            f"A batch of predictions cannot be read ({error}): run 'modelmgmt store check'."
+        ) from error
     return ids, found
 
 
@@ -146,7 +152,7 @@ class _Reader:
 
     def end(self) -> None:
         if self.at != len(self._data):
-            raise ValueError("something follows the last column")
+            raise ValueError("there are bytes after the last column")
 
     def array(self, dtype: str, count: int) -> NDArray[Any]:
         kind = np.dtype(dtype)

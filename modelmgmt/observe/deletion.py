@@ -14,6 +14,7 @@ from modelmgmt.observe import batches, blocks
 from modelmgmt.observe.batches import BATCHES, BatchRow, Where, both
 from modelmgmt.observe.makers import made_by
 from modelmgmt.store import events
+from modelmgmt.store.names import counted
 from modelmgmt.store.times import to_iso, to_us
 from modelmgmt.tracking.labels import checked_note
 
@@ -85,8 +86,8 @@ def refuse_predicted_run(connection: sqlite3.Connection, run: str) -> None:
     count, reference = _count(connection, "run = ?", run)
     if count:
         raise RunInUseError(
-            f"{count:,} predictions were made with a model of the run {run}, {reference}: delete them first, with "
-            f"store.monitor({reference!r}).delete(before=...)."
+            f"{counted(count, 'prediction was', 'predictions were')} made with a model of the run {run}, {reference}: "
+            f"delete them first, with store.monitor({reference!r}).delete(before=...)."
         )
 
 
@@ -96,8 +97,8 @@ def refuse_predicted_version(connection: sqlite3.Connection, version: VersionRow
     count, reference = _count(connection, condition, *values)
     if count:
         raise PinnedError(
-            f"{count:,} predictions were made with {version.model}:{version.number}: delete them first, with "
-            f"store.monitor({reference!r}).delete(before=...), or delete the version with force."
+            f"{counted(count, 'prediction was', 'predictions were')} made with {version.model}:{version.number}: "
+            f"delete them first, with store.monitor({reference!r}).delete(before=...), or delete the version with force."
         )
 
 

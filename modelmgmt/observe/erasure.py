@@ -34,7 +34,7 @@ _MARK_CHARS = 32  # 128 bits
 
 
 def marks_of(block: Block) -> list[str]:
-    """A mark for each prediction, from which its id can not be told: the batch that it came in, which goes with it, has 35
+    """A mark for each prediction, from which its id cannot be told: the batch that it came in, which goes with it, has 35
     random bits. The same id in a later batch has another mark.
     """
     pairs = zip(block.batches.tolist(), block.ids(), strict=True)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 import weakref
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import NotFoundError, StoreError
+from modelmgmt.errors import NotFoundError, StoreError, warn
 from modelmgmt.observe import batches, blocks
 from modelmgmt.observe.batches import BATCHES, BatchRow, Target, Where, both, equal
 from modelmgmt.observe.cells import Schema
@@ -54,7 +53,7 @@ class Folding:
             return
         error, self._error = self._error, None
         if error is not None:
-            warnings.warn(f"Predictions are kept, but could not be folded yet: {error}", stacklevel=4)
+            warn(f"Predictions are stored, but could not be compacted yet: {error}")
         self._look()
 
     def _look(self) -> None:

@@ -23,8 +23,11 @@ MAX_EXPANDED = 1_000
 """Columns that a matrix is spread over; a wider one stays an array in each cell."""
 
 
-def to_frame(found: Sequence[Block]) -> pd.DataFrame:
-    """One row per prediction, in the order of their times."""
+def to_frame(found: Sequence[Block], *, is_shown: bool = False) -> pd.DataFrame:
+    """One row per prediction, in the order of their times.
+
+    `is_shown` makes columns of objects, in which what a batch does not have is NA, and NaN is what was logged as that.
+    """
     import pandas as pd
 
     groups: dict[tuple[Any, str], list[Block]] = {}
@@ -34,6 +37,11 @@ def to_frame(found: Sequence[Block]) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame({"id": pd.Series(dtype="object"), "time": pd.Series(dtype="datetime64[us, UTC]"),
                              "version": pd.Series(dtype="object"), "label": pd.Series(dtype="object")})  # fmt: skip
+    if is_shown:
+        names = list(dict.fromkeys(name for part in parts for name in part.columns))
+        for part in parts:
+            part[[name for name in names if name not in part.columns]] = pd.NA
+        parts = [part[names].astype(object) for part in parts]
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame = frame[sorted(frame.columns, key=lambda name: _place(str(name)))]
     if frame["time"].is_monotonic_increasing:

@@ -15,11 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
-from modelmgmt.store.names import shown
+from modelmgmt.store.names import counted, shown
 from modelmgmt.versions.data import columns
 from modelmgmt.versions.data.columns import Column
 from modelmgmt.versions.data.pack import Rows
 from modelmgmt.versions.data.sources import table_of
+from modelmgmt.versions.data.values import array_of, nanoseconds
 
 Role = Literal["prediction", "input"]
 Keep = bool | Sequence[str]
@@ -43,15 +44,19 @@ def take(inputs: Any, predictions: Any, keep: Keep = True) -> tuple[int, tuple[C
     """
     if predictions is None:
         raise InvalidTypeError(
-            "There are no predictions: pass what the model said, one row for each row of the inputs."
+            "There are no predictions: pass the outputs of the model, one row for each row of the inputs."
         )
     rows, found = _columns(predictions, "prediction")
     if rows and not any(0 not in column.values.shape[1:] for column in found):
-        raise InvalidValueError("The predictions have no columns: pass what the model said, one row for each.")
+        raise InvalidValueError(
+            "The predictions have no columns: pass the outputs of the model, one row for each prediction."
+        )
     if inputs is not None:
         count, more = _columns(inputs, "input")
         if count != rows:
-            raise InvalidValueError(f"There are {rows:,} predictions and {count:,} rows of inputs: pass one for each.")
+            raise InvalidValueError(
+                f"{counted(rows, 'prediction')} and {counted(count, 'row')} of inputs do not match: pass one for each."
+            )
         found += _kept(more, keep)
     _check_sizes(rows, found)
     return rows, tuple(found)
@@ -69,13 +74,13 @@ def take_ids(ids: Any, rows: int) -> list[str] | None:
         raise InvalidTypeError(f"ids are a list or an array of str or int, and {type(ids).__name__} was given.")
     plain = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if len(plain) != rows:
-        raise InvalidValueError(f"There are {rows:,} predictions and {len(plain):,} ids: pass one for each, or none.")
+        raise InvalidValueError(
+            f"{counted(rows, 'prediction')} and {counted(len(plain), 'id')} do not match: pass one for each, or none."
+        )
     found = id_texts(plain)
     if len(set(found)) != rows:
         twice = Counter(found).most_common(1)[0][0]
-        raise InvalidValueError(
-            f"The id {shown(twice)} comes twice in one batch: an id tells one prediction from another."
-        )
+        raise InvalidValueError(f"The id {shown(twice)} occurs twice in one batch, and ids must be unique.")
     return found
 
 
@@ -99,12 +104,12 @@ def _check_ids(ids: Sequence[str]) -> None:
         return
     bad = next(one for one in ids if _unsafe(one) or not 0 < len(one) <= MAX_ID_CHARS)
     raise InvalidValueError(
-        f"{shown(bad)} can not be an id: it has 1 to {MAX_ID_CHARS} characters, and no control characters."
+        f"{shown(bad)} cannot be an id: an id has 1 to {MAX_ID_CHARS} characters, and no control characters."
     )
 
 
 def _columns(data: Any, role: Role) -> tuple[int, list[Column]]:
-    data = _plain(data)
+    data = array_of(data, f"{role}s")
     if isinstance(data, (list, tuple)):
         return _of_list(data, role)
     if isinstance(data, np.ndarray):
@@ -126,7 +131,7 @@ def _is_nameless(data: Any, role: Role) -> bool:
     """
     if isinstance(data, Mapping) or hasattr(data, "columns"):
         return False
-    return role == "prediction" or data.name in (None, "")
+    return role == "prediction" or getattr(data, "name", None) in (None, "")
 
 
 def _of_list(data: Sequence[Any], role: Role) -> tuple[int, list[Column]]:
@@ -144,12 +149,14 @@ def _of_list(data: Sequence[Any], role: Role) -> tuple[int, list[Column]]:
     if all(isinstance(row, Mapping) for row in data):
         table = table_of(list(data))
         return table.rows, [_settled(one, (role, one.label)) for one in table.columns]
-    widths = {len(row) if isinstance(row, (list, tuple, np.ndarray)) and np.ndim(row) else -1 for row in data}
+    widths = {
+        len(row) if isinstance(row, (list, tuple)) or (isinstance(row, np.ndarray) and row.ndim) else -1 for row in data
+    }
     width = widths.pop()
     if widths or width < 1 or any(isinstance(one, Mapping) for one in data[0]):
         return len(data), [_of_values(list(data), (role, None))]
     if all(isinstance(row, np.ndarray) for row in data):
-        return _of_array(np.stack(data), role)
+        return _of_array((np.ma.stack if any(map(_has_mask, data)) else np.stack)(data), role)
     return len(data), [_of_values([row[place] for row in data], (role, place)) for place in range(width)]
 
 
@@ -157,17 +164,6 @@ def _of_values(values: list[Any], label: tuple[Role, Any]) -> Column:
     role, place = label
     [column] = table_of({f"{role}s" if place is None else f"{role}.{place}": values}).columns
     return _settled(column, label)
-
-
-def _plain(data: Any) -> Any:
-    """Tensors, and whatever else is an array under another name, as an array of numpy."""
-    room = type(data).__module__.partition(".")[0]
-    if room == "torch" and hasattr(data, "detach"):
-        tensor = data.detach().cpu()
-        return (tensor if tensor.dtype.__str__() != "torch.bfloat16" else tensor.float()).numpy()
-    if room in ("pandas", "polars", "pyarrow", "numpy", "scipy", "builtins") or not hasattr(data, "__array__"):
-        return data
-    return np.asarray(data)
 
 
 def _is_outputs(data: Sequence[Any]) -> bool:
@@ -182,17 +178,24 @@ def _of_array(data: Any, role: Role) -> tuple[int, list[Column]]:
         raise InvalidTypeError("An array of records has columns of its own: pass pd.DataFrame(array).")
     if data.ndim == 1:
         return len(data), [_of_vector(data, (role, None))]
-    if data.dtype.kind in "biufc" and not isinstance(data, np.ma.MaskedArray):
-        return len(data), [columns.fixed((role, None), data)]
+    if data.dtype.kind in "biufc" and not _has_mask(data):
+        return len(data), [columns.fixed((role, None), np.asarray(data))]
     if data.ndim == 2:
         return len(data), [_of_vector(data[:, place], (role, place)) for place in range(data.shape[1])]
+    if data.dtype.kind in "fc":
+        return len(data), [columns.fixed((role, None), data.filled(np.nan))]
+    what = "A masked array" if _has_mask(data) else "An array"
     raise InvalidTypeError(
-        f"An array of {data.dtype} with {data.ndim} dimensions can not be kept: pass numbers, or two."
+        f"{what} of {data.dtype} with {data.ndim} dimensions cannot be kept: pass numbers without a mask, or two dimensions."
     )
 
 
+def _has_mask(data: Any) -> bool:
+    return isinstance(data, np.ma.MaskedArray) and bool(np.ma.getmaskarray(data).any())
+
+
 def _of_vector(data: Any, label: tuple[Role, Any]) -> Column:
-    [column] = table_of(data).columns
+    [column] = table_of(nanoseconds(data, f"{label[0]}s")).columns
     return _settled(column, label)
 
 
@@ -259,7 +262,7 @@ def _kept(found: list[Column], keep: Keep) -> Iterator[Column]:
 
 def _check_sizes(rows: int, found: Sequence[Column]) -> None:
     if len(found) > MAX_COLUMNS:
-        raise InvalidValueError(f"There are {len(found):,} columns, and {MAX_COLUMNS:,} are the limit: pass an array.")
+        raise InvalidValueError(f"There are {len(found):,} columns, and the limit is {MAX_COLUMNS:,}: pass an array.")
     for column in found:
         if column.rows != rows:
             raise InvalidValueError(f"The column {_shown(column)} has {column.rows:,} rows, and the others {rows:,}.")
@@ -271,9 +274,7 @@ def _check_sizes(rows: int, found: Sequence[Column]) -> None:
             )
     size = sum(column.nbytes for column in found)
     if size > MAX_BATCH_BYTES:
-        raise InvalidValueError(
-            f"The batch has {size:,} bytes, and {MAX_BATCH_BYTES:,} are the limit: log it in parts."
-        )
+        raise InvalidValueError(f"The batch has {size:,} bytes, and {MAX_BATCH_BYTES:,} is the limit: log it in parts.")
 
 
 def _largest(column: Column) -> tuple[int, int]:

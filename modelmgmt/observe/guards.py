@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import StoreError
+from modelmgmt.errors import StoreError, warn
 from modelmgmt.observe import batches
 from modelmgmt.tracking.guard import Guard, OnError
 
@@ -79,7 +78,7 @@ class Guards:
         if guard.lost_points > self._said:
             self._said = guard.lost_points
             noun = "prediction" if guard.lost_points == 1 else "predictions"
-            warnings.warn(f"The monitor of {self._name} lost {guard.lost_points:,} {noun}: {guard.why}", stacklevel=4)
+            warn(f"The monitor of {self._name} lost {guard.lost_points:,} {noun}: {guard.why}")
 
 
 class _Store:
@@ -108,7 +107,7 @@ class _Store:
             if self.is_unsynced:
                 self.sync()
         except StoreError as error:
-            warnings.warn(f"Predictions are kept, but could not be synced: {error}", stacklevel=4)
+            warn(f"Predictions are stored, but could not be synced to disk: {error}")
 
 
 _stores: weakref.WeakKeyDictionary[Kernel, _Store] = weakref.WeakKeyDictionary()

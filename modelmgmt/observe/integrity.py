@@ -50,7 +50,7 @@ def _problems(kernel: Kernel, connection: sqlite3.Connection, *, deep: bool) -> 
 
 
 def _fault(kernel: Kernel, connection: sqlite3.Connection, row: BatchRow, *, deep: bool) -> str:
-    """Why its predictions can not be read; empty when they can, as far as names say, or with `deep` for certain."""
+    """Why its predictions cannot be read; empty when they can, as far as names say, or with `deep` for certain."""
     try:
         schema = batches.schema(connection, row.schema)
         if deep:

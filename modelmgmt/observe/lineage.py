@@ -101,7 +101,7 @@ class PredictionGraph(Graph):
             "run": target.run,
             "digest": target.package,
         }
-        label = f"{target.reference} ({'not the one here' if is_there else 'not here'})"
+        label = f"{target.reference} ({'another one here' if is_there else 'not here'})"
         return Node(f"{_PACKAGE}{target.package}", "version", label, detail)
 
 

@@ -1,4 +1,4 @@
-"""`store.monitor(ref)`: what one deployed model was asked, and what it said. Writes through `batches` and `blocks`."""
+"""`store.monitor(reference)`: what one deployed model was asked, and what it said. Writes through `batches` and `blocks`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, printable
 from modelmgmt.models.registry.history import checked_time
 from modelmgmt.observe import batches, blocks, cells, folding, given, targets
 from modelmgmt.observe.batches import Target
@@ -18,6 +18,7 @@ from modelmgmt.observe.given import Keep
 from modelmgmt.observe.guards import Guards
 from modelmgmt.observe.predictions import Predictions, wanted_ids
 from modelmgmt.store.ids import new_id
+from modelmgmt.store.names import counted
 from modelmgmt.store.times import from_iso, now_us, to_iso, to_us
 from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
@@ -49,8 +50,8 @@ class Batch:
         return self.rows
 
     def __repr__(self) -> str:
-        count = f"{self.rows:,} prediction{'' if self.rows == 1 else 's'}"
-        return f"<Batch {self.id}: {count}, {self.time:%Y-%m-%d %H:%M:%S} UTC>"
+        count = counted(self.rows, "prediction")
+        return printable(f"<Batch {self.id}: {count}, {self.time:%Y-%m-%d %H:%M:%S} UTC>")
 
 
 class Monitor:
@@ -134,7 +135,7 @@ class Monitor:
         batch = self._batch_type(new_id(time_us), from_iso(to_iso(time_us)), rows, None if own is None else tuple(own))
         if self._scope.target is None and model is None:
             raise self._scope.missing or NotFoundError(
-                f"{self.name} names no version: pass the model=... that predicted."
+                f"{self.name} does not name a version: pass model=..., the model that predicted."
             )
         if rows and not is_disabled():
             self._keep(batch, time_us, own, found, model)
@@ -195,7 +196,7 @@ class Monitor:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Monitor {self.name}{'' if self.version in (None, self.name) else f', {self.version}'}>"
+        return printable(f"<Monitor {self.name}{'' if self.version in (None, self.name) else f', {self.version}'}>")
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ _known: weakref.WeakKeyDictionary[Kernel, dict[str, tuple[str, ...]]] = weakref.
 def input_names(kernel: Kernel, package: str) -> tuple[str, ...]:
     """The columns of the table that a model takes, in order. `predict` takes an array of as many for one.
 
-    None where the package is not here, can not be read, or takes something else: then there are no names to be had.
+    None where the package is not here, cannot be read, or takes something else: then there are no names to be had.
     """
     known = _known.setdefault(kernel, {})
     if package not in known:

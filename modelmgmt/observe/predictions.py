@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 import numpy as np
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, printable
 from modelmgmt.models.registry.history import checked_time
 from modelmgmt.observe import batches, blocks, cells, frames
 from modelmgmt.observe.batches import EVERYTHING, BatchRow, Target, Where, both
@@ -56,7 +56,7 @@ class Prediction:
     """Name -> value; a value without a name, such as a text; None when they were not kept."""
 
     def __repr__(self) -> str:
-        return f"<Prediction {self.id} of {self.version}, {self.time:%Y-%m-%d %H:%M:%S} UTC>"
+        return printable(f"<Prediction {self.id} of {self.version}, {self.time:%Y-%m-%d %H:%M:%S} UTC>")
 
 
 class Predictions(Generic[P]):
@@ -72,7 +72,7 @@ class Predictions(Generic[P]):
         limit: int | None = None,
     ) -> None:
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-            raise InvalidValueError(f"limit is how many at most, and {limit!r} was given.")
+            raise InvalidValueError(f"limit is a number of predictions, and {limit!r} was given.")
         self._asked = (kernel, where, since, until, ids)
         self._kernel = kernel
         self._since = None if since is None else to_us(checked_time(since).isoformat())
@@ -82,7 +82,7 @@ class Predictions(Generic[P]):
         self._limit = limit
 
     def newest(self, count: int) -> Self:
-        """The newest of them, so many at most."""
+        """The newest of them, at most this many."""
         return type(self)(*self._asked, count if self._limit is None else min(count, self._limit))
 
     def _in_time(self) -> Where:
@@ -91,7 +91,7 @@ class Predictions(Generic[P]):
         return both(self._where, ("last_at >= ? AND first_at < ?", (since, until)))
 
     @cached_property
-    def blocks(self) -> list[Block]:
+    def _blocks(self) -> list[Block]:
         """As columns: one block for each row of the table that has some, oldest first."""
         found: list[Block] = []
         newest = np.empty(0, np.int64)  # times, as many as the limit
@@ -124,7 +124,7 @@ class Predictions(Generic[P]):
 
     def __len__(self) -> int:
         if "blocks" in vars(self) or self._ids is not None or self._limit is not None:
-            return sum(block.rows for block in self.blocks)
+            return sum(block.rows for block in self._blocks)
         since, until = _iso(self._since, _EARLIEST), _iso(self._until, _LATEST)
         inside: Where = ("first_at >= ? AND last_at < ?", (since, until))
         condition, values = both(self._in_time(), inside)
@@ -149,7 +149,7 @@ class Predictions(Generic[P]):
             return self._at(self._order[place])
         if not hasattr(place, "__index__"):
             raise InvalidTypeError(
-                f"Predictions are numbered from 0, and {place!r} was given: use store.prediction(id) for one by id."
+                f"Predictions are numbered from 0, and {place!r} was given: use store.predictions[id] for one by id."
             )
         return self._at(self._order[[place]])[0]
 
@@ -157,19 +157,19 @@ class Predictions(Generic[P]):
     def _order(self) -> NDArray[np.intp]:
         """Places in the blocks, one after the other, by time."""
         return np.argsort(
-            np.concatenate([np.empty(0, np.int64), *(block.times for block in self.blocks)]), kind="stable"
+            np.concatenate([np.empty(0, np.int64), *(block.times for block in self._blocks)]), kind="stable"
         )
 
     @cached_property
     def _ends(self) -> NDArray[np.intp]:
-        return np.cumsum([block.rows for block in self.blocks], dtype=np.intp)
+        return np.cumsum([block.rows for block in self._blocks], dtype=np.intp)
 
     def _at(self, order: NDArray[np.intp]) -> list[P]:
         """Those at these places in the blocks, one after the other."""
         which = np.searchsorted(self._ends, order, "right")
         found: dict[int, P] = {}
         for number in np.unique(which).tolist():
-            block, own = self.blocks[number], np.flatnonzero(which == number)
+            block, own = self._blocks[number], np.flatnonzero(which == number)
             places = order[own] - int(self._ends[number]) + block.rows
             found.update(zip(own.tolist(), map(self._made, predictions_at(block, places)), strict=True))
         return [found[place] for place in range(len(order))]
@@ -184,7 +184,10 @@ class Predictions(Generic[P]):
         A matrix of predictions is `prediction.0`, `prediction.1`, ...; so are arrays of inputs. What has more dimensions
         is an array in each cell, a row of a sparse matrix is a mapping of place to value.
         """
-        return frames.to_frame(self.blocks)
+        return frames.to_frame(self._blocks)
+
+    def _shown_frame(self) -> pd.DataFrame:
+        return frames.to_frame(self._blocks, is_shown=True)
 
 
 def _iso(time_us: int | None, otherwise: str) -> str:
@@ -222,7 +225,7 @@ def find(kernel: Kernel, id_: str | int) -> tuple[Block, int]:
                     best = int(block.times[place]), block, place
     if best is None:
         raise NotFoundError(
-            f"The store has no prediction {shown(one)}: it was not logged here, or is deleted. "
+            f"The store has no prediction {shown(one)}: it was not logged here, or was deleted. "
             "'modelmgmt predictions list MODEL' lists those of a model."
         )
     _, block, place = best

@@ -69,7 +69,7 @@ def target_of(connection: sqlite3.Connection, kernel: Kernel, model: Any, scope:
         return own
     if scope is not None and scope.is_exact:
         raise InvalidValueError(
-            f"This monitor is of {scope.name}, and the model that was given is another, "
+            f"This monitor is of {scope.name}, and the given model is another, "
             f"{_called(connection, package, digest)}: log with store.monitor(model)."
         )
     named = {} if scope is None or scope.model is None else {"model": scope.model}
@@ -80,7 +80,7 @@ def target_of(connection: sqlite3.Connection, kernel: Kernel, model: Any, scope:
         return _of_version(found, None if scope is None else scope.label)
     if named:
         raise NotFoundError(
-            f"The model that was given is no version of {named['model']}, it is {_called(connection, package, digest)}: "
+            f"The given model is not a version of {named['model']}, it is {_called(connection, package, digest)}: "
             "log with store.monitor(model)."
         )
     artifact = _artifact_of(connection, package, digest)

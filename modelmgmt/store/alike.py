@@ -38,7 +38,7 @@ class LargeFiles:
 
     def _found(self) -> dict[int, set[str]]:
         found: dict[int, set[str]] = {}
-        with suppress(OSError):  # what can not be seen is written, as if it were not there
+        with suppress(OSError):  # what cannot be seen is written, as if it were not there
             for folder in os.scandir(self._folder):
                 with suppress(OSError):
                     for entry in os.scandir(folder):

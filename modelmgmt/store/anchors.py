@@ -54,13 +54,13 @@ def anchor_fault(log: Sequence[Event], anchors: Iterable[Anchor]) -> str | None:
         if anchor.event > len(log):
             return (
                 f"The log ends with event {len(log)}, and event {anchor.event} was anchored at {anchor.time}: the newest "
-                "events were dropped."
+                "events were removed."
             )
         found = log[anchor.event - 1].hash if anchor.event else FIRST
         if found != anchor.hash:
             return (
                 f"Event {anchor.event} is not the one that was anchored at {anchor.time}: the log up to there was "
-                "written anew."
+                "rewritten."
             )
     return None
 
@@ -72,9 +72,9 @@ def read_file(path: Path) -> list[Anchor]:
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no file {path}: write one with 'modelmgmt audit anchor {path}'.") from error
     except UnicodeDecodeError as error:
-        raise InvalidValueError(f"{path} holds no anchors: it is not text.") from error
+        raise InvalidValueError(f"{path} contains no anchors: it is not text.") from error
     if not anchors:
-        raise InvalidValueError(f"{path} holds no anchor.")
+        raise InvalidValueError(f"{path} contains no anchor.")
     return anchors
 
 
@@ -105,9 +105,9 @@ def _parse(line: str) -> Anchor:
         content = json.loads(line)
         anchor = Anchor(content["event"], str(content["hash"]), str(content["log"]), str(content["time"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidValueError(f"{shown(line)} is no anchor as {FORMAT} writes it.") from error
+        raise InvalidValueError(f"{shown(line)} is not an anchor in the format {FORMAT}.") from error
     if content.get("format") != FORMAT or type(anchor.event) is not int or anchor.event < 0:
-        raise InvalidValueError(f"{shown(line)} is no anchor as {FORMAT} writes it.")
+        raise InvalidValueError(f"{shown(line)} is not an anchor in the format {FORMAT}.")
     return anchor
 
 
@@ -118,7 +118,7 @@ def _git(folder: Path, *arguments: str) -> str:
             capture_output=True, text=True, check=False, timeout=_GIT_TIMEOUT_S,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InvalidValueError(f"git could not be asked: {error}.") from error
+        raise InvalidValueError(f"git could not be run: {error}.") from error
     if done.returncode:
-        raise InvalidValueError(f"git {arguments[0]} did not work in {folder}: {done.stderr.strip()[:300]}.")
+        raise InvalidValueError(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()[:300]}.")
     return done.stdout

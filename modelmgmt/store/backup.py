@@ -12,6 +12,7 @@ from modelmgmt.errors import InvalidValueError
 from modelmgmt.store import segment
 from modelmgmt.store.collect import expanded, named
 from modelmgmt.store.disk import copy_file, is_there, our_disk, reads, sync_file, sync_folder
+from modelmgmt.store.foreign import refuse_foreign
 from modelmgmt.store.sqlite_errors import is_read, translated
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ def backup(kernel: Kernel, target: Path) -> Path:
     it. Raises InvalidValueError when `target` has something in it, StoreWriteError when its disk refuses, StoreReadError
     when that of the store does, and CorruptDataError for an object that is damaged: a copy of damage would hide it.
     """
+    refuse_foreign(kernel.path)  # what a link leads to would be in the backup
     with reads(target):
         is_taken = is_there(target) and (not target.is_dir() or any(target.iterdir()))
     if is_taken:
-        raise InvalidValueError(f"{target} is there already and not an empty folder: choose another for the backup.")
+        raise InvalidValueError(f"{target} already exists and is not an empty folder: choose another for the backup.")
     with our_disk("write the backup to", target):
         (target / "journal").mkdir(parents=True, exist_ok=True)
         (target / ".gitignore").write_text("*\n", "utf-8")

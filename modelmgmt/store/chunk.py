@@ -64,16 +64,22 @@ def encode(identity: bytes, points: Points) -> bytes:
 def decode(identity: bytes, data: bytes) -> Points:
     """Unpack what `encode` packed for the same identity. Raises CorruptDataError for anything else."""
     if len(data) < _HEAD.size or data[:4] != _MAGIC:
-        raise CorruptDataError(f"The chunk of {identity!r} is damaged: it does not begin with {_MAGIC!r}.")
+        raise CorruptDataError(f"The chunk of {_shown(identity)} is damaged: it does not begin with {_MAGIC!r}.")
     _, crc, count = _HEAD.unpack_from(data)
     body = memoryview(data)[_HEAD.size :]
     found = zlib.crc32(body, zlib.crc32(struct.pack("<I", count), zlib.crc32(identity)))
     if found != crc:
-        raise CorruptDataError(f"The chunk of {identity!r} is damaged: checksum {crc:08x} written, {found:08x} found.")
+        raise CorruptDataError(
+            f"The chunk of {_shown(identity)} is damaged: checksum {crc:08x} written, {found:08x} found."
+        )
     steps, body = _column(body, count)
     values, body = _column(body, count)
     times, body = _column(body, count)
     return Points(steps, values, times)
+
+
+def _shown(identity: bytes) -> str:
+    return identity.decode("utf-8", "backslashreplace").replace("\0", "/")  # run and key
 
 
 def _integers(column: NDArray[np.int64]) -> bytes:

@@ -108,7 +108,7 @@ def named(connection: sqlite3.Connection, run: str | None = None, tables: Collec
 
 
 def expanded(kernel: Kernel, digests: Collection[str]) -> set[str]:
-    """The digests, and those that trees among them name. Raises CorruptDataError when a tree can not be read."""
+    """The digests, and those that trees among them name. Raises CorruptDataError when a tree cannot be read."""
     found = set(digests)
     for digest in digests:
         found.update(_children(kernel, digest))

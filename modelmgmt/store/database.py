@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, _GeneratorContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, TracebackType
 
 from modelmgmt.errors import (
     CorruptDataError,
@@ -21,26 +21,47 @@ from modelmgmt.errors import (
     StoreError,
     StorePathError,
     StoreTooNewError,
+    StoreTooOldError,
     StoreWriteError,
 )
+from modelmgmt.store import signals
 from modelmgmt.store.disk import copy_file, is_there, reads, status_of
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.meter import Meter
 from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S, REPAIR, translated
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 10
+OLDEST_VERSION = 6
+"""Stores of version 1 to 5 were written by releases before the first that promises to read what it wrote."""
 SHARED = "store.shared"  # is there in a store that several machines use; see `modelmgmt.store.filesystem`
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
-class _Block:
+class _Block(AbstractContextManager[sqlite3.Connection]):
     """A `with` block that writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_: Callable[[_Block], _GeneratorContextManager[sqlite3.Connection]]) -> None:
         self.frame: FrameType | None = None
-        self.generator: Callable[[], Generator[Any, Any, Any] | None] = lambda: None
+        self._manager = open_(self)
+
+    def __enter__(self) -> sqlite3.Connection:
+        self.frame = sys._getframe(1)  # noqa: SLF001 - of the `with` statement; a suspended generator has no stack
+        return self._manager.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return self._manager.__exit__(kind, error, trace)
+        finally:
+            self.frame = None
+            signals.catch_up()
+
+    def abandon(self) -> None:
+        """End it as if an exception had left it."""
+        self._manager.gen.close()
 
 
 class Database:
@@ -54,7 +75,7 @@ class Database:
         self.path = path
         self._target = str(path)
         self._read_only = read_only
-        self.why_read_only = "it was opened so: open it without read_only to write"
+        self.why_read_only = "it was opened with read_only: open it without to write"
         """For the error of whoever writes to a store that is open for reading only."""
         self.copy: Path | None = None
         """The folder of a private copy, which whoever opened this removes."""
@@ -62,10 +83,10 @@ class Database:
         self._lent: dict[sqlite3.Connection, int] = {}  # to which thread
         self._outdated: set[sqlite3.Connection] = set()  # lent when the file was about to be another
         self._pool = threading.Condition()
-        self._forks = 0
+        self._forking: set[int] = set()  # the threads that are in the middle of a fork
         self._closed = False
         self._write_lock = threading.RLock()
-        self._writer: _Block | None = None
+        self._writer: weakref.ref[_Block] | None = None  # held by its `with` statement, and gone with that
         self._writing_on: sqlite3.Connection | None = None  # until its transaction is over for certain
         self.meter = Meter()
         _open_databases.add(self)
@@ -88,7 +109,7 @@ class Database:
         source = pending(self.path) if is_there(pending(self.path)) else self.path
         status = status_of(source)
         if status is None or not stat.S_ISREG(status.st_mode):
-            raise StorePathError(f"There is no store at {self.path.parent}: it can not be opened for reading.")
+            raise StorePathError(f"There is no store at {self.path.parent}: it cannot be opened for reading.")
         self._target, self.copy = read_only.tables_uri(source)
         version = version_of(source, self._target)
         if version < SCHEMA_VERSION:
@@ -126,17 +147,14 @@ class Database:
     def require_writable(self) -> None:
         """Raises StoreWriteError when the store is open for reading only; it says why that is so."""
         if self._read_only:
-            raise StoreWriteError(f"The store {self.path.parent} is open for reading only: {self.why_read_only}.")
+            raise StoreWriteError(f"The store {self.path.parent} is read-only: {self.why_read_only}.")
 
     def writing(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction: committed when the block ends, rolled back when it raises. Writers take turns.
 
         Raises StoreWriteError when the disk refuses, CorruptDataError when the file is damaged.
         """
-        block = _Block()
-        manager = self._writing(block, durable=durable)
-        block.generator = weakref.ref(manager.gen)
-        return manager
+        return _Block(lambda block: self._writing(block, durable=durable))
 
     @contextmanager
     def _writing(self, block: _Block, *, durable: bool) -> Iterator[sqlite3.Connection]:
@@ -145,14 +163,13 @@ class Database:
         with self._alone_in_process():
             self._leave_abandoned()
             try:
-                block.frame = sys._getframe(2)  # noqa: SLF001 - of the `with` statement; a suspended generator has no stack
-                self._writer = block
+                self._writer = weakref.ref(block)
                 with self._transaction(durable=durable) as connection:
                     self.meter.waits.add(time.perf_counter() - asked)
                     yield connection
                 self.meter.transactions.add(time.perf_counter() - asked)
             finally:
-                self._writer = block.frame = None
+                self._writer = None
 
     def _alone_in_process(self) -> AbstractContextManager[object]:
         """What writers of one process take turns by."""
@@ -177,15 +194,13 @@ class Database:
         A KeyboardInterrupt at the very end of a `with` block keeps Python from leaving it, as long as its traceback
         lives: in a notebook, until the next error. One that comes while a transaction is rolled back keeps it open.
         """
-        block = self._writer
+        block = self._writer() if self._writer is not None else None
         if block is not None:
             if _is_on_stack(block.frame):
-                message = f"A signal handler can not write to {self.path} while the code that it interrupts does"
-                raise StoreWriteError(f"{message}: log numbers there.")
-            generator = block.generator()
-            if generator is not None:
-                generator.close()
-            self._writer = None
+                message = f"A signal handler cannot write to {self.path} while the code that it interrupted is writing"
+                raise StoreWriteError(f"{message}: log numbers, tags, notes and params there.")
+            block.abandon()
+        self._writer = None
         if self._writing_on is not None:
             self._give_back(self._writing_on)
             self._writing_on = None
@@ -223,7 +238,7 @@ class Database:
         thread = threading.get_ident()
         with self._pool:
             # A thread that has one already may take another: the fork waits for it, not the other way round.
-            while self._forks and thread not in self._lent.values():
+            while self._forking and thread not in self._lent.values():
                 self._pool.wait()
             with translated(self.path):
                 connection = self._idle.pop() if self._idle else self._opened()
@@ -233,7 +248,7 @@ class Database:
     def _opened(self) -> sqlite3.Connection:
         # A process that has no connection open keeps nobody from making the store a shared one, and must notice.
         if not self._read_only and is_there(self.path.parent / SHARED):
-            raise StoreWriteError(f"The store {self.path.parent} has become a shared one meanwhile: open it anew.")
+            raise StoreWriteError(f"The store {self.path.parent} was made a shared store: open it again.")
         return connect(self._target)
 
     def _drop(self, connection: sqlite3.Connection) -> None:
@@ -262,14 +277,14 @@ class Database:
         # thread had open would lock the child out for ever. So a fork waits for other threads' transactions, and finds
         # no connection open.
         with self._pool:
-            self._forks += 1
             thread = threading.get_ident()
+            self._forking.add(thread)
             self._pool.wait_for(lambda: all(owner == thread for owner in self._lent.values()), FORK_TIMEOUT_S)
             self._close_idle()
 
     def _after_fork_in_parent(self) -> None:
         with self._pool:
-            self._forks -= 1
+            self._forking.discard(threading.get_ident())
             self._pool.notify_all()
 
     def _after_fork_in_child(self) -> None:
@@ -277,10 +292,18 @@ class Database:
         self._lent = {}
         self._outdated = set()
         self._pool = threading.Condition()
-        self._forks = 0
+        self._forking = set()
         self._write_lock = threading.RLock()
         self._writer = self._writing_on = None
 
+
+def _frames_that_write() -> list[FrameType]:
+    writers = [database._writer for database in list(_open_databases)]  # noqa: SLF001 - one module
+    found = [writer() for writer in writers if writer is not None]
+    return [block.frame for block in found if block is not None and block.frame is not None]
+
+
+signals.blocks.append(_frames_that_write)
 
 _leaked: list[sqlite3.Connection] = []
 
@@ -301,11 +324,10 @@ def _rolled_back(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _before_fork() -> list[Database]:
-    databases = sorted(_open_databases, key=id)
-    for database in databases:
+def _before_fork(held: list[Database]) -> None:
+    for database in sorted(_open_databases, key=id):
+        held.append(database)
         database._before_fork()  # noqa: SLF001 - one module
-    return databases
 
 
 def _after_fork_in_parent(databases: list[Database]) -> None:
@@ -329,10 +351,10 @@ def pending(path: Path) -> Path:
 def prepare(path: Path) -> None:
     """Make the database, or bring it up to date; many processes may do so at once, one does the work.
 
-    Raises StorePathError when the file is not a store, StoreTooNewError when a newer library wrote it, StoreWriteError
+    Raises StorePathError when the file is not a store, StoreTooNewError, StoreTooOldError, StoreWriteError
     when the folder cannot be written.
     """
-    if version_of(path) == SCHEMA_VERSION and not _has_rollback_journal(path):
+    if version_of(path, to_write=True) == SCHEMA_VERSION and not _has_rollback_journal(path):
         return
     from filelock import FileLock
 
@@ -342,12 +364,12 @@ def prepare(path: Path) -> None:
     except ModelmgmtError:
         raise
     except OSError as error:
-        raise StoreWriteError(f"Could not prepare {path} ({error}): look at its folder's permissions.") from error
+        raise StoreWriteError(f"Could not prepare {path} ({error}): check the permissions of its folder.") from error
 
 
 def bring_up_to_date(path: Path, target: str, mode: str) -> None:
     """Make or upgrade the tables, for one who is alone at it; `mode` is the journal mode to use the file with."""
-    version = version_of(path, target)
+    version = version_of(path, target, to_write=True)
     if version < SCHEMA_VERSION:
         _migrate(path, target, version, mode)
     elif mode == "WAL" and _has_rollback_journal(path):  # a shared store that is local again
@@ -361,10 +383,11 @@ def _has_rollback_journal(path: Path) -> bool:
         return file.read(19)[18:] == b"\1"
 
 
-def version_of(path: Path, target: str | None = None) -> int:
+def version_of(path: Path, target: str | None = None, *, to_write: bool = False) -> int:
     """The version of the store, 0 when it is not made yet.
 
-    Raises StorePathError for what is no store, StoreTooNewError, CorruptDataError, StoreReadError.
+    Raises StorePathError for what is no store, StoreTooNewError, StoreTooOldError, CorruptDataError, StoreReadError; with
+    `to_write` StoreWriteError when somebody has added a trigger, which would change what is written.
     """
     status = status_of(path)
     if status is None or status.st_size == 0:
@@ -374,17 +397,29 @@ def version_of(path: Path, target: str | None = None) -> int:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        applied = _applied(connection) if version > SCHEMA_VERSION else version
+        triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        applied = _applied(connection)
+    if to_write and triggers and application == APPLICATION_ID:
+        raise StoreWriteError(
+            f"{path} has the trigger {triggers[0][0]!r:.200}, which this library did not make and which would change what is "
+            "written: remove it with DROP TRIGGER."
+        )
     if application != APPLICATION_ID and (tables or application):
         if _is_beside_journals(path):
             raise CorruptDataError(f"{path} is damaged (its application id is {application:#x}): {REPAIR}.")
         message = (
-            f"{path} is an SQLite file of something else (application id {application:#x}). Choose another folder."
+            f"{path} is an SQLite database of another program (application id {application:#x}). Choose another folder."
         )
         raise StorePathError(message)
     if version > applied and application == APPLICATION_ID:
-        message = f"{path} is damaged (it says version {version}, and its tables are of version {applied})"
+        message = f"{path} is damaged (its version is {version}, and its tables have version {applied})"
         raise CorruptDataError(f"{message}: {REPAIR}.")
+    if 0 < applied < OLDEST_VERSION:
+        message = (
+            f"The store {path.parent} was written by an early modelmgmt (store version {applied}, this library reads "
+            f"{OLDEST_VERSION} to {SCHEMA_VERSION}): move the folder away to begin a new store, or name another folder."
+        )
+        raise StoreTooOldError(message)
     if version > SCHEMA_VERSION:
         message = (
             f"The store {path.parent} was written by a newer modelmgmt (store version {version}, this library reads up "
@@ -410,11 +445,12 @@ def _no_database(path: Path) -> Iterator[None]:
 
 
 def _applied(connection: sqlite3.Connection) -> int:
-    """How many steps have made the tables: a newer library has done one more for each version."""
+    """The number of the last step that has made the tables, which is in its name: `m0010_predictions`."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
         return 0
-    (count,) = connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()
-    return int(count)
+    (name,) = connection.execute("SELECT max(name) FROM _sqlite_migrations").fetchone()
+    found = re.fullmatch(r"m(\d{4})_\w+", str(name))
+    return int(found[1]) if found else 0
 
 
 def _is_beside_journals(path: Path) -> bool:

@@ -24,12 +24,12 @@ THEIRS = (*ABSENT, PermissionError, IsADirectoryError)
 _BLOCK_BYTES = 1 << 20
 
 _HINTS = {
-    errno.EIO: "the disk reported an error: look at the system log",
+    errno.EIO: "the disk reported an error: check the system log",
     errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space, or ask for more",
+    errno.EDQUOT: "free some space",
     errno.EROFS: "its file system is read-only",
-    errno.EACCES: "look at its owner and its mode",
-    errno.EPERM: "look at its owner and its mode",
+    errno.EACCES: "check its owner and its mode",
+    errno.EPERM: "check its owner and its mode",
     errno.EMFILE: "close some files",
     errno.ENFILE: "close some files",
 }
@@ -108,7 +108,7 @@ def unreadable(path: Path, error: OSError) -> StoreReadError:
 
 
 def status_of(path: Path) -> os.stat_result | None:
-    """What the system says of a path; None when nothing is there. Raises StoreReadError when it can not be seen.
+    """What the system says of a path; None when nothing is there. Raises StoreReadError when it cannot be seen.
 
     `Path.exists` and its like answer no, in some versions of Python, when the disk fails.
     """
@@ -120,7 +120,7 @@ def status_of(path: Path) -> os.stat_result | None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether something is at a path. Raises StoreReadError when it can not be seen."""
+    """Whether something is at a path. Raises StoreReadError when it cannot be seen."""
     return status_of(path) is not None
 
 
@@ -134,7 +134,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file. Raises StoreReadError when the source can not be read, and what the disk of the target says."""
+    """Copy a file. Raises StoreReadError when the source cannot be read, and what the disk of the target says."""
     with reads(source, but=ABSENT):
         file = source.open("rb", buffering=0)
     with file, target.open("wb", buffering=0) as out:
@@ -148,7 +148,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 def hint(error: OSError) -> str:
     """What to do about it."""
-    return _HINTS.get(error.errno or 0, "look at the disk, and at the right to use it")
+    return _HINTS.get(error.errno or 0, "check the disk and its permissions")
 
 
 def _why(error: OSError) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.errors import printable
 from modelmgmt.store.process import current
 from modelmgmt.store.times import now_iso
 
@@ -39,7 +40,9 @@ class Event:
     hash: str
 
     def __repr__(self) -> str:
-        return f"<Event {self.id}: {self.kind} {self.subject}, {self.time[:16]} by {self.actor}, {self.hash[:12]}>"
+        return printable(
+            f"<Event {self.id}: {self.kind} {self.subject}, {self.time[:16]} by {self.actor}, {self.hash[:12]}>"
+        )
 
     @property
     def expected_hash(self) -> str:
@@ -72,6 +75,12 @@ def head(connection: sqlite3.Connection) -> tuple[int, str]:
     return (row[0], row[1]) if row else (0, FIRST)
 
 
+def log_of(connection: sqlite3.Connection) -> str | None:
+    """The hash of the first event, which tells the logs of stores apart; None before there is one."""
+    row = connection.execute("SELECT hash FROM events ORDER BY id LIMIT 1").fetchone()
+    return None if row is None else str(row[0])
+
+
 def head_of(kernel: Kernel) -> list[Any]:
     """The head of another store's log, for an event that says what was taken from it."""
     with kernel.database.reading() as connection:
@@ -88,9 +97,9 @@ def first_fault(log: Iterable[Event]) -> str | None:
     previous = FIRST
     for number, event in enumerate(log, start=1):
         if event.id != number:
-            return f"Event {number} is missing: the next one there is {event.id}."
+            return f"Event {number} is missing; the next one is {event.id}."
         if event.previous != previous:
-            return f"Event {event.id} does not follow event {number - 1}: one of them was replaced or moved."
+            return f"Event {event.id} does not follow event {number - 1}: one of the two was replaced or moved."
         if event.hash != event.expected_hash:
             return f"Event {event.id} ({event.kind} {event.subject}, {event.time}) was changed."
         previous = event.hash

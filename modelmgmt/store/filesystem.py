@@ -27,8 +27,8 @@ _NETWORK = frozenset({
 })  # fmt: skip
 _LOCAL_FUSE = frozenset({"fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.ntfs-3g", "fuse.bindfs", "fuse.encfs"})
 _TEXT = (
-    "This store is or was on a network mount: every process that uses it writes plain files and takes turns.\n"
-    f"Open it once with {VARIABLE}=local, on a local disk and with nobody else at it, to end that.\n"
+    "This store is or was on a network mount: processes that use it write plain files, one process at a time.\n"
+    f"To end that, open it once with {VARIABLE}=local, on a local disk, while no other process uses it.\n"
 )
 
 
@@ -45,7 +45,7 @@ def setting() -> str | None:
     asked = os.environ.get(VARIABLE, "").strip().lower()
     if asked not in ("", "shared", "local"):
         raise InvalidValueError(
-            f"{VARIABLE} is 'shared' or 'local', and {asked!r} was found: set one of them, or none."
+            f"{VARIABLE} is 'shared' or 'local', and {asked!r} was found: set one of the two, or unset it."
         )
     return asked or None
 

@@ -38,11 +38,11 @@ def list_folder(folder: Path, *, ignore: Ignore | None, follow: bool, leave_out:
     """Return every file below `folder` by its path. `ignore` is asked first and may skip anything, folders whole.
 
     Raises `InvalidNameError` for a name that a tree can't hold, and `InvalidValueError` for a pipe, socket or device,
-    and for a link that leaves the folder or leads in a circle; what `os.scandir` raises passes through.
+    and for a link that leaves the folder or is part of a circle of links; what `os.scandir` raises passes through.
     """
     own, top = _identity(leave_out), _identity(folder)
     if top is not None and top == own:
-        raise InvalidValueError(f"{str(folder)!r} is the store itself; export it instead of putting it into itself")
+        raise InvalidValueError(f"{str(folder)!r} is the store itself; a store cannot contain itself")
     found: dict[str, Found] = {}
     todo: list[tuple[Path, str, tuple[_Identity | None, ...]]] = [(folder, "", (top,))]
     while todo:
@@ -57,7 +57,7 @@ def list_folder(folder: Path, *, ignore: Ignore | None, follow: bool, leave_out:
                 if not stat.S_ISDIR(status.st_mode):
                     found[path] = _file(path, item, status)
                 elif (identity := (status.st_dev, status.st_ino)) in above:
-                    raise InvalidValueError(f"{shown(path)} leads back to a folder that holds it; ignore it")
+                    raise InvalidValueError(f"{shown(path)} is a link to a folder that contains it; ignore it")
                 elif identity != own:
                     todo.append((here / item.name, f"{path}/", (*above, identity)))
     check_links({path: file.target for path, file in found.items() if file.mode == "link"})
@@ -65,7 +65,7 @@ def list_folder(folder: Path, *, ignore: Ignore | None, follow: bool, leave_out:
 
 
 def check_links(links: Mapping[str, str]) -> None:
-    """Raise `InvalidValueError` when one of these links (path -> target) leaves its tree, or leads in a circle.
+    """Raise `InvalidValueError` when one of these links (path -> target) leaves its tree, or is part of a circle of links.
 
     A target is followed part by part through the other links, as the system would: "a/../b" need not be "b" when "a"
     is a link. A link to a file that is not there is harmless, and kept.
@@ -73,8 +73,8 @@ def check_links(links: Mapping[str, str]) -> None:
     for path, target in links.items():
         if trouble := _trouble(path, links):
             raise InvalidValueError(
-                f"the symbolic link {shown(path)} -> {shown(target)} {trouble}; ignore it, or copy what it points to "
-                "with links='follow'"
+                f"The symbolic link {shown(path)} -> {shown(target)} {trouble}: remove it, or put a copy of "
+                "what it points to in its place."
             )
 
 
@@ -114,7 +114,7 @@ def _trouble(path: str, links: Mapping[str, str]) -> str:
             continue
         hops += 1
         if hops > LINK_HOPS:
-            return "leads in a circle"
+            return "is part of a circle of links"
         if not target or target.startswith("/") or "\\" in target or "\0" in target:
             return "is absolute, or not a relative POSIX path"
         at.pop()
@@ -143,7 +143,7 @@ def _status(path: str, item: os.DirEntry[str], *, follow: bool) -> os.stat_resul
         return item.stat(follow_symlinks=follow)
     except OSError as error:
         if item.is_symlink() and error.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:
-            what = "leads in a circle" if error.errno == errno.ELOOP else "points to nothing"
+            what = "is part of a circle of links" if error.errno == errno.ELOOP else "points to nothing"
             raise InvalidValueError(f"the symbolic link {shown(path)} {what}; remove or ignore it") from error
         if error.errno == errno.ENOENT:
             raise SourceChangedError(f"{shown(path)} was removed while its folder was read; try again") from error
@@ -168,13 +168,13 @@ def _is_empty_folder(target: Path) -> bool:
     try:
         with os.scandir(target) as items:
             if next(items, None) is not None:
-                raise InvalidValueError(f"{str(target)!r} is not empty; give a new or an empty folder")
+                raise InvalidValueError(f"{str(target)!r} is not empty; choose a new or an empty folder")
     except FileNotFoundError:
         if target.is_symlink():
-            raise InvalidValueError(f"{str(target)!r} is a link to nothing; give a new or an empty folder") from None
+            raise InvalidValueError(f"{str(target)!r} is a broken link; choose a new or an empty folder") from None
         return False
     except NotADirectoryError as error:
-        raise InvalidValueError(f"{str(target)!r} is not a folder; give a new or an empty folder") from error
+        raise InvalidValueError(f"{str(target)!r} is not a folder; choose a new or an empty folder") from error
     return True
 
 

@@ -14,6 +14,8 @@ from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError, StoreR
 from modelmgmt.store import segment
 from modelmgmt.store.chunk import decode
 from modelmgmt.store.disk import reads
+from modelmgmt.store.foreign import foreign
+from modelmgmt.store.names import counted
 from modelmgmt.store.rows import checked_columns, record_tables, verified
 from modelmgmt.store.series import identity
 from modelmgmt.store.sqlite_errors import is_refusal
@@ -51,18 +53,38 @@ def check_kernel(kernel: Kernel, *, deep: bool) -> Iterator[Problem]:
             yield from _chunks(connection, deep=deep)
     except (StoreError, sqlite3.DatabaseError) as error:
         yield Problem.of("store.db", error)
+    yield from _foreign(kernel)
     yield from _journals(kernel)
     if deep:
         yield from _objects(kernel)
 
 
+def _foreign(kernel: Kernel) -> Iterator[Problem]:
+    try:
+        for name, what in foreign(kernel.path, deep=True):
+            yield Problem(name, f"It is {what}: nothing inside a store may be one. Remove it.")
+    except StoreReadError as error:
+        yield Problem.of(str(kernel.path), error)
+
+
 def _tables(connection: sqlite3.Connection) -> Iterator[Problem]:
     lines = [line for (line,) in connection.execute("PRAGMA integrity_check(20)") if line != "ok"]
     unread = [line for line in lines if _is_unread(line)]
-    for line in unread or lines:  # what a page holds that can not be read is missed elsewhere
+    for line in unread or lines:  # what a page holds that cannot be read is missed elsewhere
         yield Problem("store.db", f"SQLite says: {line}.", is_unread=bool(unread))
+    yield from _added(connection)
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield Problem(f"{table}", f"Row {row} belongs to a row of {parent} that is not there.")
+        yield Problem(f"{table}", f"Row {row} belongs to a row of {parent} that does not exist.")
+
+
+def _added(connection: sqlite3.Connection) -> Iterator[Problem]:
+    """Triggers and views that this library did not make: they change what is written, or show something else."""
+    from modelmgmt.store import schema
+
+    own = schema.views()
+    for kind, name in connection.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"):
+        if name not in own:
+            yield Problem("store.db", f"The {kind} {name!r:.200} is not one of this library: remove it.")
 
 
 def _is_unread(line: str) -> bool:
@@ -92,7 +114,8 @@ def _chunks(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Problem]:
             continue
         if len(points.steps) != count:
             yield Problem(
-                f"chunk {chunk} of run {run}", f"The table says {count} points, it holds {len(points.steps)}."
+                f"chunk {chunk} of run {run}",
+                f"The table says {counted(count, 'point')}, and the chunk has {len(points.steps)}.",
             )
         if deep:
             summary = summarise(points)
@@ -103,10 +126,11 @@ def _chunks(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Problem]:
         if summary.count != counts.get((run, key), 0):
             there = counts.get((run, key), 0)
             yield Problem(
-                f"metrics of run {run}", f"{key!r} has {summary.count} points by its summary, {there} in chunks."
+                f"metrics of run {run}",
+                f"{key!r} has {counted(summary.count, 'point')} by its summary, {there} in chunks.",
             )
         elif deep and (run, key) in merged and not _same(summary, merged[run, key]):
-            yield Problem(f"metrics of run {run}", f"The summary of {key!r} is not that of its points.")
+            yield Problem(f"metrics of run {run}", f"The summary of {key!r} does not match its points.")
 
 
 def _same(a: Summary, b: Summary) -> bool:
@@ -146,7 +170,7 @@ def _journal(path: Path) -> Iterator[Problem]:
         return
     # A live process may be in the middle of its last record.
     if damaged and (header.owner.is_gone() or len(damaged) > 1):
-        yield Problem(where, f"Records {_list(damaged)} fail their checksum.")
+        yield Problem(where, f"Records {_list(damaged)} have a wrong checksum.")
 
 
 def _objects(kernel: Kernel) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """The journal: where a log call puts its points. One per process and store; a folder `journal/` holds its segments.
 
 A call is a few stores into the page cache, so a point survives SIGKILL as soon as the call returns, and `flush` makes it
-survive a power cut. Where a file system can not map files, a call is one plain write instead. Nothing here knows SQLite: a
+survive a power cut. Where a file system cannot map files, a call is one plain write instead. Nothing here knows SQLite: a
 segment that is full is handed to `on_full` and a new one is begun.
 """
 
@@ -21,6 +21,7 @@ from zlib import crc32
 
 from modelmgmt.errors import StoreWriteError
 from modelmgmt.store.forks import at_fork, hold, let_go
+from modelmgmt.store.names import counted
 from modelmgmt.store.process import current
 from modelmgmt.store.segment import (
     HEADER_BYTES,
@@ -155,7 +156,9 @@ class Journal:
             if self._place == end and self._plain is plain:  # else a signal handler has written behind it
                 plain.cut(place)
                 self._place = place
-            message = f"Could not write {len(bodies)} points to {self._folder} ({error.strerror}): look at the disk."
+            message = (
+                f"Could not write {counted(len(bodies), 'point')} to {self._folder} ({error.strerror}): check the disk."
+            )
             raise StoreWriteError(message) from error
 
     def forget(self, run: str) -> Path | None:
@@ -191,7 +194,7 @@ class Journal:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise StoreWriteError(f"Could not flush the journal in {folder} ({error}): look at the disk.") from error
+            raise StoreWriteError(f"Could not flush the journal in {folder} ({error}): check the disk.") from error
 
     def _sync(self, view: View) -> None:
         try:
@@ -271,8 +274,8 @@ class Journal:
                 ), smallest  # the disk may have room for that
         except OSError as error:
             message = (
-                f"Could not make room for {count} points in {self._folder} ({error.strerror}): free some space or make "
-                "the folder writable."
+                f"Could not make room for {counted(count, 'point')} in {self._folder} ({error.strerror}): free some space or "
+                "make the folder writable."
             )
             raise StoreWriteError(message) from error
 
@@ -308,10 +311,10 @@ class Journal:
         self._salt = self._place = self._limit = 0
 
 
-def _before_fork() -> list[threading.RLock]:
+def _before_fork(held: list[threading.RLock]) -> None:
     # No other thread is within a call then. To give the child a new lock is not enough: a thread that was making a segment
     # may have been importing a codec, and the child would wait for that module for ever.
-    return hold([journal.lock for journal in list(_open_journals)])
+    hold([journal.lock for journal in list(_open_journals)], held)
 
 
 def _after_fork_in_child() -> None:

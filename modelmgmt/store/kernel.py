@@ -9,12 +9,11 @@ import shutil
 import stat
 import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import (
     StoreBusyError,
@@ -23,12 +22,16 @@ from modelmgmt.errors import (
     StorePathError,
     StoreReadError,
     StoreWriteError,
+    warn,
 )
+from modelmgmt.store import began_in
 from modelmgmt.store.database import pending
 from modelmgmt.store.disk import is_there, reads, status_of, sync_folder
+from modelmgmt.store.foreign import refuse_foreign
 from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
 from modelmgmt.store.meter import Meter
+from modelmgmt.store.names import counted
 from modelmgmt.store.objects import Objects
 from modelmgmt.store.shared import SharedDatabase, open_database
 
@@ -53,7 +56,11 @@ class Kernel:
         self.read_only = read_only
         self.meter = Meter()
         is_there = has_store(path)
-        if not read_only and not is_there:
+        if read_only:
+            _refuse_links(path)
+        elif is_there:
+            refuse_foreign(path)
+        else:
             _make_folder(path)
         # A file that is no store is refused before anything is made beside it.
         self.database = open_database(path / DATABASE_NAME, read_only=read_only)
@@ -62,7 +69,7 @@ class Kernel:
             _make_folder(path)
         if self.database.copy is not None:
             weakref.finalize(self, shutil.rmtree, self.database.copy, ignore_errors=True)
-        self.objects = Objects(path, self.meter)
+        self.objects = Objects(path, self.meter, self.require_writable)
         self.is_shared = isinstance(self.database, SharedDatabase)
         self.journal = Journal(
             path / "journal", self._on_full, is_mapped=not self.is_shared, on_room=self.meter.segments.add
@@ -94,7 +101,10 @@ class Kernel:
     def require_open(self) -> None:
         """Raises StoreClosedError for those who would write after all was folded and closed."""
         if self._closed:
-            raise StoreClosedError(f"The store {self.path} was closed: open it again with Store({str(self.path)!r}).")
+            raise StoreClosedError(
+                f"The store {self.path} is closed, and objects created from it can no longer write: open it again with "
+                f"Store({str(self.path)!r})."
+            )
 
     def fold(self) -> None:
         """Put all that this process has logged into the tables. On return it survives what a transaction survives."""
@@ -120,7 +130,7 @@ class Kernel:
         path = self.journal.retire()
         if path is None:
             raise StoreWriteError(
-                f"The journal in {self.path} could not be synced: flush again, outside a signal handler."
+                f"The journal in {self.path} could not be synced: call flush() again, outside a signal handler."
             )
         self.series.leave(path)
         self.series.settle()
@@ -149,11 +159,11 @@ class Kernel:
         try:
             self.retire()
         except StoreError as error:
-            warnings.warn(f"A journal could not be folded yet, its points are still in it: {error}", stacklevel=2)
+            warn(f"A journal could not be moved to the tables yet; its points are still in it: {error}")
         self.database.close()
 
     def _is_gone(self) -> bool:
-        """Whether somebody has removed the folder; where that can not be seen, it is there."""
+        """Whether somebody has removed the folder; where that cannot be seen, it is there."""
         try:
             return not is_there(self.path)
         except StoreReadError:
@@ -174,16 +184,16 @@ class Kernel:
                     return
             damaged = self.series.recover()
         except StoreError as error:
-            warnings.warn(f"A journal could not be folded yet, its points are still in it: {error}", stacklevel=4)
+            warn(f"A journal could not be moved to the tables yet; its points are still in it: {error}")
             return
         for path in damaged:
-            warnings.warn(_not_whole(path), stacklevel=4)
+            warn(_not_whole(path))
 
 
 def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
     """The kernel of the store at `path`, made there if need be. One process has one kernel for one folder.
 
-    A store that is there and can not be opened for writing (read-only media, a full disk, a zip) is opened for reading.
+    A store that is there and cannot be opened for writing (read-only media, a full disk, a zip) is opened for reading.
     """
     with _opening:
         key = os.path.realpath(path)
@@ -201,7 +211,7 @@ def _open(path: Path, *, read_only: bool) -> Kernel:
         return _open_zip(path)
     why = ""
     if not read_only and is_there and not os.access(path, os.W_OK):
-        why = "this process may not write in its folder: change its owner or mode, or copy it to where you can write"
+        why = "this process has no permission to write to its folder: change its owner or mode, or copy the store"
     elif not read_only:
         try:
             return Kernel(path)
@@ -210,7 +220,7 @@ def _open(path: Path, *, read_only: bool) -> Kernel:
         except StoreWriteError as error:
             if not is_there:
                 raise
-            why = f"opening it to write was refused ({str(error).rstrip('.')}): when that is mended, open it anew"
+            why = f"opening it to write was refused ({str(error).rstrip('.')}): fix that, then open it again"
     kernel = Kernel(path, read_only=True)
     if why:
         kernel.database.why_read_only = why
@@ -221,7 +231,7 @@ def _is_zip(path: Path) -> bool:
     status = status_of(path)
     if status is None or not stat.S_ISREG(status.st_mode):
         return False
-    with reads(path), path.open("rb") as file:  # zipfile.is_zipfile says no of a file that can not be read
+    with reads(path), path.open("rb") as file:  # zipfile.is_zipfile says no of a file that cannot be read
         file.seek(max(0, status.st_size - _ZIP_TAIL_BYTES))
         return _END_OF_ZIP in file.read()
 
@@ -231,7 +241,7 @@ def _open_zip(path: Path) -> Kernel:
 
     root, private = unpack(path)
     kernel = Kernel(root, read_only=True)
-    kernel.database.why_read_only = f"it is what the archive {path} holds: unpack that to write"
+    kernel.database.why_read_only = f"it is in the archive {path}: unpack that to write"
     weakref.finalize(kernel, shutil.rmtree, private, ignore_errors=True)
     return kernel
 
@@ -240,19 +250,20 @@ def _say(path: Path, fold: Fold) -> None:
     """Nothing is left out silently."""
     if not fold.is_whole:
         message = (
-            f"Of the journal {path.name}, {len(fold.damaged)} records were damaged and {fold.orphans} points belong to "
-            "runs that are not in the store: the file is kept in the folder set-aside."
+            f"Of the journal {path.name}, {counted(len(fold.damaged), 'record was', 'records were')} damaged "
+            f"and {counted(fold.orphans, 'point belongs', 'points belong')} to runs that are not in "
+            "the store. The file is kept in the folder set-aside."
         )
-        warnings.warn(message, stacklevel=3)
+        warn(message)
 
 
 def _not_whole(path: Path) -> str:
     """Of a journal that was left behind. A record cut off by a kill is told from damage; what a power cut left is not."""
     if path.exists():
-        return f"The journal {path.name} is damaged: nothing of it can be read, and 'modelmgmt check' names it."
+        return f"The journal {path.name} is damaged and cannot be read; 'modelmgmt store check' names it."
     return (
         f"The journal {path.name} is damaged, or a power cut took a part of it, or it has points of a run that is not in the "
-        "store: all else of it is in the tables, and the file is kept in the folder set-aside."
+        "store: everything else in it is in the tables, and the file is kept in the folder set-aside."
     )
 
 
@@ -263,15 +274,35 @@ def _close_all() -> None:
 
 
 def default_path() -> Path:
-    """`$MODELMGMT_STORE`, else `.modelmgmt` in the working folder or the nearest parent that has one, else here."""
+    """`$MODELMGMT_STORE`, else `.modelmgmt` in the working folder or the nearest parent that has one, else here.
+
+    A program that has gone to a folder below the one where it was started, as hydra does, is not to leave a store in each:
+    the new one is made where it was started. Raises StorePathError when the working folder was deleted.
+    """
     named = os.environ.get("MODELMGMT_STORE")
     if named:
         return Path(named).expanduser()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    began = Path(began_in) if began_in is not None else None
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:  # somebody has deleted it
+        if began is None or not began.is_dir():
+            message = "The working folder of this process was deleted: change to another one, or name a store."
+            raise StorePathError(message) from error
+        here = began
+    home = _changed_from() or (began if began is not None and began in here.parents else here)
+    for folder in dict.fromkeys((here, *here.parents, home, *home.parents)):
         if has_store(folder / FOLDER_NAME):
             return folder / FOLDER_NAME
-    return here / FOLDER_NAME
+    return home / FOLDER_NAME
+
+
+def _changed_from() -> Path | None:
+    """The folder that hydra has left for one of its own, a new one in each run. Nothing is imported."""
+    hydra: Any = sys.modules.get("hydra.core.hydra_config")
+    if hydra is None or not hydra.HydraConfig.initialized():
+        return None
+    return Path(hydra.HydraConfig.get().runtime.cwd)
 
 
 def has_store(path: Path) -> bool:
@@ -290,6 +321,15 @@ NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM,
 """What the system says of a path at which nobody can have a store."""
 
 
+def _refuse_links(path: Path) -> None:
+    """Raises StorePathError when the tables are elsewhere: what is read is what the folder has."""
+    for name in _OWN_NAMES:
+        if name.startswith(DATABASE_NAME) and (path / name).is_symlink():
+            raise StorePathError(
+                f"{path / name} is a symbolic link: nothing inside a store may be one. Put a copy of the file in its place."
+            )
+
+
 def _make_folder(path: Path) -> None:
     status = status_of(path)
     if status is not None and not stat.S_ISDIR(status.st_mode):
@@ -299,10 +339,11 @@ def _make_folder(path: Path) -> None:
             others = [name for name in os.listdir(path) if name not in _OWN_NAMES]
         if others:
             message = (
-                f"{path} is a folder with other things in it ({', '.join(sorted(others)[:3])}): choose an empty or new "
+                f"{path} is a folder with other files in it ({', '.join(sorted(others)[:3])}): choose an empty or new "
                 f"folder, such as {path / FOLDER_NAME}."
             )
             raise StorePathError(message)
+        refuse_foreign(path)
     try:
         (path / "journal").mkdir(parents=True, exist_ok=True)
         ignore = path / ".gitignore"
@@ -313,7 +354,9 @@ def _make_folder(path: Path) -> None:
             with suppress(PermissionError):  # a folder that may be written and not read
                 sync_folder(path.parent)
     except NotADirectoryError as error:
-        raise StorePathError(f"A store is a folder, and a part of {path} is a file: choose another path.") from error
+        raise StorePathError(
+            f"A store is a folder, and part of the path {path} is a file: choose another path."
+        ) from error
     except StoreError:
         raise
     except OSError as error:
@@ -326,8 +369,8 @@ _OWN_NAMES = {
 }  # fmt: skip
 
 
-def _before_fork() -> list[threading.RLock]:
-    return hold([_opening])
+def _before_fork(held: list[threading.RLock]) -> None:
+    hold([_opening], held)
 
 
 def _after_fork_in_child() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from modelmgmt.errors import InvalidNameError, InvalidTypeError
+from modelmgmt.errors import InvalidNameError, InvalidTypeError, printable
 
 NAME_LIMIT = 250  # characters
 PATH_LIMIT = 1_000  # characters, separators included
@@ -40,7 +40,7 @@ def check_name(value: object, what: str) -> str:
     'val/loss'
     >>> check_name("loss\\n", "metric name")
     Traceback (most recent call last):
-    modelmgmt.errors.InvalidNameError: metric name 'loss\\n' starts or ends with whitespace; strip it
+    modelmgmt.errors.InvalidNameError: The metric name 'loss\\n' starts or ends with whitespace: strip it.
     """
     if type(value) is str and _plain_name(value) and ".." not in value and value != ".":
         return value
@@ -61,7 +61,7 @@ def check_path(value: object, what: str) -> str:
     'figures/roc.png'
     >>> check_path("../roc.png", "artifact name")
     Traceback (most recent call last):
-    modelmgmt.errors.InvalidNameError: artifact name '../roc.png' has a part '..'; write it without
+    modelmgmt.errors.InvalidNameError: The artifact name '../roc.png' has a part '..': write it without.
     """
     if type(value) is str and len(value) <= PATH_LIMIT and _plain_path(value):
         return value
@@ -75,6 +75,15 @@ def check_path(value: object, what: str) -> str:
     for part in text.split("/"):
         _check_part(part, text, what)
     return text
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number and its noun, as a sentence has them; `many` defaults to `one` with an s.
+
+    >>> counted(1, "run"), counted(1_200, "run"), counted(0, "run has", "runs have")
+    ('1 run', '1,200 runs', '0 runs have')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def shown(text: str, limit: int = 80) -> str:
@@ -138,25 +147,27 @@ def preformatted(text: str) -> str:
     """
     from html import escape
 
-    return f"<pre>{escape(''.join(c if c.isprintable() or c == chr(10) else ascii(c)[1:-1] for c in text))}</pre>"
+    return f"<pre>{escape(printable(text))}</pre>"
 
 
 def _check_text(value: object, what: str, limit: int) -> str:
     if not isinstance(value, str):
-        raise InvalidTypeError(f"{what} must be a str, found {type(value).__name__}; pass it as text")
+        raise InvalidTypeError(
+            f"A name is text, and the {what} {shown(repr(value))} is of type {type(value).__name__}: pass str(...) of it."
+        )
     text = str.__str__(value)  # a subclass (an Enum, numpy.str_) is kept as the plain text it holds
     if not text:
-        raise InvalidNameError(f"{what} is empty; give at least one character")
+        raise InvalidNameError(f"The {what} '' is empty: give it at least one character.")
     if len(text) > limit:
         raise _refused(text, what, f"is longer than {limit:,} characters", "shorten it")
     if text != text.strip():
         raise _refused(text, what, "starts or ends with whitespace", "strip it")
     if found := _unsafe(text):
         sort = f"the control character U+{ord(found[0]):04X} at position {found.start()}"
-        raise _refused(text, what, f"holds {sort}", "leave it out")
+        raise _refused(text, what, f"contains {sort}", "leave it out")
     if found := _surrogate(text):
         sort = f"the lone surrogate U+{ord(found[0]):04X} at position {found.start()}"
-        raise _refused(text, what, f"holds {sort}, so it is not Unicode text", "write it in UTF-8")
+        raise _refused(text, what, f"contains {sort}, so it is not Unicode text", "write it in UTF-8")
     return text
 
 
@@ -170,4 +181,4 @@ def _check_part(part: str, text: str, what: str) -> None:
 
 
 def _refused(text: str, what: str, why: str, remedy: str) -> InvalidNameError:
-    return InvalidNameError(f"{what} {shown(text)} {why}; {remedy}")
+    return InvalidNameError(f"The {what} {shown(text)} {why}: {remedy}.")

@@ -7,6 +7,7 @@ never removed, so that any number of processes can put at once without a lock. E
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -69,12 +70,16 @@ class Objects:
     ('2cf24dba', 5, b'hello')
     """
 
-    def __init__(self, root: Path, meter: Meter | None = None) -> None:
+    def __init__(
+        self, root: Path, meter: Meter | None = None, require_writable: Callable[[], None] = lambda: None
+    ) -> None:
         self._meter = meter or Meter()
+        self._require_writable = require_writable
         self.root = root
         self._folder = root / "objects"
         self._tmp = root / "tmp"
         self._sizes = LargeFiles(self._folder)
+        self._plain: set[Path] = set()  # fan-out folders that are known to be no links
         self._known: set[str] = set()  # fan-out folders whose own entry in objects/ is known to be synced
 
     # -- writing
@@ -84,6 +89,7 @@ class Objects:
 
         Raises `InvalidTypeError` for anything that is not bytes, and `StoreWriteError` when the disk refuses.
         """
+        self._require_writable()
         if isinstance(data, bytes):
             with self._meter.puts.timed():
                 return self._put_whole(data, pending)
@@ -100,6 +106,7 @@ class Objects:
         the reader raises, `InvalidTypeError` when it gives text, `InvalidValueError` when it would block, and
         `StoreWriteError` when the disk refuses; nothing is kept then.
         """
+        self._require_writable()
         with self._meter.puts.timed():
             return self._put(filler(reader), BUFFER if size is None else max(1, min(BUFFER, size + 1)), pending)
 
@@ -117,6 +124,7 @@ class Objects:
         missing, not to be read or a folder raises `FileNotFoundError`, `PermissionError` or `IsADirectoryError`, as `open`
         does. Nothing is kept then.
         """
+        self._require_writable()
         source = Path(path)
         with reads(source, but=THEIRS):
             return self._put_source(source, pending, follow_links=follow_links)
@@ -147,6 +155,7 @@ class Objects:
         The file is gone from `path` unless the store had its bytes already. Nobody else may write to it any more. On
         return it survives power loss. Raises `FileNotFoundError`, and `StoreWriteError` when the disk refuses.
         """
+        self._require_writable()
         with reads(path, but=ABSENT), io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)) as file:
             digest, size = hashlib.sha256(), 0
             length = os.fstat(file.fileno()).st_size
@@ -174,6 +183,7 @@ class Objects:
         can't be set, counts as absent: putting it again replaces it with the same bytes, and a new time. Raises
         `StoreWriteError` when the disk refuses.
         """
+        self._require_writable()
         path = self.path(digest)
         with our_disk("look for", path):
             try:
@@ -344,15 +354,42 @@ class Objects:
 
     def _open(self, digest: str) -> _VerifiedReader:
         path = self.path(digest)
+        linked = CorruptDataError(
+            f"The object {digest} is a link or a device, and no file of this store: remove {path}."
+        )
+        file = None
         try:
-            return _VerifiedReader(io.FileIO(path), path, digest)
+            file = io.FileIO(path, opener=_open_plain)
+            if not self._is_linked(path) and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return _VerifiedReader(file, path, digest)
         except FileNotFoundError as error:
             raise self._missing(digest) from error
         except OSError as error:
-            raise unreadable(path, error) from error
+            if file is not None:
+                file.close()
+            is_link = error.errno == errno.ELOOP and os.path.islink(path)  # noqa: PTH114 - no error where the disk fails
+            raise (linked if is_link else unreadable(path, error)) from error
+        file.close()
+        raise linked
+
+    def _is_linked(self, path: Path) -> bool:
+        """Whether the folder of an object is a link, or the folder of all."""
+        if path.parent in self._plain:
+            return False
+        if path.parent.is_symlink() or self._folder.is_symlink():
+            return True
+        self._plain.add(path.parent)
+        return False
 
     def _missing(self, digest: str) -> NotFoundError:
-        return NotFoundError(f"no object {digest} in {self._folder}; was it put into another store, or collected?")
+        return NotFoundError(
+            f"no object {digest} in {self._folder}; it may have been put into another store, or removed by gc"
+        )
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """A link that is followed would lead to another file, and a pipe would wait for its writer."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 class _VerifiedReader(io.RawIOBase):
@@ -404,7 +441,7 @@ class _VerifiedReader(io.RawIOBase):
 
     def _other(self, found: str) -> CorruptDataError:
         return CorruptDataError(
-            f"object {self._digest} holds other bytes than were put: the SHA-256 of the {self.size:,} bytes in "
+            f"object {self._digest} does not contain the bytes that were put: the SHA-256 of the {self.size:,} bytes in "
             f"{self._path} is {found}; restore that file from a copy of the store, or delete it "
             "and put the original again"
         )

@@ -1,4 +1,4 @@
-"""The rows of an SQLite file, found page by page, for when SQLite can not open it or can not reach them. Reads only.
+"""The rows of an SQLite file, found page by page, for when SQLite cannot open it or cannot reach them. Reads only.
 
 Every row of a record table says by its checksum which table it is of, so neither the first page nor the list of tables is
 needed: any page that is sound gives its rows. The format is that of https://sqlite.org/fileformat2.html.

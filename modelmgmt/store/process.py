@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelmgmt.errors import StoreWriteError
+from modelmgmt.errors import StoreWriteError, printable
 
 _UNKNOWN = "unknown"  # the start of a process that the system does not show
 _ENDED = "ended"  # the start of a process that is over, and whose parent has not asked for it yet
@@ -27,14 +27,14 @@ class Process:
     """When the process started, in the system's own unit: a pid that was given out again has another start."""
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.pid}"
+        return printable(f"{self.host}:{self.pid}")
 
     def is_here(self) -> bool:
         """Whether it can be seen from here: it is of this machine and, on Linux, of this pid namespace."""
         return self.host == current().host
 
     def is_gone(self) -> bool:
-        """True only when it is certain: a process of another host, or one that is hidden, can not be seen from here."""
+        """True only when it is certain: a process of another host, or one that is hidden, cannot be seen from here."""
         here = current()
         if self.host != here.host:
             return False
@@ -52,6 +52,11 @@ def current() -> Process:
     return _describe(pid)
 
 
+def of(pid: int) -> Process:
+    """The process of this machine that has that number now."""
+    return Process(host=_host(), boot_id=_boot_id(), pid=pid, start=_start_of(pid) or _UNKNOWN)
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process with that number runs on this host."""
     start = _start_of(pid)
@@ -61,7 +66,7 @@ def is_alive(pid: int) -> bool:
 @functools.lru_cache(maxsize=1)
 def _describe(pid: int) -> Process:
     # Cached by pid, so that the child of a fork describes itself anew.
-    return Process(host=_host(), boot_id=_boot_id(), pid=pid, start=_start_of(pid) or _UNKNOWN)
+    return of(pid)
 
 
 def _exists(pid: int) -> bool:
@@ -92,7 +97,7 @@ if sys.platform == "linux":
             # Bytes: to open a file as ASCII imports a codec at its first use, and no import may be under way at a fork.
             return path.read_bytes().decode("ascii").strip()
         except OSError as error:
-            message = f"Could not find out who is writing: {path} can not be read ({error.strerror}). Close some files."
+            message = f"Could not find out who is writing: {path} cannot be read ({error.strerror}). close some files."
             raise StoreWriteError(message) from error
 
     def _start_of(pid: int) -> str | None:

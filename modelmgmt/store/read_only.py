@@ -53,7 +53,7 @@ def unpack(archive: Path) -> tuple[Path, Path]:
         files = [member for member in members.infolist() if not member.is_dir()]
         stores = [member.filename for member in files if member.filename.rpartition("/")[2] == "store.db"]
         if len(stores) != 1:
-            raise StorePathError(f"{archive} has {len(stores)} stores in it: zip the folder of one store.")
+            raise StorePathError(f"{archive} has {len(stores)} stores in it: zip the folder of one store only.")
         prefix = stores[0][: -len("store.db")]
         folder = private_folder(sum(member.file_size for member in files))
         for member in files:
@@ -69,9 +69,9 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         with reads(archive), zipfile.ZipFile(archive) as members:
             yield members
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        if isinstance(error.__context__, OSError):  # zipfile says of a file that can not be read that it is no zip
+        if isinstance(error.__context__, OSError):  # zipfile says of a file that cannot be read that it is no zip
             raise unreadable(archive, error.__context__) from error
-        raise StorePathError(f"{archive} is a zip that is damaged ({error}): make it anew.") from error
+        raise StorePathError(f"{archive} is a damaged zip ({error}): make it again.") from error
 
 
 def private_folder(needed_bytes: int) -> Path:
@@ -86,11 +86,11 @@ def private_folder(needed_bytes: int) -> Path:
 def _safe(archive: Path, member: zipfile.ZipInfo, prefix: str) -> str:
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        raise StorePathError(f"{archive} has a link or a special file in it, {member.filename!r}: this is no store.")
+        raise StorePathError(f"{archive} has a link or a special file in it, {member.filename!r}: this is not a store.")
     try:
         return check_path(member.filename[len(prefix) :], "member of the archive")
     except ValueError as error:
-        raise StorePathError(f"{archive} has a member that is not a store's: {error}") from error
+        raise StorePathError(f"{archive} has a member that no store has: {error}") from error
 
 
 def _unpack_member(members: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
@@ -100,5 +100,5 @@ def _unpack_member(members: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pa
         while block := source.read(_COPY_BYTES):
             left -= len(block)
             if left < 0:
-                raise StorePathError(f"The member {member.filename!r} is longer than the archive says.")
+                raise StorePathError(f"The member {member.filename!r} is longer than its archive says.")
             out.write(block)

@@ -146,7 +146,7 @@ class _Source:
             if isinstance(error, sqlite3.DatabaseError) and is_refusal(error.sqlite_errorcode):
                 with translated(self._path):
                     raise
-            self._rebuilt.damaged.append(f"{table}: a page can not be read ({error}), so each page is looked at")
+            self._rebuilt.damaged.append(f"{table}: a page cannot be read ({error}), so each page is looked at")
         else:
             return
         for row in self._by_page(table):

@@ -30,8 +30,8 @@ def verified(table: str, row: Sequence[Any]) -> Sequence[Any]:
     values = row[:-1]
     if row_crc(table, values) != row[-1]:
         raise CorruptDataError(
-            f"A row of the table {table} is damaged, it begins with {values[:2]!r}: run 'modelmgmt check', then restore a "
-            "backup."
+            f"A row of the table {table} is damaged, it begins with {values[:2]!r}: run 'modelmgmt store check', then "
+            "restore a backup."
         )
     return values
 

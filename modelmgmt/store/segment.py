@@ -17,6 +17,7 @@ import json
 import mmap
 import os
 import secrets
+import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -69,7 +70,7 @@ class Header:
 
 
 class Plain:
-    """A segment on a file system that can not map files: it grows by plain writes, and holds the same bytes."""
+    """A segment on a file system that cannot map files: it grows by plain writes, and holds the same bytes."""
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -100,7 +101,7 @@ def create(
     """Make a segment with room for `record_count` records, and map it.
 
     The blocks are allocated now: writing to a sparse map on a full disk would end the process with SIGBUS. The file gets
-    its final name last, so that nobody sees half a header. Where the file system can not map, or is not to be asked, the
+    its final name last, so that nobody sees half a header. Where the file system cannot map, or is not to be asked, the
     segment is `Plain`. Raises OSError when the disk has no room.
     """
     header = Header(f"{now_us():x}-{os.getpid():x}-{secrets.token_hex(4)}", now_us(), owner)
@@ -128,7 +129,7 @@ def create(
 
 
 def _mapped(descriptor: int, size: int) -> mmap.mmap | None:
-    """None where this file system can not map; other errors are errors."""
+    """None where this file system cannot map; other errors are errors."""
     try:
         return mmap.mmap(descriptor, size)
     except OSError as error:
@@ -157,10 +158,15 @@ def _encode_header(header: Header) -> bytes:
 
 
 def open_file(path: Path) -> int | None:
-    """A descriptor, or None when the file is gone: whoever folded it has removed it. Raises StoreReadError."""
+    """A descriptor, or None when the file is gone: whoever folded it has removed it. Raises StoreReadError.
+
+    A link, which leads elsewhere, and a pipe, which would wait for ever, count as gone: `foreign` names them.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with reads(path, but=ABSENT):
-            return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            mode = path.lstat().st_mode
+            return os.open(path, flags) if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else None
     except ABSENT:
         return None
 
@@ -250,7 +256,8 @@ def read(
     is_point = valid & (records["tag"] < DEFINITION)
     if names is None:
         names = _definitions(descriptor, salt, start + len(records)) if is_point.any() else {}
-    unknown = is_point & ~np.isin(records["tag"], _known(records["tag"][is_point], names))
+    known = np.fromiter(names, np.uint32, len(names))
+    unknown = is_point & ~np.isin(records["tag"], known)
     is_damaged = (~valid & ((records["tag"] | records["crc"]) != 0)) | unknown
     if len(records) and records["crc"][-1] == 0:
         # A record is written with its checksum last: this one was under way when the process ended, not acknowledged.
@@ -269,12 +276,6 @@ def _record_dtype() -> np.dtype[np.void]:
     import numpy as np
 
     return np.dtype([("step", "<i8"), ("value", "<f8"), ("time", "<i8"), ("tag", "<u4"), ("crc", "<u4")])
-
-
-def _known(tags: NDArray[np.uint32], names: Mapping[int, tuple[str, str]]) -> NDArray[np.uint32]:
-    import numpy as np
-
-    return np.array([tag for tag in np.unique(tags).tolist() if tag in names], np.uint32)
 
 
 def _written(descriptor: int, first: int, stop: int | None, *, is_live: bool) -> bytes:

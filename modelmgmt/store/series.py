@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from modelmgmt.store.times import now_iso
 Key = tuple[str, str]
 
 _UNFINISHED_S = 3600.0
+_HEAD_BYTES = 12  # of a chunk: magic, checksum, count
 _HEAD_START_S = 0.001
 _PLACES = ", ".join("?" * (len(COLUMNS) + 3))
 
@@ -68,13 +69,23 @@ class Fold:
     """What a fold could not keep."""
 
     damaged: tuple[int, ...] = ()
-    """Places of records that fail their checksum."""
+    """Places of records that have a wrong checksum."""
     orphans: int = 0
     """Points of runs that are not in the store."""
 
     @property
     def is_whole(self) -> bool:
         return not self.damaged and not self.orphans
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The points that a run lost when it went on from a step."""
+
+    points: int
+    keys: tuple[str, ...]
+    chunks: tuple[str, ...]
+    """The heads of the chunks that had them, in hexadecimal."""
 
 
 class Series:
@@ -241,14 +252,50 @@ class Series:
         if folded and segment.read(descriptor, header.salt, 0, folded).damaged:
             self._left_out.add(path)
 
-    def bring(self, source: sqlite3.Connection, target: sqlite3.Connection, run: str) -> int:
-        """Copy the chunks of a run that `target` does not have, verified; returns how many. Within its transaction."""
+    @staticmethod
+    def drop_from(connection: sqlite3.Connection, run: str, step: int) -> Dropped:
+        """Drop the points of a run from `step` on that are in chunks. Within the caller's transaction.
+
+        Raises CorruptDataError.
+        """
+        points, heads, keys = 0, [], set()
+        rows = connection.execute("SELECT id, key, data FROM chunks WHERE run = ? ORDER BY id", (run,)).fetchall()
+        for place, key, data in rows:
+            found = decode(identity(run, key), data)
+            kept = found.select(found.steps < step)
+            if len(kept.steps) == len(found.steps):
+                continue
+            points += len(found.steps) - len(kept.steps)
+            heads.append(data[:_HEAD_BYTES].hex())
+            keys.add(key)
+            if len(kept.steps):
+                change = (len(kept.steps), encode(identity(run, key), kept), place)
+                connection.execute("UPDATE chunks SET count = ?, data = ? WHERE id = ?", change)
+            else:
+                connection.execute("DELETE FROM chunks WHERE id = ?", (place,))
+        for key in keys:
+            _summarise_anew(connection, run, key)
+        return Dropped(points, tuple(sorted(keys)), tuple(heads))
+
+    def bring(
+        self, source: sqlite3.Connection, target: sqlite3.Connection, run: str, dropped: Collection[bytes] = ()
+    ) -> int:
+        """Copy the chunks of a run that `target` does not have, verified; returns how many. Within its transaction.
+
+        Chunks with a head in `dropped` have lost points since, in either store: they are not brought, and they go.
+        """
         # A chunk's own head (magic, checksum, count) tells it from the others of its series.
-        select = "SELECT key, substr(data, 1, 12) FROM chunks WHERE run = ?"
+        select = f"SELECT key, substr(data, 1, {_HEAD_BYTES}) FROM chunks WHERE run = ?"
         here = set(target.execute(select, (run,)))
+        for key in {key for key, head in here if head in dropped}:
+            target.executemany(
+                f"DELETE FROM chunks WHERE run = ? AND key = ? AND substr(data, 1, {_HEAD_BYTES}) = ?",
+                [(run, key, head) for other, head in here if other == key and head in dropped],
+            )
+            _summarise_anew(target, run, key)
         count = 0
         for key, data in source.execute("SELECT key, data FROM chunks WHERE run = ? ORDER BY id", (run,)):
-            if (key, data[:12]) not in here:
+            if (key, data[:_HEAD_BYTES]) not in here and data[:_HEAD_BYTES] not in dropped:
                 points = decode(identity(run, key), data)
                 _insert(target, [_Prepared(run, key, len(points.steps), data, summarise(points))])
                 count += 1
@@ -354,6 +401,14 @@ def _add_to_summary(connection: sqlite3.Connection, table: str, run: str, key: s
     connection.execute(
         f"INSERT OR REPLACE INTO {table} ({SUMMARY_ROW}) VALUES ({_PLACES})", (*values, row_crc("metrics", values))
     )
+
+
+def _summarise_anew(connection: sqlite3.Connection, run: str, key: str) -> None:
+    """Some of its points are gone: the summary follows from those that are left."""
+    connection.execute("DELETE FROM main.metrics WHERE run = ? AND key = ?", (run, key))
+    rows = connection.execute("SELECT data FROM chunks WHERE run = ? AND key = ? ORDER BY id", (run, key)).fetchall()
+    for (data,) in rows:
+        _add_to_summary(connection, "main.metrics", run, key, summarise(decode(identity(run, key), data)))
 
 
 def _summary(row: tuple[Any, ...]) -> Summary:

@@ -43,7 +43,9 @@ class SharedDatabase(Database):
     def __init__(self, path: Path) -> None:
         status = status_of(path)
         if status is not None and not stat.S_ISREG(status.st_mode):
-            raise StorePathError(f"A store keeps its tables in the file {path}, and that is something else.")
+            raise StorePathError(
+                f"A store keeps its tables in the file {path}, and that is not a SQLite database of a store."
+            )
         self._turn = Turn(path.parent)
         self._current: sqlite3.Connection | None = None
         super().__init__(path)
@@ -139,7 +141,7 @@ class SharedDatabase(Database):
 
     def _require_shared(self) -> None:
         if _has_log(self.path):
-            raise StoreWriteError(f"The store {self.path.parent} was made a local one meanwhile: open it anew.")
+            raise StoreWriteError(f"The store {self.path.parent} was made a local store: open it again.")
 
     def _opened(self) -> sqlite3.Connection:
         _forget_cached(self.path)
@@ -236,7 +238,7 @@ def leave_log(path: Path) -> None:
         _change_mode(uri, "DELETE")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            message = f"The store {path.parent} is open as a local one: end that process before it is shared."
+            message = f"The store {path.parent} is open as a local store in another process: end that process first."
             raise RunInUseError(message) from error
         with translated(path):  # this file system has no locks
             _change_mode(uri + "?vfs=unix-dotfile", "DELETE")

@@ -48,7 +48,7 @@ def filler(reader: Reader) -> Fill:
         while filled < len(view):
             count = readinto(view[filled:])
             if count is None:
-                raise InvalidValueError("the stream has no bytes ready and would not wait; give one that blocks")
+                raise InvalidValueError("the stream has no bytes ready and does not wait; pass one that blocks")
             if count == 0:
                 break
             filled += count

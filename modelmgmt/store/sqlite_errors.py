@@ -8,11 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelmgmt.errors import CorruptDataError, ModelmgmtError, StoreBusyError, StoreReadError, StoreWriteError
+from modelmgmt.errors import (
+    CorruptDataError,
+    ModelmgmtError,
+    NotFoundError,
+    StoreBusyError,
+    StoreReadError,
+    StoreWriteError,
+)
 from modelmgmt.store.disk import unreadable
+from modelmgmt.store.names import shown
 
 BUSY_TIMEOUT_S = 60.0
-REPAIR = "restore a backup, or save what is intact with 'modelmgmt check --repair'"
+REPAIR = "restore a backup, or save what is intact with 'modelmgmt store check --repair'"
 
 _BUSY = f"another process has held it for {BUSY_TIMEOUT_S:.0f} s: end that process, or try again"
 _READS = frozenset({
@@ -21,11 +29,11 @@ _READS = frozenset({
 })  # fmt: skip
 _DISK_CODES = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
-    sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system log",
-    sqlite3.SQLITE_READONLY: "it could not be opened for writing: make it writable, or copy the store",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its permissions and the number of open files",
-    sqlite3.SQLITE_PROTOCOL: "its write-ahead log could not be read in one state: look at the disk, and try again",
-    sqlite3.SQLITE_PERM: "permission is denied: look at the owner of the folder",
+    sqlite3.SQLITE_IOERR: "the disk reported an error: check the system log",
+    sqlite3.SQLITE_READONLY: "it cannot be opened for writing: make it writable, or copy the store",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check its permissions and the number of open files",
+    sqlite3.SQLITE_PROTOCOL: "its write-ahead log could not be read in one state: check the disk and try again",
+    sqlite3.SQLITE_PERM: "permission is denied: check the owner of the folder",
 }
 _BLOCK_BYTES = 1 << 20
 
@@ -47,6 +55,8 @@ def translated(path: Path, connection: sqlite3.Connection | None = None) -> Iter
         raise translation from error
     except UnicodeDecodeError as error:
         raise garbled(path) from error
+    except UnicodeEncodeError as error:
+        raise NotFoundError(f"The store has no name {shown(error.object)}: it is not valid Unicode text.") from error
 
 
 def garbled(path: Path) -> CorruptDataError:

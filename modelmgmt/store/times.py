@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
+
+from modelmgmt.errors import InvalidValueError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,6 +25,11 @@ def to_iso(time_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def iso_of(moment: datetime) -> str:
+    """An aware datetime as `to_iso` writes it."""
+    return to_iso((moment - _EPOCH) // timedelta(microseconds=1))
+
+
 def from_iso(text: str) -> datetime:
     """The aware datetime that `to_iso` wrote."""
     return datetime.fromisoformat(text)
@@ -34,6 +42,18 @@ def to_us(text: str) -> int:
     1000000
     """
     return (from_iso(text) - _EPOCH) // timedelta(microseconds=1)
+
+
+def seconds_of(text: str) -> float:
+    """A duration that is written with units: 90s, 15m, 1h, 1.5d, 1h30m. Raises InvalidValueError.
+
+    >>> seconds_of("1h30m")
+    5400.0
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if text != "0" and (not parts or "".join(map("".join, parts)) != text):
+        raise InvalidValueError(f"{text!r} is not a duration: write a number and a unit (s, m, h or d), as 90s or 1h.")
+    return sum(float(number) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit] for number, unit in parts)
 
 
 def now_iso() -> str:

@@ -22,10 +22,11 @@ from modelmgmt.errors import (
     NotFoundError,
     SourceChangedError,
     StoreTooNewError,
+    printable,
 )
 from modelmgmt.store.disk import THEIRS, reads
 from modelmgmt.store.folder import Found, Ignore, Mode, check_links, list_folder, new_folder
-from modelmgmt.store.names import check_path, shown
+from modelmgmt.store.names import check_path, counted, shown
 from modelmgmt.store.objects import Objects, check_digest
 
 _FAMILY = "modelmgmt.tree/"
@@ -109,7 +110,7 @@ class Tree(Mapping[str, Entry]):
         return hash(tuple(self._entries.items()))
 
     def __repr__(self) -> str:
-        return f"<Tree of {len(self):,} files, {self.size:,} bytes>"
+        return printable(f"<Tree of {counted(len(self), 'file')}, {self.size:,} bytes>")
 
     @property
     def size(self) -> int:
@@ -218,7 +219,9 @@ class Trees:
         for path, entry in tree.items():
             size = self.objects.freshen(entry.digest)
             if size is None and not self.objects.has(entry.digest):
-                raise NotFoundError(f"{shown(path)} names object {entry.digest}, which is not here; put it first")
+                raise NotFoundError(
+                    f"{shown(path)} names object {entry.digest}, which is not in the store; put it first"
+                )
             if size not in {None, entry.size}:
                 raise InvalidValueError(f"{shown(path)} has {size:,} bytes in the store, not {entry.size:,}")
         check_links(self._links(tree))
@@ -306,7 +309,7 @@ def _entries(fields: object) -> dict[str, Entry]:
         raise _malformed("it names no format")
     written = fields["format"]
     if written != FORMAT and written.removeprefix(_FAMILY).isdecimal():
-        raise StoreTooNewError(f"this tree is written as {shown(written)}, and this version reads {FORMAT}; upgrade")
+        raise StoreTooNewError(f"this tree has the format {shown(written)}, and this version reads {FORMAT}; upgrade")
     entries = fields.get("entries")
     if written != FORMAT or fields.keys() != _TREE_FIELDS or not isinstance(entries, dict):
         raise _malformed(f"the fields of {FORMAT} are {sorted(_TREE_FIELDS)}")
@@ -322,4 +325,4 @@ def _entry(path: str, value: object) -> Entry:
 
 
 def _malformed(why: str) -> CorruptDataError:
-    return CorruptDataError(f"these bytes are not a tree as this library writes it: {why}; put the folder again")
+    return CorruptDataError(f"these bytes are not a tree: {why}; put the folder again")

@@ -4,7 +4,7 @@ Alone writes `store.turn` and `tmp/turn-*`. To rename a folder onto one that has
 system, and tells nobody else anything halfway; so a turn works where locks do not, or bind one machine only. A file in
 the folder says who has it. When that process is certainly gone, the file is removed, by its name, which no other turn
 has: however late or stale what one sees of a network's files is, nobody else's turn is taken back. A process of another
-machine can not be seen from here, and then a person has to decide.
+machine cannot be seen from here, and then a person has to decide.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Turn:
     def taken(self) -> Iterator[None]:
         """Have the turn for as long as the block lasts. Raises StoreBusyError when nobody gives it up for a minute."""
         if not self._thread_lock.acquire(timeout=TIMEOUT_S):
-            raise StoreBusyError(f"Another thread has had the turn at {self.path.parent} for {TIMEOUT_S:.0f} s.")
+            raise StoreBusyError(f"Another thread has held the lock of {self.path.parent} for {TIMEOUT_S:.0f} s.")
         try:
             if self._depth == 0:
                 self._take()
@@ -76,7 +76,7 @@ class Turn:
     def _take(self) -> None:
         deadline, pause = time.monotonic() + TIMEOUT_S, _FIRST_PAUSE_S
         try:
-            with our_disk("take the turn at", self.path):
+            with our_disk("take the lock of", self.path):
                 while not self._is_taken():
                     _take_back(self.path)
                     self._refuse_after(deadline)
@@ -133,13 +133,13 @@ class Turn:
         if time.monotonic() < deadline:
             return
         owners = [owner for _, owner in _owners(self.path)]
-        who, then = "somebody", f"remove the folder {self.path}"
+        who, then = "an unknown process", f"remove the folder {self.path}"
         if owners:
             who = f"the process {owners[0].pid} on {owners[0].host}"
-            then = f"run 'modelmgmt check --gone {owners[0]}'"
+            then = f"run 'modelmgmt store check --gone {owners[0]}'"
         raise StoreBusyError(
-            f"In {self.path.parent}, {who} has had the turn for {TIMEOUT_S:.0f} s: wait for it, or end it; when its machine "
-            f"is gone for good, {then}."
+            f"The store {self.path.parent} is busy: {who} has held the store's lock for {TIMEOUT_S:.0f} s. Wait, or end it; "
+            f"if its machine will not come back, {then}."
         )
 
 
@@ -158,7 +158,7 @@ def owner(folder: Path) -> Process | None:
 
 def take_back(folder: Path, is_gone: Callable[[Process], bool]) -> None:
     """Take the turn from a process that a person knows to be gone."""
-    with our_disk("take back the turn at", folder / NAME):
+    with our_disk("release the lock of", folder / NAME):
         _take_back(folder / NAME, is_gone)
 
 

@@ -1,17 +1,19 @@
 """A run that is done again, seen from the process that does it: `$MODELMGMT_REPRODUCES` names the run that it repeats.
 
 A command may start many runs. Each that starts here takes the place of the run of that earlier process which had the
-same experiment and params, in their order, and gets the tag `reproduces` with its id.
+same experiment and params, in their order, and gets the tag `reproduces` with its id. What the script does before the run
+that is asked for is done as it was, since that may draw random numbers; when the run has ended, the next `start_run` ends
+the script, unless `$MODELMGMT_REPRODUCES_SIBLINGS` is set.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from modelmgmt.tracking import params
+from modelmgmt.tracking import lifecycle, params
 from modelmgmt.tracking import record as records
 from modelmgmt.versions import code, seeds
 
@@ -20,14 +22,43 @@ if TYPE_CHECKING:
 
 TAG = "reproduces"
 VARIABLE = "MODELMGMT_REPRODUCES"
+SIBLINGS_VARIABLE = "MODELMGMT_REPRODUCES_SIBLINGS"
 
-_claimed: set[tuple[int, str]] = set()
+_claimed: dict[tuple[int, str], str] = {}  # the process and the run that is repeated -> the run that stands for it
 _restored: list[int] = []
+_begun: list[tuple[int, str]] = []  # the process, and the run in it that stands for the one that is asked for
 
 
 def is_reproduction() -> bool:
     """Whether this process repeats a run."""
     return bool(os.environ.get(VARIABLE))
+
+
+def stop_after_it() -> None:
+    """Another run is about to start: raises SystemExit(0) when the one that is asked for has ended in this process."""
+    if os.environ.get(SIBLINGS_VARIABLE):
+        return
+    for pid, run in _begun:
+        if pid == os.getpid() and lifecycle.find_open(run) is None:
+            raise SystemExit(0)
+
+
+def begun(run: str, tags: Mapping[str, str]) -> None:
+    """A run has started, with these tags."""
+    if TAG in tags:
+        _claimed[os.getpid(), tags[TAG]] = run
+    if tags.get(TAG) == os.environ[VARIABLE]:
+        _begun[:] = [(os.getpid(), run)]
+
+
+def cancelled(run: str, *, was_first: bool) -> None:
+    """A run that had started was none, as that of a decorator: another one stands for what it stood for."""
+    for key in [key for key, mine in _claimed.items() if mine == run]:
+        del _claimed[key]
+    _begun[:] = [each for each in _begun if each[1] != run]
+    if was_first:
+        _restored.clear()
+        seeds.forget_first_run()
 
 
 def restore_seeds(kernel: Kernel) -> None:
@@ -66,6 +97,5 @@ def claim(connection: sqlite3.Connection, experiment: str, rows: Sequence[params
         if other.experiment == experiment and (os.getpid(), other.id) not in _claimed:
             theirs = {row.key: row.decode() for row in params.read(connection, other.id)}
             if all(repr(theirs.get(key)) == repr(value) and key in theirs for key, value in mine.items()):
-                _claimed.add((os.getpid(), other.id))
                 return {TAG: other.id}
     return {}

@@ -6,19 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidValueError
-from modelmgmt.tracking.runs import Runs, no_metric
+from modelmgmt.tracking.runs import STATISTICS, Best, Runs, Statistic, no_metric
 from modelmgmt.versions import code
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from modelmgmt.versions.code import CodeVersion
-
-Best = Literal["max", "min"]
-Statistic = Literal["last", "min", "max", "mean", "first"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +75,15 @@ def by_commit(runs: Runs[Any], metric: str, *, best: Best, value: Statistic) -> 
     """See `Store.by_commit`."""
     if best not in ("max", "min"):
         raise InvalidValueError(f"best is 'max' or 'min', and {best!r} was given.")
-    if value not in ("last", "min", "max", "mean", "first"):
-        raise InvalidValueError(f"value is 'last', 'min', 'max', 'mean' or 'first', and {value!r} was given.")
+    if value not in STATISTICS:
+        raise InvalidValueError(f"value is one of {', '.join(STATISTICS)}, and {value!r} was given.")
     summaries = runs.summaries(metric)
     if not any(summaries):
         raise no_metric(runs, metric)
-    with runs.kernel.database.reading() as connection:
+    with runs._kernel.database.reading() as connection:
         starts = code.read_starts(connection)
     results: dict[tuple[str | None, bool | None], CommitResult] = {}
-    for record, summary in sorted(zip(runs.records, summaries, strict=True), key=lambda pair: pair[0].started_at):
+    for record, summary in sorted(zip(runs._found, summaries, strict=True), key=lambda pair: pair[0].started_at):
         if summary is None:
             continue
         version = starts.get(record.id)
@@ -102,10 +99,12 @@ def _result(record: Any, version: CodeVersion | None, number: float) -> CommitRe
 
 
 def _joined(known: CommitResult | None, new: CommitResult, best: Best) -> CommitResult:
-    """Both, with the better value; a number is better than none."""
+    """Both, with the better value; a finite number is better than what is none."""
     if known is None:
         return new
     is_better = new.value > known.value if best == "max" else new.value < known.value
+    if math.isfinite(new.value) != math.isfinite(known.value):
+        is_better = math.isfinite(new.value)
     winner = new if is_better or math.isnan(known.value) else known
     return replace(winner, first_at=known.first_at, runs=known.runs + 1)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from modelmgmt.store.names import counted
 from modelmgmt.store.trees import diff
-from modelmgmt.tracking import params
+from modelmgmt.tracking import params, provenance
 from modelmgmt.tracking.restore import data_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["equal", "within tolerance", "different", "missing"]
 MAX_NAMED = 20
+_FOLDED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class MetricOutcome:
     """The last value."""
     after: float | None
     difference: float | None
-    """The largest relative difference of all points; None where they can not be compared point by point."""
+    """The largest relative difference of all points; None where they cannot be compared point by point."""
     verdict: Verdict
 
 
@@ -36,7 +38,7 @@ class MetricOutcome:
 class Cause:
     """Something that was not the same."""
 
-    kind: Literal["params", "code", "data", "environment", "nondeterminism"]
+    kind: Literal["params", "code", "data", "environment", "not restored", "nondeterminism"]
     detail: str
 
 
@@ -74,9 +76,15 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.max(np.where(np.isfinite(found), found, np.inf)))
 
 
-def causes(before: Run, after: Run) -> list[Cause]:
-    """What differs between what made the two runs; nondeterminism when nothing does."""
+def causes(before: Run, after: Run, missing: Sequence[str] = ()) -> list[Cause]:
+    """What differs between what made the two runs; nondeterminism when nothing does.
+
+    `missing` is what could not be put back as it was, and so may differ.
+    """
     found = [*_params(before, after), *_code(before, after), *_data(before, after), *_environment(before, after)]
+    found += [Cause("not restored", what) for what in missing[:MAX_NAMED]]
+    if len(missing) > MAX_NAMED:
+        found.append(Cause("not restored", f"and {len(missing) - MAX_NAMED:,} more"))
     return found or [Cause("nondeterminism", _unexplained(before))]
 
 
@@ -104,7 +112,7 @@ def _code(before: Run, after: Run) -> Iterator[Cause]:
     yield from (Cause("code", f"{path}: was executed only then") for path in found.removed[:MAX_NAMED])
     unnamed = sum(max(0, len(paths) - MAX_NAMED) for paths in (found.changed, found.added, found.removed))
     if unnamed:
-        yield Cause("code", f"and {unnamed} files more")
+        yield Cause("code", f"and {counted(unnamed, 'more file')}")
 
 
 def _changed_lines(text: str) -> dict[str, str]:
@@ -117,7 +125,9 @@ def _changed_lines(text: str) -> dict[str, str]:
         elif line[:1] in ("-", "+"):
             found.setdefault(path, []).append(line)
     return {
-        path: f"{lines[0]!r} and {len(lines) - 1} lines more" if len(lines) > 2 else " ".join(map(repr, lines))
+        path: f"{lines[0]!r} and {counted(len(lines) - 1, 'more line')}"
+        if len(lines) > 2
+        else " ".join(map(repr, lines))
         for path, lines in found.items()
     }
 
@@ -129,7 +139,7 @@ def _data(before: Run, after: Run) -> Iterator[Cause]:
         if then is None or now is None:
             yield Cause("data", f"{name} ({role}) was logged only {'now' if then is None else 'then'}")
         elif then.fingerprint != now.fingerprint:
-            rows = "" if then.rows is None or now.rows is None else f", {then.rows:,} and {now.rows:,} rows"
+            rows = "" if then.rows is None or now.rows is None else f", {then.rows:,} and {counted(now.rows, 'row')}"
             yield Cause("data", f"{name} ({role}): version {then.number} then, {now.number} now{rows}")
 
 
@@ -137,11 +147,26 @@ def _environment(before: Run, after: Run) -> Iterator[Cause]:
     a, b = before.environment, after.environment
     if a is None or b is None:
         return
+    known = provenance.imported_distributions(before)
     found = a.diff(b)
-    for change in found[:MAX_NAMED]:
+    folded = [
+        change
+        for change in found
+        if change.section == "distributions" and known is not None and change.name not in known
+    ]
+    order = ("python", "distributions", "platform", "hardware")
+    named = sorted((change for change in found if change not in folded), key=lambda change: order.index(change.section))
+    for change in named[:MAX_NAMED]:
         yield Cause("environment", f"{change.name}: {_text(change.before)} then, {_text(change.after)} now")
-    if len(found) > MAX_NAMED:
-        yield Cause("environment", f"and {len(found) - MAX_NAMED} things more")
+    if len(named) > MAX_NAMED:
+        yield Cause("environment", f"and {len(named) - MAX_NAMED:,} more")
+    if folded:
+        names = ", ".join(change.name for change in folded[:_FOLDED]) + (", ..." if len(folded) > _FOLDED else "")
+        yield Cause(
+            "environment",
+            f"{counted(len(folded), 'package differs', 'packages differ')} that the run had not imported when it started: "
+            f"{names}; see 'modelmgmt runs env {before.id} --diff {after.id}'",
+        )
 
 
 def _text(value: object) -> str:
@@ -150,7 +175,7 @@ def _text(value: object) -> str:
 
 def _unexplained(before: Run) -> str:
     """What could still be behind it, as nothing that was recorded differs."""
-    seen = "" if data_of(before) else "; the run logged no data, so a change of it can not be seen"
+    seen = "" if data_of(before) else "; the run logged no data, so a change of it cannot be seen"
     return (
         "code, params, environment and logged data are the same: random numbers that are not seeded, threads, a clock, "
         f"a file or a service that is not recorded{seen}"

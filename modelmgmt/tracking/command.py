@@ -27,7 +27,7 @@ def rewritten(command: str, *, root: str, cwd: str, folder: str, python: str, sc
     if script == notebook.PATH:
         return [python, "-m", "IPython", os.path.join(folder, notebook.PATH)]  # noqa: PTH118 - text
     if len(command) >= MAX_CHARS:
-        raise InvalidValueError("The command line of the run was too long to be kept whole: it can not be run again.")
+        raise InvalidValueError("The command line of the run was too long to be kept whole: it cannot be run again.")
     words = shlex.split(command)
     hidden = [f"{before} {word}" for before, word in pairwise(words) if has_hidden(word)]
     if hidden:
@@ -38,7 +38,7 @@ def rewritten(command: str, *, root: str, cwd: str, folder: str, python: str, sc
     if not words or not _is_python(os.path.basename(words[0])):  # noqa: PTH119 - text
         raise InvalidValueError(f"The run was not started by a Python command ({command[:200]!r}): run it by hand.")
     if not _has_program(words[1:]):
-        raise InvalidValueError("The run was started in an interactive session, which can not be run again.")
+        raise InvalidValueError("The run was started in an interactive session, which cannot be run again.")
     moves = cwd == root or cwd.startswith(root + os.sep)
     return [python, *(_moved(word, root, cwd, folder, moves=moves) for word in words[1:])]
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, NotFoundError, StoreError
+from modelmgmt.errors import (
+    CorruptDataError,
+    InvalidTypeError,
+    InvalidValueError,
+    NotFoundError,
+    StoreError,
+    printable,
+    warn,
+)
 from modelmgmt.store.names import among
 from modelmgmt.tracking import provenance
 from modelmgmt.tracking.run import Run
@@ -31,6 +39,8 @@ class Row:
     key: str
     values: tuple[Any, ...]
     """One a run, in their order; None where the run has none."""
+    is_imported: bool = True
+    """False for an installed distribution that no run had imported when it started."""
 
     @property
     def differs(self) -> bool:
@@ -48,7 +58,7 @@ class Unread:
     error: str
 
     def __str__(self) -> str:
-        return f"{self.section} of {self.name} ({self.run}) can not be read: {self.error}"
+        return printable(f"{self.section} of {self.name} ({self.run}) cannot be read: {self.error}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Comparison:
     names: tuple[str, ...]
     rows: tuple[Row, ...]
     unread: tuple[Unread, ...] = ()
-    """What is damaged or missing in the store; a section that one run can not show is not compared."""
+    """What is damaged or missing in the store; a section that one run cannot show is not compared."""
     runs: tuple[Run, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -69,7 +79,7 @@ class Comparison:
     def curves(self, key: str | None = None) -> list[CurvePair]:
         """The curves of a metric, each other run against the first; of every metric with two points or more, by default.
 
-        A curve that can not be read is left out. Raises NotFoundError for a metric that the first run and no other has.
+        A curve that cannot be read is left out. Raises NotFoundError for a metric that the first run and no other has.
         """
         from modelmgmt.tracking.curve_pairs import compare_curves
 
@@ -83,12 +93,12 @@ class Comparison:
         ]
         if key is not None and not found:
             raise NotFoundError(
-                f"There are no two runs here with a readable metric {key!r}: they share {self._curve_keys()}."
+                f"There are no two runs here with a readable metric {key!r}; they share: {among(key, self._curve_keys())}"
             )
         return found
 
     def history(self, key: str) -> pd.DataFrame:
-        """Every point of one metric of these runs, as `Runs.history` gives them; what can not be read is left out."""
+        """Every point of one metric of these runs, as `Runs.history` gives them; what cannot be read is left out."""
         from modelmgmt.tracking.frames import history_frame
 
         parts = [(run.id, run.name, points) for run in self.runs for points in self._points(run, key)]
@@ -145,7 +155,9 @@ class Comparison:
     def _points(run: Run, key: str) -> Iterator[Any]:
         try:
             yield run.series(key).points
-        except (CorruptDataError, NotFoundError):
+        except CorruptDataError as error:
+            warn(f"The curve of {key} of the run {run.name} ({run.id}) is left out: {error}")
+        except NotFoundError:
             return
 
 
@@ -163,7 +175,8 @@ def compare(runs: Sequence[Any]) -> Comparison:
     for section, read in _SECTIONS.items():
         missing: list[Unread] = []
         columns = [_facts(section, read, run, missing) for run in runs]
-        rows += [] if missing else _rows(section, columns)
+        folded = provenance.not_imported(runs) if section == "environment" and not missing else ()
+        rows += [] if missing else _rows(section, columns, folded)
         unread += missing
     ids, names = tuple(run.id for run in runs), tuple(run.name for run in runs)
     return Comparison(ids, names, tuple(rows), tuple(unread), tuple(runs))
@@ -200,10 +213,10 @@ _SECTIONS: dict[str, Callable[[Run], Facts]] = {
 }
 
 
-def _rows(section: str, columns: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+def _rows(section: str, columns: Sequence[Mapping[str, Any]], not_imported: Collection[str]) -> Iterator[Row]:
     keys = dict.fromkeys(key for column in columns for key in column)
     for key in keys:
-        yield Row(section, key, tuple(column.get(key) for column in columns))
+        yield Row(section, key, tuple(column.get(key) for column in columns), key not in not_imported)
 
 
 def _comparable(value: Any) -> Any:

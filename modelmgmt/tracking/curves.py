@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from modelmgmt.errors import InvalidValueError
+from modelmgmt.versions.data.values import floats
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +133,7 @@ def smooth(values: ArrayLike, smoothing: float) -> Floats:
     import numpy as np
 
     _check_smoothing(smoothing)
-    raw = np.asarray(values, dtype=np.float64)
+    raw = floats(values)
     finite = np.isfinite(raw)
     result = np.where(finite, raw, np.nan)
     if smoothing > 0.0 and finite.any():

@@ -14,6 +14,7 @@ from modelmgmt.errors import RunInUseError, StoreWriteError
 from modelmgmt.store import events, segment
 from modelmgmt.store.collect import collect, expanded, named, remove_abandoned
 from modelmgmt.store.disk import is_there, reads
+from modelmgmt.store.names import counted
 from modelmgmt.store.process import Process
 from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S
 from modelmgmt.tracking import lifecycle, pins
@@ -41,7 +42,7 @@ class Deletion:
     """Where something of the run may still be: copies from before an upgrade, files that were set aside, objects that
     nothing names any more and that are too young to be collected, as a run that is going on may be about to name the same
     bytes. Look at them, and remove them yourself; of objects,
-    'modelmgmt gc --grace-s 0' removes all, when nobody is writing."""
+    'modelmgmt store gc --grace 0' removes all, when nobody is writing."""
 
 
 Refuse = Callable[[sqlite3.Connection, str], None]
@@ -64,6 +65,7 @@ def delete(
     kernel.series.recover()
     with kernel.database.writing(durable=True) as connection:
         connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA defer_foreign_keys = ON")  # until all of a family are gone, one may be below another
         runs = _family(connection, records.read(connection, run), children=children)
         for record in runs:
             _refuse(kernel, connection, record)
@@ -92,12 +94,18 @@ def deleted_runs(connection: sqlite3.Connection) -> set[str]:
 
 def _family(connection: sqlite3.Connection, record: records.RunRecord, *, children: bool) -> list[records.RunRecord]:
     """The run and all below it, parents first."""
-    family = [record]
-    for member in family:
-        rows = connection.execute(f"{records.SELECT} WHERE parent = ?", (member.id,)).fetchall()
-        family.extend(records.from_row(row) for row in rows)
+    found = {record.id: record}  # by id: in a store of somebody else, a run may be below itself
+    todo = [record]
+    while todo:
+        rows = connection.execute(f"{records.SELECT} WHERE parent = ?", (todo.pop(0).id,)).fetchall()
+        below = [each for each in map(records.from_row, rows) if each.id not in found]
+        found |= {each.id: each for each in below}
+        todo += below
+    family = list(found.values())
     if len(family) > 1 and not children:
-        message = f"The run {record.name} has {len(family) - 1} runs below it: delete them too with children=True."
+        message = (
+            f"The run {record.name} has {counted(len(family) - 1, 'run')} below it: delete them too with children=True."
+        )
         raise RunInUseError(message)
     return family
 
@@ -107,6 +115,11 @@ def _refuse(kernel: Kernel, connection: sqlite3.Connection, record: records.RunR
     if lifecycle.find_open(record.id) is not None or record.true_status == "running":
         message = f"The run {record.name} is still running (process {record.pid} on {record.host}): finish it first."
         raise RunInUseError(message)
+    refuse_in_journals(kernel, record)
+
+
+def refuse_in_journals(kernel: Kernel, record: records.RunRecord) -> None:
+    """Raises RunInUseError while another process has points of the run that are in no table yet."""
     with reads(kernel.path):
         names = os.listdir(kernel.path / "journal")
     for name in names:
@@ -137,7 +150,7 @@ def scrub(kernel: Kernel) -> None:
             if time.monotonic() > deadline:
                 message = (
                     f"The rows are deleted, but another process keeps reading {kernel.database.path}, so that its old pages "
-                    "are still in the write-ahead log: end that process, then delete again or run 'modelmgmt gc'."
+                    "are still in the write-ahead log: end that process, then delete again or run 'modelmgmt store gc'."
                 )
                 raise StoreWriteError(message)
             time.sleep(0.05)

@@ -36,11 +36,12 @@ class DisabledRun(Run):
     def _ignore(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
 
-    log = log_series = log_params = set_tags = remove_tag = note = _ignore
+    log = log_metrics = log_series = log_param = log_params = set_tags = remove_tag = note = _ignore
     log_artifact = log_text = log_dict = log_table = log_image = log_figure = _ignore
-    flush = finish = disown = restart_with = snapshot_code = captured = resumed_code = _ignore
+    flush = finish = snapshot_code = rename = move = _ignore
+    _disown = _restart_with = _captured = _resumed_code = _ignore
 
-    def open(self, *_: Any, **__: Any) -> Self:
+    def _open(self, *_: Any, **__: Any) -> Self:
         return self
 
     def __enter__(self) -> Self:
@@ -66,14 +67,26 @@ class DisabledRun(Run):
     started_at = property(lambda self: self._now)
     ended_at = property(_ignore)
     duration_s = property(_ignore)
+    number = property(lambda _: 0)
+    command = host = property(lambda _: "disabled")
+    user = property(_ignore)
+    lost_points = property(lambda _: 0)
     is_open = property(lambda _: False)
     params = property(lambda _: {})
     config = property(lambda _: {})
     tags = property(lambda _: {})
     metrics = property(lambda _: {})
     summaries = property(lambda _: {})
+    diverged = property(lambda _: ())
     artifacts = property(lambda _: {})
+
+    def images(self, name: str) -> list[Any]:
+        """No images."""
+        del name
+        return []
+
     notes = property(lambda _: [])
+    endings = property(lambda _: [])
     steps = property(lambda _: ())
 
     datasets = property(lambda _: {})
@@ -84,10 +97,10 @@ class DisabledRun(Run):
     def log_dataset(self, *arguments: Any, **options: Any) -> Any:
         """Take it, keep nothing."""
         name = arguments[1] if len(arguments) > 1 else options.get("name", "disabled")
-        return self._dataset_type.lost(str(name))
+        return self._dataset_type._lost(str(name))
 
     @property
-    def record(self) -> RunRecord:
+    def _row_now(self) -> RunRecord:
         """What the row would be, were there one."""
         values: dict[str, Any] = dict.fromkeys(COLUMNS, "disabled")
         values |= {"started_at": to_iso(int(self._now.timestamp() * 1e6)), "number": 0, "pid": 0, "lost_points": 0}
@@ -106,8 +119,15 @@ class DisabledRun(Run):
     def artifact(self, name: str) -> Any:
         raise NotFoundError(f"Logging is disabled (MODELMGMT_DISABLED): there is no artifact {name!r}.")
 
-    def variables(self) -> dict[str, str]:
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
+    def variables(self, *, child: bool = False) -> dict[str, str]:
+        del child
         return {"MODELMGMT_DISABLED": "1"}
+
+    def _namesakes(self) -> str:
+        return ""
 
     def __repr__(self) -> str:
         return "<Run disabled>"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,31 +12,53 @@ import pandas as pd
 
 from modelmgmt.store.chunk import Points
 from modelmgmt.tracking import runs
+from modelmgmt.tracking.query import Field
 from modelmgmt.tracking.record import RunRecord
 
 if TYPE_CHECKING:
     import sqlite3
 
 
-def runs_frame(connection: sqlite3.Connection, found: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row a run, indexed by id; see `Runs.to_frame`."""
-    ids = [record.id for record in found]
-    place = {run: at for at, run in enumerate(ids)}
-    columns: dict[str, Any] = {
-        "name": pd.Series([record.name for record in found], dtype=object),
-        "experiment": pd.Series([record.experiment for record in found], dtype=object),
-        "status": pd.Series([record.true_status for record in found], dtype=object),
-        "started_at": _times([record.started_at for record in found]),
-        "duration_s": pd.Series([record.duration_s for record in found], dtype="float64"),
-        "group": pd.Series([record.group_name for record in found], dtype=object),
-        "parent": pd.Series([record.parent for record in found], dtype=object),
-    }
-    columns |= _params(connection, ids, place)
-    columns |= _metrics(connection, ids, place)
-    columns |= _tags(connection, ids, place)
-    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(ids)))
-    frame.index = pd.Index(ids, name="run", dtype=object)
-    return frame
+def runs_frame(connection: sqlite3.Connection, found: Sequence[RunRecord]) -> tuple[pd.DataFrame, list[str]]:
+    """One row a run, indexed by id; see `Runs.to_frame`. Then a sentence for each run that is damaged, and left out."""
+    cells = _read(connection, found)
+    columns = {f"params.{key}": _typed(column) for key, column in sorted(cells.params.items())}
+    columns |= {f"metrics.{key}": _numbers(column) for key, column in sorted(cells.metrics.items())}
+    columns |= {f"tags.{key}": _objects(column, None) for key, column in sorted(cells.tags.items())}
+    return _framed(cells.found, {**_own(cells), **columns}), cells.unread
+
+
+def shown_frame(
+    connection: sqlite3.Connection, found: Sequence[RunRecord], asked: Sequence[Field] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """The same to be shown: every value is what it is, in columns of objects, and what a run never had is NA.
+
+    Then it has a column for every field of `asked`, such as `metrics.loss.min` and `user`.
+    """
+    cells = _read(connection, found)
+    columns = {f"params.{key}": _objects(column, pd.NA) for key, column in sorted(cells.params.items())}
+    columns |= {f"metrics.{key}": _objects(column, pd.NA) for key, column in sorted(cells.metrics.items())}
+    for field in asked:
+        if field.table == "metrics" and field.part not in ("", "last") and field.key in cells.metrics:
+            summaries = runs.read_summaries(connection, [record.id for record in cells.found], field.key)
+            parts = [
+                getattr(summaries[record.id], field.part) if record.id in summaries else pd.NA for record in cells.found
+            ]
+            columns[column_of(field)] = pd.Series(parts, dtype=object)
+    columns |= {f"tags.{key}": _objects(column, pd.NA) for key, column in sorted(cells.tags.items())}
+    own = _own(cells)
+    for field in asked:
+        if field.table == "run" and column_of(field) not in own:
+            known = [pd.NA if (value := getattr(record, field.key)) is None else value for record in cells.found]
+            own[field.key] = pd.Series(known, dtype=object)
+    return _framed(cells.found, {**own, **columns}), cells.unread
+
+
+def column_of(field: Field) -> str:
+    """The column of these frames that shows what a filter or an order names."""
+    if field.table == "run":
+        return field.key
+    return f"{field.table}.{field.key}{f'.{field.part}' if field.part and field.part != 'last' else ''}"
 
 
 def history_frame(parts: Iterable[tuple[str, str, Points]]) -> pd.DataFrame:
@@ -54,53 +77,96 @@ def history_frame(parts: Iterable[tuple[str, str, Points]]) -> pd.DataFrame:
     )
 
 
-def _params(connection: sqlite3.Connection, ids: list[str], place: dict[str, int]) -> dict[str, pd.Series[Any]]:
-    columns: dict[str, list[Any]] = {}
-    kinds: dict[str, list[str]] = {}
-    for run, param in runs.read_params(connection, ids):
-        column = columns.get(param.key)
-        if column is None:
-            column = columns[param.key] = [None] * len(ids)
-            kinds[param.key] = []
-        column[place[run]] = param.decode()
-        kinds[param.key].append(param.type)
+class _Cells(dict[int, Any]):
+    """The values of one column by the place of their run, of `count` runs; who has none is not in it."""
+
+    def __init__(self, values: Mapping[int, Any], count: int) -> None:
+        super().__init__(values)
+        self.count = count
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the tables hold of some runs, column by column."""
+
+    found: list[RunRecord]
+    params: dict[str, _Cells]
+    metrics: dict[str, _Cells]
+    tags: dict[str, _Cells]
+    unread: list[str]
+
+
+def _read(connection: sqlite3.Connection, found: Sequence[RunRecord]) -> _Read:
+    ids = [record.id for record in found]
+    damaged: dict[str, str] = {}
+    readers = (runs.read_params, runs.read_last, runs.read_tags)
+    values = [list(reader(connection, ids, damaged)) for reader in readers]
+    kept = [record for record in found if record.id not in damaged]
+    place = {record.id: at for at, record in enumerate(kept)}
+    parts: list[dict[str, _Cells]] = [{}, {}, {}]
+    for columns, part in zip(parts, values, strict=True):
+        for run, key, value in part:
+            if run in place:
+                columns.setdefault(key, _Cells({}, len(kept)))[place[run]] = value
+    params, metrics, tags = parts
+    return _Read(
+        kept,
+        params,
+        metrics,
+        tags,
+        [runs.left_out(record, damaged[record.id]) for record in found if record.id in damaged],
+    )
+
+
+def _own(cells: _Read) -> dict[str, pd.Series[Any]]:
+    """What a run is."""
+    found = cells.found
+    diverged: list[list[str]] = [[] for _ in found]
+    for key in sorted(cells.metrics):
+        for place, last in cells.metrics[key].items():
+            if not math.isfinite(last):
+                diverged[place].append(key)
     return {
-        f"params.{key}": _typed(columns[key], set(kinds[key]), len(ids) - len(kinds[key])) for key in sorted(columns)
+        "name": pd.Series([record.name for record in found], dtype=object),
+        "experiment": pd.Series([record.experiment for record in found], dtype=object),
+        "status": pd.Series([record.true_status for record in found], dtype=object),
+        "started_at": _times([record.started_at for record in found]),
+        "duration_s": pd.Series([record.duration_s for record in found], dtype="float64"),
+        "group": pd.Series([record.group_name for record in found], dtype=object),
+        "parent": pd.Series([record.parent for record in found], dtype=object),
+        "diverged": pd.Series([", ".join(keys) for keys in diverged], dtype=object),
     }
 
 
-def _typed(cells: list[Any], kinds: set[str], missing: int) -> pd.Series[Any]:
+def _framed(found: Sequence[RunRecord], columns: dict[str, pd.Series[Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(found)))
+    frame.index = pd.Index([record.id for record in found], name="run", dtype=object)
+    return frame
+
+
+def _objects(column: _Cells, missing: Any) -> pd.Series[Any]:
+    return pd.Series([column.get(place, missing) for place in range(column.count)], dtype=object)
+
+
+def _typed(column: _Cells) -> pd.Series[Any]:
     """The narrowest dtype that keeps every value what it is."""
-    complete = missing == 0 and "null" not in kinds
-    kinds = kinds - {"null"}
-    if kinds == {"bool"}:
+    cells = [column.get(place) for place in range(column.count)]
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    complete = None not in cells
+    if kinds == {bool}:
         return pd.Series(cells, dtype="bool" if complete else "boolean")
-    if kinds == {"int"} and all(cell is None or -(1 << 63) <= cell < 1 << 63 for cell in cells):
+    if kinds == {int} and all(cell is None or -(1 << 63) <= cell < 1 << 63 for cell in cells):
         return pd.Series(cells, dtype="int64" if complete else "Int64")
-    if kinds == {"float"}:
+    if kinds == {float}:
         return pd.Series([math.nan if cell is None else cell for cell in cells], dtype="float64")
     return pd.Series(cells, dtype=object)
 
 
-def _metrics(connection: sqlite3.Connection, ids: list[str], place: dict[str, int]) -> dict[str, pd.Series[Any]]:
-    cells: dict[str, Any] = {}
-    for run, key, last in runs.read_last(connection, ids):
-        column = cells.get(key)
-        if column is None:
-            column = cells[key] = np.full(len(ids), math.nan)
-        if last is not None:
-            column[place[run]] = last
-    return {f"metrics.{key}": pd.Series(cells[key]) for key in sorted(cells)}
-
-
-def _tags(connection: sqlite3.Connection, ids: list[str], place: dict[str, int]) -> dict[str, pd.Series[Any]]:
-    columns: dict[str, list[Any]] = {}
-    for run, key, value in runs.read_tags(connection, ids):
-        column = columns.get(key)
-        if column is None:
-            column = columns[key] = [None] * len(ids)
-        column[place[run]] = value
-    return {f"tags.{key}": pd.Series(columns[key], dtype=object) for key in sorted(columns)}
+def _numbers(column: _Cells) -> pd.Series[Any]:
+    """The last values. pandas has one NaN for both what is not a number and what was never logged."""
+    values = np.full(column.count, math.nan)
+    values[list(column)] = list(column.values())
+    return pd.Series(values)
 
 
 def _times(texts: list[str]) -> pd.Series[Any]:

@@ -1,4 +1,4 @@
-"""Taking in what a process left that can not be seen from here, on the word of a person who knows that it has ended."""
+"""Taking in what a process left that cannot be seen from here, on the word of a person who knows that it has ended."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.store.names import among
+from modelmgmt.store.names import among, counted
 from modelmgmt.tracking import statistics
-from modelmgmt.tracking.runs import Runs, read_summaries
+from modelmgmt.tracking.runs import STATISTICS, Runs, Statistic, read_summaries
 from modelmgmt.tracking.scales import is_nothing
 from modelmgmt.tracking.statistics import Correction, Difference, Summary, TestName
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=Runs[Any])
 
-Statistic = Literal["last", "min", "max", "mean", "first"]
 PAIRS = ("params.seed", "params.random_state", "params.fold")
 """By these, runs are paired when nothing else is said and every group has each value once."""
 
@@ -71,6 +70,11 @@ class GroupComparison:
                 return found.summary
         raise NotFoundError(f"Nothing is known of {metric!r} in {group!r}: there are {self.metrics}, {[*self.groups]}.")
 
+    @property
+    def caveat(self) -> str:
+        """A sentence where groups are so small that their intervals are too narrow; otherwise empty."""
+        return statistics.caveat(found.summary.count for found in self.summaries)
+
     def to_frame(self) -> pd.DataFrame:
         """One row a metric and group: count, missing, mean, std, low and high of the interval, median, min, max."""
         import pandas as pd
@@ -97,6 +101,7 @@ class GroupComparison:
             "confidence": self.confidence,
             "paired_by": self.paired_by,
             "correction": self.correction,
+            "caveat": self.caveat,
             "summaries": [
                 {"metric": s.metric, "group": s.group, "values": list(s.values), **_flat(asdict(s.summary))}
                 for s in self.summaries
@@ -113,16 +118,21 @@ def split(runs: C, columns: Sequence[str]) -> dict[str, C]:
     frame = runs.to_frame()
     for column in columns:
         if column not in frame.columns:
-            known = among(column, map(str, frame.columns), 30)
+            there = [str(name) for name in frame.columns]
+            # What people leave out is the table: lr for params.lr.
+            whole = next((name for name in there if name.partition(".")[2] == column), column)
+            known = among(whole, there, 30)
             raise NotFoundError(f"No run has {column!r} to group by. There are: {known}")
     keys = [
         tuple(None if is_nothing(cell) else cell for cell in row)
         for row in frame[list(columns)].itertuples(index=False)
     ]
+    places = {run: place for place, run in enumerate(runs.ids)}
+    at = [places[str(run)] for run in frame.index]
     groups: dict[str, list[int]] = {}
     for place in sorted(range(len(keys)), key=lambda place: (_order(keys[place]), place)):
-        groups.setdefault(_label(columns, keys[place]), []).append(place)
-    return {label: runs.pick(sorted(places)) for label, places in groups.items()}
+        groups.setdefault(_label(columns, keys[place]), []).append(at[place])
+    return {label: runs._pick(sorted(found)) for label, found in groups.items()}
 
 
 def compare_groups(
@@ -141,8 +151,12 @@ def compare_groups(
     """See `Store.compare_groups`."""
     _check(groups, value, baseline)
     metrics = _metrics(groups, metrics)
-    values = {metric: {name: _values(runs, metric, value) for name, runs in groups.items()} for metric in metrics}
+    # A run that is damaged has no row in its frame.
     frames = {name: runs.to_frame() for name, runs in groups.items()}
+    ids = {name: list(map(str, frame.index)) for name, frame in frames.items()}
+    values = {
+        metric: {name: _values(runs, ids[name], metric, value) for name, runs in groups.items()} for metric in metrics
+    }
     column = _pairing(frames, pair_by)
     options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "rng": _rng(rng)}
     summaries = tuple(
@@ -158,7 +172,7 @@ def compare_groups(
             differences.append((metric, a, b, difference))
     adjusted = statistics.corrected([difference.p_value for *_, difference in differences], correction)
     return GroupComparison(
-        {name: tuple(runs.ids) for name, runs in groups.items()}, tuple(metrics), value, confidence, column, correction,
+        {name: tuple(found) for name, found in ids.items()}, tuple(metrics), value, confidence, column, correction,
         summaries, tuple(GroupDifference(*found, p) for found, p in zip(differences, adjusted, strict=True)),
     )  # fmt: skip
 
@@ -187,7 +201,7 @@ def _differ(
     alone = len(a) + len(b) - 2 * len(pairs)
     if not alone:
         return found
-    note = f"{alone} {'run has' if alone == 1 else 'runs have'} no partner"
+    note = f"{counted(alone, 'run has', 'runs have')} no partner"
     return replace(found, note=f"{found.note}; {note}" if found.note else note)
 
 
@@ -198,14 +212,14 @@ def _pairs(names: list[str], baseline: str | None) -> Iterator[tuple[str, str]]:
     return ((b, a) for a, b in itertools.combinations(names, 2))
 
 
-def _values(runs: Runs[Any], metric: str, value: Statistic) -> list[float]:
-    with runs.kernel.series.snapshot() as snapshot:
-        found = read_summaries(snapshot.connection, runs.ids, metric)
-    return [float(getattr(found[run], value)) if run in found else math.nan for run in runs.ids]
+def _values(runs: Runs[Any], ids: Sequence[str], metric: str, value: Statistic) -> list[float]:
+    with runs._kernel.series.snapshot() as snapshot:
+        found = read_summaries(snapshot.connection, ids, metric)
+    return [float(getattr(found[run], value)) if run in found else math.nan for run in ids]
 
 
 def _pairing(groups: Mapping[str, pd.DataFrame], pair_by: str | None) -> str | None:
-    """The column to pair by. Raises NotFoundError, InvalidValueError for one that was asked for and can not serve."""
+    """The column to pair by. Raises NotFoundError, InvalidValueError for one that was asked for and cannot serve."""
     if pair_by is None:
         return None
     if pair_by == "order":
@@ -217,7 +231,7 @@ def _pairing(groups: Mapping[str, pd.DataFrame], pair_by: str | None) -> str | N
         for name, frame in groups.items():
             fault = _unfit(frame, pair_by)
             if fault:
-                raise InvalidValueError(f"The group {name!r} can not be paired by {pair_by!r}: {fault}.")
+                raise InvalidValueError(f"The group {name!r} cannot be paired by {pair_by!r}: {fault}.")
         return pair_by
     for column in PAIRS:
         if all(_unfit(frame, column) is None for frame in groups.values()):
@@ -253,7 +267,7 @@ def _check(groups: Mapping[str, Runs[Any]], value: str, baseline: str | None) ->
     for name, runs in groups.items():
         if not len(runs):
             raise NotFoundError(f"The group {name!r} has no runs: its filter matched none.")
-    if value not in ("last", "min", "max", "mean", "first"):
+    if value not in STATISTICS:
         raise InvalidValueError(f"value is 'last', 'min', 'max', 'mean' or 'first', and {value!r} was given.")
     if baseline is not None and baseline not in groups:
         raise NotFoundError(f"There is no group {baseline!r} to compare with; there are: {among(baseline, groups)}")

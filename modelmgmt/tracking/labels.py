@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, warn
 from modelmgmt.store.names import check_name
 from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.secrets import HIDDEN, hidden_in_text, hidden_value
 from modelmgmt.store.times import from_iso, now_iso
+from modelmgmt.versions.data.values import REPAIR, as_mapping, entries, text
 
 MAX_TAG_CHARS = 5_000
 MAX_NOTE_CHARS = 1_000_000
@@ -25,11 +27,12 @@ class Note:
 
 
 def checked_tags(tags: object) -> dict[str, str]:
-    """Names and values as they are kept. Numbers and booleans become text."""
-    if not isinstance(tags, Mapping):
+    """Names and values as they are kept: whatever prints as text becomes it; secrets become `***`, with a warning."""
+    given = as_mapping(tags)
+    if given is None:
         message = f"Tags are a mapping of names to text, and {type(tags).__name__} was given: pass a dict."
         raise InvalidTypeError(message)
-    return {check_name(key, "tag"): _tag_text(key, value) for key, value in tags.items()}
+    return {check_name(key, "tag"): _tag_text(key, value) for key, value in entries(given, "tag")}
 
 
 def write_tags(connection: sqlite3.Connection, run: str, tags: Mapping[str, str]) -> None:
@@ -56,7 +59,7 @@ def checked_note(text: object) -> str:
     """The text of a note. Raises InvalidTypeError, InvalidValueError."""
     if not isinstance(text, str):
         raise InvalidTypeError(f"A note is text, and {type(text).__name__} was given: pass a str.")
-    return _checked_text(text, "A note", MAX_NOTE_CHARS)
+    return hidden_in_text(_checked_text(text, "A note", MAX_NOTE_CHARS))
 
 
 def write_note(connection: sqlite3.Connection, run: str, text: str) -> None:
@@ -73,12 +76,26 @@ def read_notes(connection: sqlite3.Connection, run: str) -> list[Note]:
     return [Note(from_iso(written_at), text) for _, written_at, text in (verified("notes", row) for row in rows)]
 
 
+def rewrite_notes(connection: sqlite3.Connection, run: str, rewrite: Callable[[str], str]) -> int:
+    """Give each note that `rewrite` changes its new text; returns how many."""
+    rows = connection.execute("SELECT id, run, written_at, text, crc FROM notes WHERE run = ?", (run,)).fetchall()
+    changed = [(row[0], *verified("notes", row[1:])[:2], rewrite(row[3])) for row in rows if rewrite(row[3]) != row[3]]
+    for number, *row in changed:
+        crc = row_crc("notes", tuple(row))
+        connection.execute("UPDATE notes SET text = ?, crc = ? WHERE id = ?", (row[2], crc, number))
+    return len(changed)
+
+
 def _tag_text(key: object, value: object) -> str:
-    if isinstance(value, bool | int | float):
-        return str(value)
-    if not isinstance(value, str):
-        raise InvalidTypeError(f"The tag {key!r} is of type {type(value).__name__}: a tag's value is text.")
-    return _checked_text(value, f"The tag {key!r}", MAX_TAG_CHARS)
+    found = text(value)
+    if found is None:
+        message = f"The tag {key!r} is of type {type(value).__name__}: a tag's value is text, or what prints as text."
+        raise InvalidTypeError(message)
+    checked = _checked_text(found, f"The tag {key!r}", MAX_TAG_CHARS)
+    kept = hidden_value(str(key), checked)
+    if kept != checked:
+        warn(f"What reads like a secret is kept as {HIDDEN} in the tag {str(key)!r}: leave secrets out of the tags.")
+    return kept
 
 
 def _checked_text(text: str, what: str, max_chars: int) -> str:
@@ -90,5 +107,5 @@ def _checked_text(text: str, what: str, max_chars: int) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidValueError(f"{what} is not valid Unicode text ({error.reason}).") from error
+        raise InvalidValueError(f"{what} is not valid Unicode text ({error.reason}): {REPAIR}.") from error
     return text

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError, NotFoundError
+from modelmgmt.errors import ConflictError, CorruptDataError, NotFoundError
 from modelmgmt.store import events
 from modelmgmt.store.collect import expanded, named
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, row_crc, verified
 from modelmgmt.store.trees import Trees
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.deletion import deleted_runs
+from modelmgmt.tracking.record import RECOVERED
 from modelmgmt.tracking.steps import results
 from modelmgmt.versions.data import record as data
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 # The tables with rows of a run, and the column that says which of two rows for one thing is the later one.
 _TABLES = {
-    "params": None, "tags": None, "notes": None, "artifacts": "logged_at", "code_versions": None,
+    "run_endings": None, "params": None, "tags": None, "notes": None, "artifacts": "logged_at", "code_versions": None,
     "run_environments": None, "run_datasets": None, "steps": "updated_at",
 }  # fmt: skip
 
@@ -60,6 +61,7 @@ def merge(into: Kernel, other: Kernel) -> Merged:
             gone |= deleted_runs(target)
         found = [records.from_row(row) for row in source.execute(f"{records.SELECT} ORDER BY runs.id")]
         wanted = [record for record in found if record.id not in gone]
+        _refuse_others_of_the_same_id(into, wanted)
         objects = _bring_objects(into, other, source, [record.id for record in wanted])
         new, updated, chunks = [], [], 0
         for record in wanted:
@@ -78,6 +80,19 @@ def merge(into: Kernel, other: Kernel) -> Merged:
             # Somebody who merged the same was killed, maybe, before this: a change, so that the commit reaches the disk.
             records.add_lost_points(target, wanted[0].id, 0)
     return Merged(tuple(new), tuple(updated), chunks, objects)
+
+
+def _refuse_others_of_the_same_id(into: Kernel, wanted: Sequence[records.RunRecord]) -> None:
+    """People choose ids of their own: two runs that began at different times are not one."""
+    with into.database.reading() as target:
+        here = {record.id: record for record in map(records.from_row, target.execute(records.SELECT))}
+    for record in wanted:
+        there = here.get(record.id, record)
+        if there.started_at != record.started_at and RECOVERED not in (there.experiment, record.experiment):
+            raise ConflictError(
+                f"The run {record.id!r} of the other store began at {record.started_at}, and the one here that has the same "
+                f"id at {there.started_at}: they are different runs. Nothing was merged; delete one of them first."
+            )
 
 
 def _bring_objects(into: Kernel, other: Kernel, source: sqlite3.Connection, runs: Sequence[str]) -> int:
@@ -101,18 +116,25 @@ def _bring_run(
     changes = 0
     if here is None:
         records.write(target, record)
-    elif _later(record, records.from_row(here)) is record:
+    elif _is_later(source, record, target, records.from_row(here)):
         records.overwrite(target, record)
         changes += record != records.from_row(here)
     changes += data.bring(source, target, record.id)
     for table, later in _TABLES.items():
         changes += _bring_rows(other, source, target, table, record.id, later)
-    return here is None, changes, into.series.bring(source, target, record.id)
+    dropped = records.dropped_chunks(target, record.id)  # those of both by now
+    return here is None, changes, into.series.bring(source, target, record.id, dropped)
 
 
-def _later(a: records.RunRecord, b: records.RunRecord) -> records.RunRecord:
-    """The run as it went on longer; the same answer whichever way they are asked."""
-    return max(a, b, key=lambda record: (record.ended_at or "", record.lost_points, repr(record)))
+def _is_later(
+    source: sqlite3.Connection, record: records.RunRecord, target: sqlite3.Connection, here: records.RunRecord
+) -> bool:
+    """Whether the run of `source` went on longer; the same answer whichever way they are asked."""
+
+    def length(connection: sqlite3.Connection, run: records.RunRecord) -> tuple[Any, ...]:
+        return records.resumed_at(connection, run.id) or "", run.ended_at or "", run.lost_points, repr(run)
+
+    return length(source, record) >= length(target, here)
 
 
 def _bring_rows(

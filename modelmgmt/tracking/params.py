@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, ParamConflictError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, ParamConflictError, warn
 from modelmgmt.store.names import check_name
 from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.secrets import HIDDEN, hidden_value, holds_secrets
+from modelmgmt.versions.data.values import REPAIR, advice, as_mapping, entries, key_text, plain
 
 COLUMNS = "run, key, value, type, path, crc"
 MAX_DEPTH = 64
@@ -41,6 +40,8 @@ class Param:
             case "int":
                 return int(self.value or 0)
             case "float":
+                if type(self.value) is int:  # see `_typed`
+                    return -0.0
                 return math.nan if self.value is None else float(self.value)
             case "json":
                 loaded: Value = json.loads(str(self.value))
@@ -50,20 +51,35 @@ class Param:
 
 
 def flatten(params: object) -> list[Param]:
-    """The rows for a mapping, nested or not. Raises InvalidNameError, InvalidTypeError, InvalidValueError.
+    """The rows for a mapping or another configuration, nested or not.
+
+    Secrets are kept as `***`, with a warning: texts under a name like `api_key`, tokens of a known form, passwords in URLs.
+    Raises InvalidNameError, InvalidTypeError, InvalidValueError.
 
     >>> [(p.key, p.value, p.type) for p in flatten({"lr": 0.1, "net": {"layers": [64, 64]}})]
     [('lr', 0.1, 'float'), ('net.layers', '[64, 64]', 'json')]
     """
-    if not isinstance(params, Mapping):
-        message = f"Params are a mapping of names to values, and {type(params).__name__} was given: pass a dict."
+    given = as_mapping(params)
+    if given is None:
+        message = (
+            f"Params are a mapping of names to values, and {type(params).__name__} was given: pass a dict, a namespace, or "
+            "an object with fields."
+        )
         raise InvalidTypeError(message)
     rows: dict[str, Param] = {}
-    for parts, value in _leaves(params, (), ()):
+    masked: list[str] = []
+    for parts, value in _leaves(given, (), (id(params),)):
         row = _row(parts, value)
+        without = without_secrets(row)
+        if without is not row:
+            masked.append(row.key)
+            row = without
         other = rows.setdefault(row.key, row)
         if other is not row:
             raise InvalidValueError(f"Two params have the name {row.key!r} once nested names are joined: rename one.")
+    if masked:
+        names = ", ".join(map(repr, masked[:10])) + (f" and {len(masked) - 10} more" if len(masked) > 10 else "")
+        warn(f"What reads like a secret is kept as {HIDDEN} in the params {names}: leave secrets out of the params.")
     return list(rows.values())
 
 
@@ -125,20 +141,28 @@ def _refuse_change(connection: sqlite3.Connection, run: str, row: Param) -> None
 
 
 def _leaves(node: Mapping[Any, Any], parts: tuple[str, ...], above: tuple[int, ...]) -> Iterator[tuple[Any, Any]]:
-    if id(node) in above:
-        raise InvalidValueError(f"The params contain themselves at {'.'.join(parts)!r}: remove the cycle.")
-    if len(above) >= MAX_DEPTH:
+    """`above` are the ids of the objects around `node`, itself included: each may be made a mapping anew when asked."""
+    if len(above) > MAX_DEPTH:
         raise InvalidValueError(
             f"The params are nested more than {MAX_DEPTH} deep: flatten them, or log them as a dict."
         )
-    for key, value in node.items():
-        if not isinstance(key, (str, int, float, bool)):
-            raise InvalidTypeError(f"A param's name is a str, and {key!r} is of type {type(key).__name__}.")
-        below = (*parts, str(key))
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, below, (*above, id(node)))
-        else:
-            yield below, value
+    for key, value in entries(node, "param", "".join(f"{part}." for part in parts)):
+        below = (*parts, _key(key, f"A name below the param {'.'.join(parts)!r}" if parts else "A param's name"))
+        fields = as_mapping(value)
+        if fields is None or not fields:
+            yield below, value if fields is None else {}
+            continue
+        if id(value) in above:
+            raise InvalidValueError(f"The params contain themselves at {'.'.join(below)!r}: remove the cycle.")
+        yield from _leaves(fields, below, (*above, id(value)))
+
+
+def _key(key: object, what: str) -> str:
+    if (name := key_text(key)) is None:
+        raise InvalidTypeError(
+            f"{what} is text, and {key!r:.100} is of type {type(key).__name__}: pass str(...) of it."
+        )
+    return name
 
 
 def _row(parts: tuple[str, ...], value: object) -> Param:
@@ -148,8 +172,32 @@ def _row(parts: tuple[str, ...], value: object) -> Param:
     return Param(key, kept, kind, path)
 
 
+def without_secrets(row: Param) -> Param:
+    """The row with `***` for the secrets in it; the same one where there are none."""
+    if row.type not in ("str", "json"):
+        return row
+    parts = json.loads(row.path) if row.path else row.key.split(".")
+    before = row.decode()
+    after = _masked(parts[-1], before, is_below=any(holds_secrets(part) for part in parts[:-1]))
+    if after == before:
+        return row
+    return replace(row, value=after if row.type == "str" else json.dumps(after, ensure_ascii=False))
+
+
+def _masked(name: str, value: Any, *, is_below: bool) -> Any:
+    """A value of JSON, where the texts that are secrets by this name or by their form are `***`."""
+    if isinstance(value, str):
+        return HIDDEN if value and is_below else hidden_value(name, value)
+    if isinstance(value, list):
+        return [_masked(name, item, is_below=is_below) for item in value]
+    if isinstance(value, dict):
+        is_below = is_below or holds_secrets(name)
+        return {key: _masked(key, item, is_below=is_below) for key, item in value.items()}
+    return value
+
+
 def _typed(key: str, value: Any) -> tuple[str, int | float | str | None]:
-    value = _plain(value)
+    value = plain(value, "param", key)
     match value:
         case None:
             return "null", None
@@ -158,46 +206,23 @@ def _typed(key: str, value: Any) -> tuple[str, int | float | str | None]:
         case int():
             return "int", value if -(1 << 63) <= value < 1 << 63 else str(_checked_int(key, value))
         case float():
-            # SQLite has no NaN, and gives -0.0 back as 0.0.
-            return "float", None if math.isnan(value) else value + 0.0
+            # SQLite has neither NaN nor -0.0: one is NULL, the other an integer, which no other float is.
+            is_negative_zero = value == 0 and math.copysign(1, value) < 0
+            return "float", 0 if is_negative_zero else None if math.isnan(value) else value
         case str():
             return "str", _text(key, value)
-        case list() | dict():
+        case list() | Mapping():
             return "json", _text(key, json.dumps(_json(key, value, 0), ensure_ascii=False))
-    message = (
-        f"The param {key!r} is of type {type(value).__name__}: a param is a number, text, True, False, None, or lists and "
-        "mappings of them. Pass str(...) of it, or keep it as an artifact."
-    )
-    raise InvalidTypeError(message)
-
-
-def _plain(value: Any) -> Any:
-    """Values that stand for a JSON value: numpy scalars and small arrays, paths, enums, dates, tuples."""
-    if isinstance(value, enum.Enum):
-        value = value.value
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, Mapping) and not isinstance(value, dict):
-        return dict(value)
-    if isinstance(value, bool):
-        return value  # a bool is an int, too
-    # Subclasses (numpy.float64 is a float) become the plain type, so that what is read back is the plain type.
-    for plain in (int, float, str):
-        if isinstance(value, plain) and type(value) is not plain:
-            return plain(value)
-    return value
+    raise InvalidTypeError(f"The param {key!r} is of type {type(value).__name__}: {advice(value)}.")
 
 
 def _json(key: str, value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise InvalidValueError(f"The param {key!r} is nested more than {MAX_DEPTH} deep, or contains itself.")
-    value = _plain(value)
+        message = (
+            f"The param {key!r} is nested more than {MAX_DEPTH} deep, or contains itself: keep a part, or its text."
+        )
+        raise InvalidValueError(message)
+    value = plain(value, "param", key)
     if isinstance(value, int):
         return _checked_int(key, value)
     if value is None or isinstance(value, (float, str)):
@@ -205,10 +230,13 @@ def _json(key: str, value: Any, depth: int) -> Any:
     if isinstance(value, list):
         return [_json(key, item, depth + 1) for item in value]
     if isinstance(value, Mapping):
-        if len({str(name) for name in value}) < len(value):
+        pairs = [
+            (_key(name, f"A name in the param {key!r}"), item) for name, item in entries(value, "param", f"{key}.")
+        ]
+        if len({name for name, _ in pairs}) < len(pairs):
             raise InvalidValueError(f"The param {key!r} holds a mapping with two names that read the same: rename one.")
-        return {str(name): _json(key, item, depth + 1) for name, item in value.items()}
-    raise InvalidTypeError(f"The param {key!r} holds a {type(value).__name__}: use numbers, text, lists and mappings.")
+        return {name: _json(key, item, depth + 1) for name, item in pairs}
+    raise InvalidTypeError(f"The param {key!r} holds a value of type {type(value).__name__}: {advice(value)}.")
 
 
 def _checked_int(key: str, value: int) -> int:
@@ -221,7 +249,8 @@ def _text(key: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InvalidValueError(f"The param {key!r} is not valid Unicode text ({error.reason}).") from error
+        message = f"The param {key!r} is not valid Unicode text ({error.reason}): {REPAIR}."
+        raise InvalidValueError(message) from error
     if "\0" in value:
         raise InvalidValueError(f"The param {key!r} has a NUL character: remove it, or log the bytes as an artifact.")
     if len(value) > MAX_TEXT_CHARS:

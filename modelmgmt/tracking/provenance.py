@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import NotFoundError
+from modelmgmt.errors import NotFoundError, StoreError
+from modelmgmt.tracking import again
 from modelmgmt.versions.data import DatasetVersion
 from modelmgmt.versions.data import read as read_data
+from modelmgmt.versions.distributions import normalized
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.run import Run
@@ -39,9 +42,43 @@ def environment_facts(run: Run) -> dict[str, Any]:
     return facts
 
 
+def imported_distributions(run: Run) -> set[str] | None:
+    """The distributions that the process of the run had imported when its first run started; None when it is not known.
+
+    Which distribution a module belongs to is told by what is installed here, else by its name.
+    """
+    from importlib.metadata import packages_distributions
+
+    with run._kernel.database.reading() as connection:
+        states: Mapping[str, Any] = again.states_of(run._kernel, connection, run.id) or {}
+    if "imported" not in states:
+        return None
+    owners = packages_distributions()
+    return {normalized(name) for module in states["imported"] for name in owners.get(module, [module])}
+
+
+def not_imported(runs: Sequence[Run]) -> set[str]:
+    """The names of the distributions that some of the runs had installed, and none had imported when it started.
+
+    Empty when that is not known of one of them.
+    """
+    installed: set[str] = set()
+    imported: set[str] = set()
+    try:
+        for run in runs:
+            found, known = run.environment, imported_distributions(run)
+            if known is None:
+                return set()
+            imported |= known
+            installed |= set() if found is None else {each.name for each in found.distributions}
+    except (StoreError, NotFoundError):
+        return set()  # the comparison itself names what cannot be read
+    return {name for name in installed if normalized(name) not in imported}
+
+
 def data_facts(run: Run) -> dict[str, Any]:
     """Every version of data that the run logged, by its role and name."""
-    with run.kernel.database.reading() as connection:
+    with run._kernel.database.reading() as connection:
         found = read_data(connection, run.id)
     facts: dict[str, str] = {}
     for role, version in found:

@@ -1,12 +1,13 @@
-"""The row of a run. Alone writes the table `runs`."""
+"""The row of a run, and how it ended before it went on. Alone writes the tables `runs` and `run_endings`."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import AmbiguousError, InvalidTypeError, NotFoundError
 from modelmgmt.store.events import user
@@ -14,8 +15,12 @@ from modelmgmt.store.ids import new_id, new_name
 from modelmgmt.store.names import did_you_mean
 from modelmgmt.store.process import Process, current
 from modelmgmt.store.rows import row_crc, verified
-from modelmgmt.store.times import from_iso, now_us, to_iso
+from modelmgmt.store.secrets import hidden_in_text
+from modelmgmt.store.times import from_iso, now_iso, now_us, to_iso
 from modelmgmt.tracking.command_line import command_line
+
+if TYPE_CHECKING:
+    from modelmgmt.store.series import Dropped
 
 RECOVERED = "recovered"
 """The experiment of runs that a repair had to make a new row for."""
@@ -68,9 +73,26 @@ class RunRecord:
         return (from_iso(self.ended_at) - self.started).total_seconds() if self.ended_at else None
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run had ended before it went on; times are aware, in UTC."""
+
+    status: str
+    ended_at: datetime
+    error: str | None
+    resumed_at: datetime
+    from_step: int | None
+    """The step that it went on from, when the points from there on were dropped."""
+    dropped_points: int
+
+
 COLUMNS = tuple(field.name for field in fields(RunRecord))
 SELECT = f"SELECT {', '.join(f'runs.{name}' for name in (*COLUMNS, 'crc'))} FROM runs"
 _INSERT = f"INSERT INTO runs ({', '.join(COLUMNS)}, crc) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+_ENDING = (
+    "run", "resumed_at", "ended_at", "status", "error", "from_step", "dropped_points", "dropped_chunks",
+)  # fmt: skip
+_INSERT_ENDING = f"INSERT INTO run_endings ({', '.join(_ENDING)}, crc) VALUES ({', '.join('?' * (len(_ENDING) + 1))})"
 _UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS)}, crc = ? WHERE id = ?"
 
 
@@ -86,15 +108,14 @@ def insert(
     name: str | None,
     parent: str | None,
     group: str | None,
+    run: str | None = None,
 ) -> RunRecord:
-    """Begin a run: a new row, owned by this process."""
-    (number,) = connection.execute(
-        "SELECT coalesce(max(number), 0) + 1 FROM runs WHERE experiment = ?", (experiment,)
-    ).fetchone()
+    """Begin a run: a new row, owned by this process. `run` is an id of the caller's own, which no run has."""
+    number = _next_number(connection, experiment)
     time_us = now_us()
     owner = current()
     record = RunRecord(
-        id=new_id(time_us),
+        id=run or new_id(time_us),
         experiment=experiment,
         name=name or new_name(number),
         number=number,
@@ -132,10 +153,19 @@ def overwrite(connection: sqlite3.Connection, record: RunRecord) -> None:
     connection.execute(_UPDATE, (*_row(record), record.id))
 
 
-def take_over(connection: sqlite3.Connection, run: str) -> None:
-    """The run goes on, owned by this process."""
+def take_over(
+    connection: sqlite3.Connection, run: str, *, from_step: int | None = None, dropped: Dropped | None = None
+) -> RunRecord:
+    """The run, which has ended, goes on, owned by this process. How it had ended is kept."""
     owner = current()
-    _change(
+    before = read(connection, run)
+    ended_at = before.ended_at or before.started_at
+    row = (
+        run, max(now_iso(), ended_at), ended_at, before.status, before.error, from_step,
+        dropped.points if dropped else 0, json.dumps(dropped.chunks if dropped else []),
+    )  # fmt: skip
+    connection.execute(_INSERT_ENDING, (*row, row_crc("run_endings", row)))
+    return _change(
         connection,
         run,
         status="running",
@@ -148,14 +178,79 @@ def take_over(connection: sqlite3.Connection, run: str) -> None:
     )
 
 
+def rename(connection: sqlite3.Connection, run: str, name: str) -> RunRecord:
+    """Give a run another name."""
+    return _change(connection, run, name=name)
+
+
+def move(connection: sqlite3.Connection, run: str, experiment: str) -> RunRecord:
+    """Move a run, and those below it that are in the same experiment, to another one."""
+    here = read(connection, run)
+    if here.experiment == experiment:
+        return here
+    todo = [run]
+    while todo:
+        one = todo.pop()
+        _change(connection, one, experiment=experiment, number=_next_number(connection, experiment))
+        below = "SELECT id FROM runs WHERE parent = ? AND experiment = ? ORDER BY id DESC"
+        todo += [found for (found,) in connection.execute(below, (one, here.experiment))]
+    return read(connection, run)
+
+
 def end(connection: sqlite3.Connection, run: str, status: str, *, ended_at: str, error: str | None = None) -> None:
-    """The run has ended."""
-    _change(connection, run, status=status, ended_at=ended_at, error=_kept_error(error))
+    """The run has ended: never before it began or went on, whatever the clock says."""
+    began = max(read(connection, run).started_at, resumed_at(connection, run) or "")
+    _change(connection, run, status=status, ended_at=max(ended_at, began), error=_kept_error(error))
+
+
+def resumed_at(connection: sqlite3.Connection, run: str) -> str | None:
+    """When the run went on last; None when it never did."""
+    (last,) = connection.execute("SELECT max(resumed_at) FROM run_endings WHERE run = ?", (run,)).fetchone()
+    return str(last) if last is not None else None
+
+
+def endings(connection: sqlite3.Connection, run: str) -> list[Ending]:
+    """How the run had ended before it went on, oldest first. Raises CorruptDataError."""
+    rows = connection.execute(f"SELECT {', '.join(_ENDING)}, crc FROM run_endings WHERE run = ? ORDER BY 2", (run,))
+    found = []
+    for row in rows.fetchall():
+        _, resumed, ended, status, error, from_step, points, _ = verified("run_endings", row)
+        found.append(Ending(status, from_iso(ended), error, from_iso(resumed), from_step, points))
+    return found
+
+
+def dropped_chunks(connection: sqlite3.Connection, run: str) -> set[bytes]:
+    """The heads of the chunks that lost points when the run went on from a step."""
+    rows = connection.execute("SELECT dropped_chunks FROM run_endings WHERE run = ?", (run,)).fetchall()
+    return {bytes.fromhex(head) for (text,) in rows for head in json.loads(text)}
+
+
+def hide_secrets(connection: sqlite3.Connection, run: str, command: str) -> list[str]:
+    """Write command and errors of a run without secrets; `command` is without them. Returns what had some."""
+    found = []
+    before = read(connection, run)
+    if before.command != command:
+        found.append("command")
+        _change(connection, run, command=command)
+    if _kept_error(before.error) != before.error:
+        found.append("error")
+        _change(connection, run, error=_kept_error(before.error))
+    sql = f"SELECT {', '.join(_ENDING)}, crc FROM run_endings WHERE run = ?"
+    for row in connection.execute(sql, (run,)).fetchall():
+        values = dict(zip(_ENDING, verified("run_endings", row), strict=False))
+        error = _kept_error(values["error"])
+        if error != values["error"]:
+            found.append("error")
+            crc = row_crc("run_endings", tuple({**values, "error": error}.values()))
+            change = "UPDATE run_endings SET error = ?, crc = ? WHERE run = ? AND resumed_at = ?"
+            connection.execute(change, (error, crc, run, values["resumed_at"]))
+    return found
 
 
 def _kept_error(error: str | None) -> str | None:
     """The end of a traceback, as Unicode text: what it quotes may be none."""
-    return error[-MAX_ERROR_CHARS:].encode("utf-8", "backslashreplace").decode() if error else None
+    kept = hidden_in_text(error[-MAX_ERROR_CHARS:]) if error else ""
+    return kept.encode("utf-8", "backslashreplace").decode() or None
 
 
 def add_lost_points(connection: sqlite3.Connection, run: str, count: int) -> None:
@@ -163,13 +258,25 @@ def add_lost_points(connection: sqlite3.Connection, run: str, count: int) -> Non
     _change(connection, run, lost_points=read(connection, run).lost_points + count)
 
 
-def _change(connection: sqlite3.Connection, run: str, **changes: Any) -> None:
-    connection.execute(_UPDATE, (*_row(replace(read(connection, run), **changes)), run))
+def _change(connection: sqlite3.Connection, run: str, **changes: Any) -> RunRecord:
+    changed = replace(read(connection, run), **changes)
+    connection.execute(_UPDATE, (*_row(changed), run))
+    return changed
+
+
+def _next_number(connection: sqlite3.Connection, experiment: str) -> int:
+    sql = "SELECT coalesce(max(number), 0) + 1 FROM runs WHERE experiment = ?"
+    return int(connection.execute(sql, (experiment,)).fetchone()[0])
 
 
 def _row(record: RunRecord) -> tuple[Any, ...]:
     values = tuple(getattr(record, column) for column in COLUMNS)
     return (*values, row_crc("runs", values))
+
+
+def exists(connection: sqlite3.Connection, run: str) -> bool:
+    """Whether there is a row with that id."""
+    return connection.execute("SELECT 1 FROM runs WHERE id = ?", (run,)).fetchone() is not None
 
 
 def read(connection: sqlite3.Connection, run: str) -> RunRecord:
@@ -180,8 +287,11 @@ def read(connection: sqlite3.Connection, run: str) -> RunRecord:
     return from_row(row)
 
 
-def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
-    """The run that a person means: by id, by name, or by a part of the id. Raises NotFoundError, AmbiguousError."""
+def find(connection: sqlite3.Connection, reference: object, *, exact: bool = False) -> RunRecord:
+    """The run that a person means: by id, by name, or by a part of the id. Raises NotFoundError, AmbiguousError.
+
+    A name that several runs have means the newest of them; `exact` refuses it, for what changes or deletes a run.
+    """
     if not isinstance(reference, str):
         raise InvalidTypeError(f"A run is named by its id or name, and {type(reference).__name__} was given.")
     for condition, value in (
@@ -190,12 +300,14 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
         ("id LIKE ? ESCAPE '\\'", _starts(reference)),
         ("id LIKE ? ESCAPE '\\'", "%" + _starts(reference)[:-1]),
     ):
-        rows = connection.execute(f"{SELECT} WHERE {condition} ORDER BY id DESC LIMIT 6", (value,)).fetchall()
-        if len(rows) == 1:
+        newest = f"{SELECT} WHERE {condition} ORDER BY started_at DESC, id DESC LIMIT 6"
+        rows = connection.execute(newest, (value,)).fetchall()
+        if len(rows) == 1 or (rows and condition == "name = ?" and not exact):
             return from_row(rows[0])
         if rows:
             found = ", ".join(f"{row[0]} ({row[1]}/{row[2]})" for row in rows[:5])
-            raise AmbiguousError(f"Several runs answer to {reference!r}: {found}. Use the whole id.")
+            more = ", ..." if len(rows) > 5 else ""
+            raise AmbiguousError(f"Several runs answer to {reference!r}: {found}{more}. Use the whole id.")
     names = (name for (name,) in connection.execute("SELECT DISTINCT name FROM runs ORDER BY id DESC LIMIT 2000"))
     hint = did_you_mean(reference, names)
     if connection.execute("SELECT 1 FROM runs WHERE experiment = ? LIMIT 1", (reference,)).fetchone() is not None:
@@ -204,12 +316,45 @@ def find(connection: sqlite3.Connection, reference: object) -> RunRecord:
     raise NotFoundError(f"The store has no run {reference!r}: 'modelmgmt runs' lists ids and names.{hint}")
 
 
+def namesakes(connection: sqlite3.Connection, record: RunRecord) -> str:
+    """What to know of a run whose name others have, too; empty when it alone has it."""
+    sql = "SELECT count(*), max(id) FROM runs WHERE name = ?"
+    count, newest = connection.execute(sql, (record.name,)).fetchone()
+    if count < 2:
+        return ""
+    return (
+        f"the newest of {count} runs with this name" if newest == record.id else f"one of {count} runs with this name"
+    )
+
+
 def running_without_process(
     connection: sqlite3.Connection, is_gone: Callable[[Process], bool] = Process.is_gone
 ) -> Mapping[str, RunRecord]:
     """Runs that still say running, whose process is gone."""
     rows = connection.execute(f"{SELECT} WHERE status = 'running'").fetchall()
     return {record.id: record for record in map(from_row, rows) if is_gone(record.owner)}
+
+
+def innermost_of(connection: sqlite3.Connection, owner: Process) -> RunRecord | None:
+    """The run that this process is certainly busy with: the innermost one, or what several at a time are all below."""
+    rows = connection.execute(
+        f"{SELECT} WHERE status = 'running' AND host = ? AND boot_id = ? AND pid = ? AND process_start = ?",
+        (owner.host, owner.boot_id, owner.pid, owner.start),
+    ).fetchall()
+    own = {record.id: record for record in map(from_row, rows)}
+
+    def above(record: RunRecord) -> list[RunRecord]:
+        found = [record]
+        while (parent := own.get(found[0].parent or "")) is not None and parent not in found:
+            found.insert(0, parent)
+        return found
+
+    paths = [above(record) for record in own.values()]
+    longest = max(paths, key=len, default=[])
+    for length in range(len(longest), 0, -1):
+        if all(longest[:length] == other[:length] or longest[: len(other)] == other for other in paths):
+            return longest[length - 1]
+    return None
 
 
 def running(connection: sqlite3.Connection) -> bool:

@@ -31,7 +31,7 @@ class Repaired:
     adopted: tuple[str, ...]
     """Runs that had lost their own row, and got a new one for what else is left of them."""
     artifacts: tuple[str, ...]
-    """Artifacts whose content is damaged or missing: they are named no more."""
+    """Artifacts whose content is damaged or missing: they are no longer named."""
     data: tuple[str, ...] = ()
     """Versions of data whose content or profile is damaged or missing: what is left of them stays."""
     predictions: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def repair(kernel: Kernel) -> Repaired:
 
 
 def rescue(path: Path) -> Repaired:
-    """As `repair`, of the store at `path`, which is damaged so that it can not be opened.
+    """As `repair`, of the store at `path`, which is damaged so that it cannot be opened.
 
     Its rows are found page by page. On return it can be opened, and all of it survives a power cut. Raises RunInUseError
     while another process writes, StoreWriteError.
@@ -102,7 +102,7 @@ def _refuse_unread(root: Path, problems: Sequence[Problem]) -> None:
     if unread:
         raise StoreReadError(
             f"Nothing was repaired: of the store {root}, {unread[0].where} could not be read ({unread[0].what}) It may be "
-            "whole. Try again; if it stays so, copy the store to another disk by a tool that goes on where it can not read, "
+            "whole. Try again; if it stays so, copy the store to another disk by a tool that goes on where it cannot read, "
             "such as ddrescue, and repair the copy."
         )
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import InvalidValueError
+from modelmgmt.errors import CorruptDataError, InvalidValueError, NotFoundError
+from modelmgmt.store.names import counted
+from modelmgmt.store.secrets import replaced
 from modelmgmt.store.trees import Entry, Trees
 from modelmgmt.versions import git
 from modelmgmt.versions.code import CodeVersion
@@ -30,7 +29,9 @@ class Restored:
 
     folder: Path
     notes: tuple[str, ...]
-    """What was put back, and what could not be."""
+    """What was put back."""
+    missing: tuple[str, ...] = ()
+    """What could not be put back as it was."""
 
 
 def restore(run: Run, folder: Path) -> Restored:
@@ -43,53 +44,71 @@ def restore(run: Run, folder: Path) -> Restored:
         raise InvalidValueError(f"{folder} is there and not empty: choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
-    notes = [*_from_git(run, version, folder)]
-    count = _write_tree(run.kernel, version.tree_digest, folder, folder)
-    notes.append(f"{count} files of code, as they were executed")
-    notes += [f"{readable(what)}: {why}" for what, why in version.left_out]
-    notes += _data(run, version, folder)
-    return Restored(folder, tuple(notes))
+    notes: list[str] = []
+    missing = [f"{readable(what)}: {why}" for what, why in version.left_out]
+    _from_git(version, folder, notes, missing, changes := _changes(run._kernel, version, missing))
+    if changes is not None:
+        _write_changes(changes, folder)
+        notes.append("the uncommitted changes of that time")
+    count = _write_tree(run._kernel, version.tree_digest, folder, folder)
+    notes.append(counted(count, "file of code, as it was executed", "files of code, as they were executed"))
+    _data(run, version, folder, notes, missing)
+    return Restored(folder, tuple(notes), tuple(missing))
 
 
-def _from_git(run: Run, version: CodeVersion, folder: Path) -> Iterator[str]:
-    """Everything that git has of the commit, with the uncommitted changes: config files and whatever else is not imported."""
+def _changes(kernel: Kernel, version: CodeVersion, missing: list[str]) -> git.Changes | None:
+    if version.changes_digest is None:
+        return None
+    try:
+        return git.Changes.read(Trees(kernel.objects).get(version.changes_digest), kernel.objects.get)
+    except (CorruptDataError, NotFoundError) as error:
+        missing.append(f"the uncommitted changes: {error}")
+        return None
+
+
+def _from_git(
+    version: CodeVersion, folder: Path, notes: list[str], missing: list[str], changes: git.Changes | None
+) -> None:
+    """Everything that git has of the commit: config files and whatever else is not imported."""
     if version.git_commit is None or version.root is None:
-        yield "git does not know the code: only the files that were executed are there"
+        if changes is None:
+            notes.append("git does not know the code: only the files that were executed are there")
         return
     short = version.git_commit[:10]
     try:
-        with _index() as index:
-            git.ask(Path(version.root), "read-tree", version.git_commit, GIT_INDEX_FILE=str(index))
-            git.ask(Path(version.root), "checkout-index", "-a", f"--prefix={folder}{os.sep}", GIT_INDEX_FILE=str(index))
-        yield f"the files of commit {short}"
+        found = git.checkout(Path(version.root), version.git_commit, folder, changes.submodules if changes else {})
     except git.RefusedError as error:
-        yield f"commit {short} is not in {version.root} ({error}): only the files that were executed are there"
+        missing.append(
+            f"commit {short} is not in {version.root} ({error}): only the files that were executed are there"
+        )
         return
-    changes = run.code.uncommitted
-    if changes:
-        yield _apply(changes, folder)
+    there = {*changes.files, *changes.removed} if changes else set()
+    missing += [f"{readable(path)}: {why}" for path, why in found if path not in there]
+    notes.append(f"the files of commit {short}")
 
 
-@contextmanager
-def _index() -> Iterator[Path]:
-    """A place for an index of its own: the repository's is not touched."""
-    with tempfile.TemporaryDirectory(prefix="modelmgmt-") as name:
-        yield Path(name) / "index"
+def _write_changes(changes: git.Changes, folder: Path) -> None:
+    """Put the changed files over those of the commit, byte for byte, and take away what was removed."""
+    for path in changes.removed:
+        place = _inside(folder / path, folder)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            place.unlink() if place.is_symlink() or not place.is_dir() else place.rmdir()
+    for path, (mode, data) in changes.files.items():
+        place = _inside(folder / path, folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.is_dir() and not place.is_symlink():
+            place.rmdir()
+        else:
+            place.unlink(missing_ok=True)
+        if mode == "link":
+            place.symlink_to(os.fsdecode(data))
+            continue
+        wanted = 0o777 if mode == "executable" else 0o666
+        with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, wanted), "wb") as file:  # noqa: PTH123 - its mode
+            file.write(data)
 
 
-def _apply(changes: str, folder: Path) -> str:
-    done = subprocess.run(
-        ["git", "apply", "--whitespace=nowarn", "-"],  # noqa: S607 - git is where it is
-        cwd=folder, input=changes.encode("utf-8", "surrogateescape"), capture_output=True, check=False,
-        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(folder.parent)},
-    )  # fmt: skip
-    if done.returncode == 0:
-        return "the uncommitted changes of that time"
-    why = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"not all uncommitted changes: git could not apply them ({why[0] if why else done.returncode})"
-
-
-def _data(run: Run, version: CodeVersion, folder: Path) -> Iterator[str]:
+def _data(run: Run, version: CodeVersion, folder: Path, notes: list[str], missing: list[str]) -> None:
     """The data files of the project: as they were kept, else as they are now where they were."""
     for role, data in data_of(run):
         place = _below(data.source, version.root) if data.kind == "files" else None
@@ -97,18 +116,18 @@ def _data(run: Run, version: CodeVersion, folder: Path) -> Iterator[str]:
             continue
         target = folder / place
         if data.content_digest is not None:
-            _write_data(run.kernel, data.content_digest, target, folder)
-            yield f"data {data.name}: {place}, as it was kept"
+            _write_data(run._kernel, data.content_digest, target, folder)
+            notes.append(f"data {data.name}: {place}, as it was kept")
         elif not target.exists() and os.path.exists(data.source):  # noqa: PTH110 - text, as it was recorded
             _copy(Path(data.source), target)
-            yield f"data {data.name}: {place} was not kept, and is copied from {data.source} as it is now"
+            notes.append(f"data {data.name}: {place} was not kept, and is copied from {data.source} as it is now")
         elif not target.exists():
-            yield f"not restored: data {data.name}: {place} was not kept, and is gone from {data.source}"
+            missing.append(f"data {data.name}: {place} was not kept, and is gone from {data.source}")
 
 
 def data_of(run: Run) -> list[tuple[str, DatasetVersion]]:
     """(role, version) of the data that the run logged."""
-    with run.kernel.database.reading() as connection:
+    with run._kernel.database.reading() as connection:
         return read(connection, run.id)
 
 
@@ -133,19 +152,32 @@ def _write_tree(kernel: Kernel, digest: str, target: Path, root: Path) -> int:
     """Write the files of a tree over what is there; returns how many."""
     tree = Trees(kernel.objects).get(digest)
     for path, entry in tree.items():
-        _write(kernel, entry, target / path, root)
+        if not _has_secrets_of(kernel, entry, target / path):
+            _write(kernel, entry, target / path, root)
     return len(tree)
 
 
+def _has_secrets_of(kernel: Kernel, entry: Entry, place: Path) -> bool:
+    """Whether git had the file with what a placeholder stands for in the kept one: then it is the one that was executed."""
+    if not place.is_file() or place.is_symlink():
+        return False
+    kept, found = replaced(place.read_bytes(), place.name)
+    return bool(found) and kept == kernel.objects.get(entry.digest)
+
+
 def _write(kernel: Kernel, entry: Entry, place: Path, root: Path) -> None:
-    # A link that git has put there must not lead the file out of the folder.
+    place = _inside(place, root)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if entry.mode != "link":
+        kernel.objects.copy_to(entry.digest, place, mode=0o777 if entry.mode == "executable" else 0o666)
+
+
+def _inside(place: Path, root: Path) -> Path:
+    """The place with the links of its folder resolved: one that git has put there must not lead a file out of `root`."""
     parent = Path(os.path.realpath(place.parent))
     if parent != root and root not in parent.parents:
         raise InvalidValueError(f"{place} leads out of {root} through a link: restore into another folder by hand.")
-    parent.mkdir(parents=True, exist_ok=True)
-    if entry.mode != "link":
-        mode = 0o777 if entry.mode == "executable" else 0o666
-        kernel.objects.copy_to(entry.digest, parent / place.name, mode=mode)
+    return parent / place.name
 
 
 def _below(path: str | None, root: str | None) -> str | None:

@@ -19,7 +19,7 @@ class CodeOfRun:
     """A part of `Run`."""
 
     if TYPE_CHECKING:
-        kernel: Kernel
+        _kernel: Kernel
         id: str
         _owned: bool
 
@@ -27,7 +27,9 @@ class CodeOfRun:
 
     _tree: str | None = None
     """Of the version that was captured last; None while this process captures no code of the run."""
-    _chosen: tuple[str, ...] = ()
+    _chosen = capture.Chosen()
+    _was_first = False
+    """Whether the states of the random generators were noted at its start, as at that of the first run of a process."""
 
     def snapshot_code(self, reason: str = "") -> None:
         """Keep what is executed now as one more version of the run's code. Survives a power cut with the next `flush`.
@@ -40,7 +42,7 @@ class CodeOfRun:
         guard = self._writable()
 
         def keep() -> None:
-            captures = capture.of(self.kernel)
+            captures = capture.of(self._kernel)
             captures.settle()
             self._tree = captures.checkpoint(self.id, reason, chosen=self._chosen)
 
@@ -49,25 +51,26 @@ class CodeOfRun:
     @property
     def code(self) -> Code:
         """The code that was executed: `files`, `read`, `diff`, `checkout`, `versions`."""
-        return Code(self.kernel, self.id)
+        return Code(self._kernel, self.id)
 
     @property
     def environment(self) -> Environment | None:
         """Python, platform, hardware and every distribution; None when it was not captured. Raises CorruptDataError."""
         from modelmgmt.versions.environment import read
 
-        return read(self.kernel, self.id)
+        return read(self._kernel, self.id)
 
-    def captured(self, job: Job | None, tree: str | None, chosen: tuple[str, ...]) -> None:
+    def _captured(self, job: Job | None, tree: str | None, chosen: capture.Chosen) -> None:
         """The run has started, with this tree; what is left to keep is kept in the background. `start_run` calls this."""
         self._tree, self._chosen = tree, chosen
-        capture.of(self.kernel).submit(job)
+        self._was_first = job is not None and job.prepared.seeds is not None
+        capture.of(self._kernel).submit(job)
 
-    def resumed_code(self) -> None:
+    def _resumed_code(self) -> None:
         """The run goes on in this process: what is executed now is one more version, when it is not the last one."""
 
         def keep() -> None:
-            captures = capture.of(self.kernel)
+            captures = capture.of(self._kernel)
             captures.settle()
             versions = self.code.versions
             last = versions[-1].tree_digest if versions else None
@@ -77,10 +80,10 @@ class CodeOfRun:
 
     def _settle_code(self) -> None:
         """Wait for what is captured in the background. Raises StoreError."""
-        capture.of(self.kernel).settle()
+        capture.of(self._kernel).settle()
 
     def _finish_code(self) -> None:
         """The run ends: what was imported since its start is kept, too. Raises StoreError."""
         self._settle_code()
         if self._owned and self._tree is not None:
-            capture.of(self.kernel).checkpoint(self.id, code.FINISH, unless=self._tree, chosen=self._chosen)
+            capture.of(self._kernel).checkpoint(self.id, code.FINISH, unless=self._tree, chosen=self._chosen)

@@ -22,7 +22,7 @@ class DataOfRun:
     _dataset_type: ClassVar[type[Dataset]] = Dataset
 
     if TYPE_CHECKING:
-        kernel: Kernel
+        _kernel: Kernel
         id: str
 
         def _writable(self) -> Guard: ...
@@ -40,13 +40,13 @@ class DataOfRun:
         """Say which data this run used (or made: `role="output"`). Returns its version, the same for the same data.
 
         `data` is a DataFrame (pandas, polars, pyarrow), an array, a sparse matrix, a path of a file or folder, a
-        `SqlQuery` or a `Reference`. The fingerprint is over every row, column and type, and with `index` over the index;
+        `SqlQuery` or a `DataReference`. The fingerprint is over every row, column and type, and with `index` over the index;
         kept with it are the schema and a profile of each column. `keep=True` keeps the content, too: compressed, and of
         a later version only what is new. `description` becomes a note of the run.
 
         It reads all of the data: about 1 s for 1 million rows of 20 numbers, most of it for the profile, which data
         that is known already does without; `keep` adds the time to compress and write. On return it survives a power
-        cut. Raises InvalidTypeError that names the column that can not be kept, InvalidNameError, FileNotFoundError,
+        cut. Raises InvalidTypeError that names the column that cannot be kept, InvalidNameError, FileNotFoundError,
         RunFinishedError. When the disk fails, or the data changes while it is read, `on_error` decides; a version with
         the number 0 is returned then.
 
@@ -69,36 +69,36 @@ class DataOfRun:
                 raise
 
         guard.write(action, can_wait=False)
-        return found[0] if found else self._dataset_type.lost(checked)
+        return found[0] if found else self._dataset_type._lost(checked)
 
     @property
     def datasets(self) -> Mapping[str, Any]:
         """The versions of data that the run logged, by name; of two under one name the later."""
-        with self.kernel.database.reading() as connection:
+        with self._kernel.database.reading() as connection:
             found = record.read(connection, self.id)
-        return {version.name: self._dataset_type.of(self.kernel, version) for _, version in found}
+        return {version.name: self._dataset_type._of(self._kernel, version) for _, version in found}
 
     def datasets_by_role(self) -> dict[str, list[Any]]:
         """All versions that the run logged, by role."""
-        with self.kernel.database.reading() as connection:
+        with self._kernel.database.reading() as connection:
             found = record.read(connection, self.id)
         roles: dict[str, list[Any]] = {}
         for role, version in found:
-            roles.setdefault(role, []).append(self._dataset_type.of(self.kernel, version))
+            roles.setdefault(role, []).append(self._dataset_type._of(self._kernel, version))
         return roles
 
     def _note(self, text: str) -> None:
-        with self.kernel.database.writing() as connection:
+        with self._kernel.database.writing() as connection:
             labels.write_note(connection, self.id, text)
 
     def _log_dataset(self, data: Any, name: str, role: str, *, keep: bool, index: bool, note: str | None) -> Dataset:
         from modelmgmt.versions.data import keep as keeping
         from modelmgmt.versions.data.sources import take
 
-        taken = take(data, index=index, leave_out=self.kernel.path)
-        version = keeping.keep(self.kernel, taken, name, keep_content=keep)
-        with self.kernel.database.writing(durable=True) as connection:
+        taken = take(data, index=index, leave_out=self._kernel.path)
+        version = keeping.keep(self._kernel, taken, name, keep_content=keep)
+        with self._kernel.database.writing(durable=True) as connection:
             kept = record.write(connection, version, self.id, role)
             if note is not None:
                 labels.write_note(connection, self.id, f"{name}: {note}")
-        return self._dataset_type.of(self.kernel, kept)
+        return self._dataset_type._of(self._kernel, kept)

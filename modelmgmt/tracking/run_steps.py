@@ -17,7 +17,7 @@ class StepsOfRun:
     """Whom to ask about results that are pickles. The room of models, which has the keys, says so of its part of a run."""
 
     if TYPE_CHECKING:
-        kernel: Kernel
+        _kernel: Kernel
         id: str
 
     @property
@@ -25,5 +25,5 @@ class StepsOfRun:
         """The calls of functions that are decorated with `mm.step`, in the order in which they began."""
         from modelmgmt.tracking.steps.table import read
 
-        with self.kernel.database.reading() as connection:
+        with self._kernel.database.reading() as connection:
             return read(connection, self.id)

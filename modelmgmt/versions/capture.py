@@ -12,7 +12,6 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import StoreError
+from modelmgmt.store.secrets import replaced
 from modelmgmt.store.trees import Tree, Trees
 from modelmgmt.versions import code, environment, seeds
 from modelmgmt.versions.code import CodeVersion
@@ -36,8 +36,17 @@ GIT_FRESH_S = 2.0
 """Within one process git is asked again only after so long: a search that does hundreds of runs a second asks it once."""
 PENDING: Note = ("the code", "not all of it was captured yet when this was written")
 _EMPTY = Tree({}).encode()
-_ODD_FOLDER = "its name is not UTF-8, so that it can not be found again: reproduce with --from-folder"
+_ODD_FOLDER = "its name is not UTF-8, so that it cannot be found again: reproduce with --from-folder"
 EMPTY_DIGEST = hashlib.sha256(_EMPTY).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What `start_run` was told of code."""
+
+    patterns: tuple[str, ...] = ()
+    """Of files, relative to the project, that are kept beside what is executed."""
+    keeps_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Prepared:
 
     snapshot: Snapshot | None
     seeds: dict[str, Any] | None
+    notes: tuple[Note, ...] = ()
+    """What was left out beside the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +80,18 @@ class Captures:
         self._thread: threading.Thread | None = None
         self._has_empty = False
 
-    def prepare(self, chosen: Sequence[str] | None) -> Prepared:
-        """Look at what is executed now. `chosen`: patterns of more files; None for no code at all."""
+    def prepare(self, chosen: Chosen | None, notes: tuple[Note, ...] = ()) -> Prepared:
+        """Look at what is executed now; `chosen` is None for no code at all. `notes` are for `left_out`."""
         states = seeds.at_first_run()
         if chosen is None:
             return Prepared(None, None)
         kernel = self._here()
         with _process.lock:
-            sources = _process.sources_of(kernel)
-            snapshot = sources.snapshot(chosen) if sources else None
-        if states is None or snapshot is None:
-            return Prepared(snapshot, None)
-        return Prepared(snapshot, {**states, "path": import_path(snapshot.root)})
+            sources = _process.sources_of(kernel, keeps_secrets=chosen.keeps_secrets)
+            snapshot = sources.snapshot(chosen.patterns) if sources else None
+        if states is not None and snapshot is not None:
+            states = {**states, "path": import_path(snapshot.root, snapshot.outside)}
+        return Prepared(snapshot, states if snapshot else None, notes)
 
     def insert(self, connection: sqlite3.Connection, run: str, prepared: Prepared) -> Job | None:
         """Write, in the caller's transaction, what is known; returns what is left to do for `submit`."""
@@ -89,10 +100,11 @@ class Captures:
         if snapshot is None:
             return None if has_environment else Job(run, prepared, None, needs_environment=True)
         version = self._version(run, 0, code.START, snapshot)
-        state = _process.fresh_state(snapshot.repository)
+        version = replace(version, left_out=(*version.left_out, *prepared.notes))
+        state = _process.fresh_state(snapshot.repository, keeps_secrets=snapshot.keeps_secrets)
         if state is not None and prepared.seeds is None:
             whole = _with_state(version, state)
-            if code.is_named(connection, whole.tree_digest, whole.diff_digest):
+            if code.is_named(connection, whole.tree_digest, whole.diff_digest, whole.changes_digest):
                 code.insert(connection, whole)
                 return None if has_environment else Job(run, prepared, None, needs_environment=True)
         code.insert(connection, self._pending(connection, version))
@@ -125,7 +137,7 @@ class Captures:
                 self._failed.append(job)
                 raise
 
-    def checkpoint(self, run: str, reason: str, *, unless: str | None = None, chosen: Sequence[str] = ()) -> str | None:
+    def checkpoint(self, run: str, reason: str, *, unless: str | None = None, chosen: Chosen = Chosen()) -> str | None:
         """Keep what is executed now as one more version of the run, unless its tree is `unless`; returns its tree.
 
         On return it survives SIGKILL. Raises StoreError.
@@ -177,18 +189,25 @@ class Captures:
     def _put(self, version: CodeVersion, snapshot: Snapshot) -> CodeVersion:
         """Keep every file of the snapshot, its tree and git's diff. On return they survive a power cut."""
         objects = self._here().objects
-        state = _process.state(snapshot.repository)
+        state = _process.state(snapshot.repository, keeps_secrets=snapshot.keeps_secrets)
         pending: set[Path] = set()
         entries = dict(snapshot.entries)
         for path, entry in snapshot.entries.items():
             if objects.freshen(entry.digest) is None:  # and not `has`: a collector spares what is fresh
                 data = snapshot.contents.get(entry.digest)
-                stored = objects.put_bytes(_read(snapshot.files[path]) if data is None else data, pending=pending)
+                if data is None:
+                    data = _read(snapshot.files[path])
+                    data = data if snapshot.keeps_secrets else replaced(data, path)[0]
+                stored = objects.put_bytes(data, pending=pending)
                 if stored.digest != entry.digest:
                     del entries[path]
         if state.diff is not None:
             objects.put_bytes(state.diff, pending=pending)
+        for data in state.contents.values():
+            objects.put_bytes(data, pending=pending)
         objects.sync(pending)
+        if state.changes is not None:
+            Trees(objects).put(state.changes)
         tree_digest = Trees(objects).put(Tree(entries))
         gone = [
             (path, "it changed on disk before it could be kept") for path in snapshot.entries.keys() - entries.keys()
@@ -214,7 +233,7 @@ class Captures:
         return CodeVersion(
             run=run, number=number, captured_at=datetime.now(UTC), reason=reason, script=snapshot.script,
             git_commit=None, git_branch=None, git_remotes={}, is_dirty=None, tree_digest=snapshot.tree_digest,
-            diff_digest=None, left_out=(*odd, *snapshot.left_out), root=root, cwd=cwd, seeds_digest=None,
+            diff_digest=None, changes_digest=None, left_out=(*odd, *snapshot.left_out), root=root, cwd=cwd, seeds_digest=None,
         )  # fmt: skip
 
     def _here(self) -> Kernel:
@@ -229,50 +248,55 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.sources: Sources | None = None
+        self.sources: dict[bool, Sources] = {}
+        """Those that keep secrets and those that do not."""
         self.installation = Installation()
-        self._looked: dict[Path, tuple[float, GitState]] = {}
+        self._looked: dict[tuple[Path, bool], tuple[float, GitState]] = {}
 
-    def sources_of(self, kernel: Kernel) -> Sources | None:
+    def sources_of(self, kernel: Kernel, *, keeps_secrets: bool) -> Sources | None:
         """The sources of the project that this process is in now; None where it is in none."""
-        if self._is_elsewhere():
-            project, before = find_project(), self.sources
-            if project is None:
-                return None
-            if before is not None and (before.project.root, before.project.script) == (project.root, project.script):
-                before.project = project
-            else:
-                self.sources = Sources(project, known=recall(kernel.path / "tmp", project.root))
-        return self.sources
+        before = self.sources.get(keeps_secrets)
+        if before is not None and not self._is_elsewhere(before):
+            return before
+        project = find_project()
+        if project is None:
+            return None
+        if before is not None and (before.project.root, before.project.script) == (project.root, project.script):
+            before.project = project
+            return before
+        known = recall(kernel.path / "tmp", project.root)
+        self.sources[keeps_secrets] = Sources(project, keeps_secrets=keeps_secrets, known=known)
+        return self.sources[keeps_secrets]
 
     def remember(self, kernel: Kernel, snapshot: Snapshot) -> None:
         """All of the snapshot is kept: write down what is known of its files, and let go of their bytes."""
         with self.lock:
-            sources = self.sources
+            sources = self.sources.get(snapshot.keeps_secrets)
             if sources is None or sources.project.root != snapshot.root or not snapshot.contents:
                 return
             sources.settled(snapshot)
             known = dict(sources.known)
         remember(kernel.path / "tmp", snapshot.root, known)
 
-    def fresh_state(self, repository: Path | None) -> GitState | None:
+    def fresh_state(self, repository: Path | None, *, keeps_secrets: bool) -> GitState | None:
         """What git said a moment ago; None when it is time to ask again."""
         if repository is None:
             return GitState()
-        looked = self._looked.get(repository)
+        looked = self._looked.get((repository, keeps_secrets))
         return looked[1] if looked is not None and monotonic() - looked[0] < GIT_FRESH_S else None
 
-    def state(self, repository: Path | None) -> GitState:
+    def state(self, repository: Path | None, *, keeps_secrets: bool) -> GitState:
         """What git says; asked unless it was a moment ago."""
-        state = self.fresh_state(repository)
+        state = self.fresh_state(repository, keeps_secrets=keeps_secrets)
         if state is None and repository is not None:
-            state = look(repository)
-            self._looked = {repository: (monotonic(), state)}
+            state = look(repository, keeps_secrets=keeps_secrets)
+            self._looked = {(repository, keeps_secrets): (monotonic(), state)}
         return state or GitState()
 
-    def _is_elsewhere(self) -> bool:
+    @staticmethod
+    def _is_elsewhere(sources: Sources) -> bool:
         try:
-            return self.sources is None or self.sources.project.folder != os.getcwd()  # noqa: PTH109 - text
+            return sources.project.folder != os.getcwd()  # noqa: PTH109 - text
         except OSError:
             return True
 
@@ -291,9 +315,10 @@ def of(kernel: Kernel) -> Captures:
 
 def _with_state(version: CodeVersion, state: GitState) -> CodeVersion:
     diff_digest = None if state.diff is None else hashlib.sha256(state.diff).hexdigest()
+    changes_digest = None if state.changes is None else hashlib.sha256(state.changes.encode()).hexdigest()
     return replace(
         version, git_commit=state.commit, git_branch=state.branch, git_remotes=state.remotes, is_dirty=state.is_dirty,
-        diff_digest=diff_digest, left_out=(*version.left_out, *state.left_out),
+        diff_digest=diff_digest, changes_digest=changes_digest, left_out=(*version.left_out, *state.left_out),
     )  # fmt: skip
 
 

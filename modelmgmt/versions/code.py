@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from modelmgmt.store.rows import row_crc, verified
-from modelmgmt.store.times import from_iso
+from modelmgmt.store.times import from_iso, iso_of
 from modelmgmt.versions.left_out import Note, bounded
 
 START, FINISH, RESUME = "start", "finish", "resume"
@@ -37,6 +37,8 @@ class CodeVersion:
     tree_digest: str
     diff_digest: str | None
     """The uncommitted changes, as git writes them."""
+    changes_digest: str | None
+    """The tracked files that differ from the commit, as they were on disk."""
     left_out: tuple[Note, ...]
     """(what, why) of everything that is not as one would expect"""
     root: str | None
@@ -90,18 +92,23 @@ def next_number(connection: sqlite3.Connection, run: str) -> int:
     return int(number)
 
 
-def is_named(connection: sqlite3.Connection, tree_digest: str, diff_digest: str | None = None) -> bool:
-    """Whether a row names this tree, and this diff: then both are in the store, and stay as long as the row does."""
-    select = "SELECT 1 FROM code_versions WHERE tree_digest = ? AND (? IS NULL OR diff_digest = ?) LIMIT 1"
-    return connection.execute(select, (tree_digest, diff_digest, diff_digest)).fetchone() is not None
+def is_named(
+    connection: sqlite3.Connection, tree_digest: str, diff_digest: str | None = None, changes_digest: str | None = None
+) -> bool:
+    """Whether a row names this tree and these changes: then all are in the store, and stay as long as the row does."""
+    select = (
+        "SELECT 1 FROM code_versions WHERE tree_digest = ?1 AND (?2 IS NULL OR diff_digest = ?2)"
+        " AND (?3 IS NULL OR changes_digest = ?3) LIMIT 1"
+    )
+    return connection.execute(select, (tree_digest, diff_digest, changes_digest)).fetchone() is not None
 
 
 def _row(version: CodeVersion) -> tuple[Any, ...]:
     values = (
-        version.run, version.number, version.captured_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), version.reason,
+        version.run, version.number, iso_of(version.captured_at), version.reason,
         version.script, version.git_commit, version.git_branch, _json(version.git_remotes),
         None if version.is_dirty is None else int(version.is_dirty), version.tree_digest, version.diff_digest,
-        _json(bounded(version.left_out)), version.root, version.cwd, version.seeds_digest,
+        version.changes_digest, _json(bounded(version.left_out)), version.root, version.cwd, version.seeds_digest,
     )  # fmt: skip
     return (*values, row_crc("code_versions", values))
 

@@ -6,6 +6,7 @@ each METADATA file is read: a thousand distributions take some hundredths of a s
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -37,8 +38,13 @@ class Distribution:
 
     @property
     def key(self) -> str:
-        """The name as the index compares it: `Foo.Bar_baz` is `foo-bar-baz`."""
-        return re.sub(r"[-_.]+", "-", self.name).lower()
+        """The name as the index compares it."""
+        return normalized(self.name)
+
+
+def normalized(name: str) -> str:
+    """The name as the index compares it: `Foo.Bar_baz` is `foo-bar-baz`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def installed(paths: list[str] | None = None) -> tuple[Distribution, ...]:
@@ -48,6 +54,17 @@ def installed(paths: list[str] | None = None) -> tuple[Distribution, ...]:
         for distribution in _in_folder(folder or "."):
             found.setdefault(distribution.key, distribution)
     return tuple(found[key] for key in sorted(found))
+
+
+def from_elsewhere() -> dict[str, Distribution]:
+    """Those that no index has as they are here: installed from a folder, a file, a URL or a repository; by `key`."""
+    return _from_elsewhere(str(signature()))
+
+
+@functools.lru_cache(maxsize=4)
+def _from_elsewhere(signature: str) -> dict[str, Distribution]:
+    del signature  # the key
+    return {each.key: each for each in installed() if each.origin is not None}
 
 
 def signature() -> list[Any]:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError
+from modelmgmt.errors import CorruptDataError, printable
+from modelmgmt.store.names import counted
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import now_iso
 from modelmgmt.versions import hardware
@@ -55,9 +56,9 @@ class Environment:
     distributions: tuple[Distribution, ...]
 
     def __repr__(self) -> str:
-        return f"<Environment of Python {self.python}, {len(self.distributions):,} distributions>"
+        return printable(f"<Environment of Python {self.python}, {counted(len(self.distributions), 'distribution')}>")
 
-    def encode(self) -> bytes:
+    def _encode(self) -> bytes:
         """The one form on disk: JSON, keys sorted."""
         content = {
             "format": FORMAT,
@@ -69,8 +70,8 @@ class Environment:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> Environment:
-        """What `encode` wrote. Raises CorruptDataError."""
+    def _decode(cls, data: bytes) -> Environment:
+        """What `_encode` wrote. Raises CorruptDataError."""
         try:
             content = json.loads(data)
             check_format(content["format"], FORMAT)
@@ -78,7 +79,7 @@ class Environment:
             return cls(content["python"], content["platform"], content["hardware"], distributions)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptDataError(
-                f"These bytes are no environment ({error}): run 'modelmgmt check --deep'."
+                f"These bytes are no environment ({error}): run 'modelmgmt store check --deep'."
             ) from error
 
     def requirements(self) -> str:
@@ -91,7 +92,7 @@ class Environment:
         """The distributions as a pylock.toml (PEP 751), with the hashes that the package index has for them.
 
         Runs `uv pip compile --no-deps`, which asks the index: nothing is resolved anew. Raises InvalidValueError when uv
-        is not installed, or can not say.
+        is not installed, or cannot say.
         """
         from modelmgmt.versions.pylock import pylock
 
@@ -111,7 +112,7 @@ class Environment:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return dict(json.loads(self.encode()))
+        return dict(json.loads(self._encode()))
 
 
 def check_format(found: object, expected: str) -> None:
@@ -138,7 +139,7 @@ def read(kernel: Kernel, run: str) -> Environment | None:
     with kernel.database.reading() as connection:
         select = "SELECT run, digest, captured_at, crc FROM run_environments WHERE run = ?"
         row = connection.execute(select, (run,)).fetchone()
-    return None if row is None else Environment.decode(kernel.objects.get(verified("run_environments", row)[1]))
+    return None if row is None else Environment._decode(kernel.objects.get(verified("run_environments", row)[1]))
 
 
 def digest_of(connection: sqlite3.Connection, run: str) -> str | None:

@@ -40,7 +40,7 @@ class Installation:
     def keep(self, kernel: Kernel) -> str:
         """Look, unless that was done, and keep what was found; returns the digest. Raises StoreError."""
         if self._data is None:
-            self._data = environment.here().encode()
+            self._data = environment.here()._encode()
         self._digest = kernel.objects.put_bytes(self._data).digest
         _remember(kernel.path / "tmp", self._digest)
         return self._digest

@@ -32,7 +32,7 @@ def problems(kernel: Kernel) -> Iterator[Problem]:
         for digest in (version.diff_digest, version.seeds_digest):
             if digest is not None and not kernel.objects.has(digest):
                 yield Problem(where, f"Its object {digest} is missing.")
-        for path, why in faults.of_tree(version.tree_digest):
+        for path, why in (*faults.of_tree(version.tree_digest), *faults.of_tree(version.changes_digest)):
             yield Problem(where, f"{path}: {why}" if path else why)
     for run, digest in environments:
         if not kernel.objects.has(digest):
@@ -62,8 +62,10 @@ class _Faults:
         self._kernel = kernel
         self._known: dict[str, list[Note]] = {}
 
-    def of_tree(self, digest: str) -> list[Note]:
+    def of_tree(self, digest: str | None) -> list[Note]:
         """(path, or nothing for the tree itself; why)"""
+        if digest is None:
+            return []
         if digest not in self._known:
             self._known[digest] = self._found(digest)
         return self._known[digest]
@@ -83,6 +85,9 @@ def _without_lost(kernel: Kernel, version: CodeVersion, faults: _Faults) -> Code
     notes: list[Note] = []
     if version.diff_digest is not None and not kernel.objects.has(version.diff_digest):
         version = replace(version, diff_digest=None)
+        notes.append(("the text of the uncommitted changes", LOST))
+    if faults.of_tree(version.changes_digest):
+        version = replace(version, changes_digest=None)
         notes.append(("the uncommitted changes", LOST))
     if version.seeds_digest is not None and not kernel.objects.has(version.seeds_digest):
         version = replace(version, seeds_digest=None)

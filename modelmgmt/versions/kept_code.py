@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from modelmgmt.errors import InvalidTypeError, NotFoundError
-from modelmgmt.store.names import among
+from modelmgmt.errors import InvalidTypeError, NotFoundError, printable
+from modelmgmt.store.names import among, counted
 from modelmgmt.store.trees import Tree, Trees
 from modelmgmt.versions import code
 from modelmgmt.versions.code import CodeVersion
@@ -60,8 +60,8 @@ class Code:
                 return version
         what = "no code" if self._number is None else f"no version {self._number} of its code"
         raise NotFoundError(
-            f"The run {self._run} has {what}: it has {len(versions)} versions, and none is captured with code=False or "
-            "MODELMGMT_CODE=off."
+            f"The run {self._run} has {what}: it has {counted(len(versions), 'version')}, and none is captured with "
+            "code=False or MODELMGMT_CODE=off."
         )
 
     def at(self, number: int) -> Code:
@@ -127,7 +127,7 @@ class Code:
 
     def __repr__(self) -> str:
         versions = self.versions
-        return f"<Code of run {self._run}: {len(versions)} version{'s' if len(versions) != 1 else ''}>"
+        return printable(f"<Code of run {self._run}: {counted(len(versions), 'version')}>")
 
 
 def _differences(a: Code, b: Code, context: int) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from fnmatch import translate
+
+from modelmgmt.store.secrets import Found, is_secret_file
 
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 5_000
@@ -14,46 +14,13 @@ MAX_NOTES = 100
 Note = tuple[str, str]
 """(a path, or what it is; why it was left out)"""
 
-_SECRET_NAMES = (
-    ".env*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.secret", "*.secrets",
-    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "credentials*", "*-credentials.*", "*_credentials.*", "secrets.*",
-    ".netrc", "_netrc", ".pgpass", ".pypirc", ".npmrc", ".htpasswd", ".git-credentials", ".dockercfg", "kubeconfig*",
-    "service-account*.json", "service_account*.json", "*.tfvars", "*.tfstate*", "*.ovpn", "*.asc", "*.gpg",
-    "client_secret*.json", "client-secret*.json", ".s3cfg", ".boto", ".my.cnf", "*.token",
-    *(
-        f"{word}.{kind}"
-        for word in ("*secret", "*secrets", "*token", "*password", "*passwords", "*api_key", "*apikey", "*api-key")
-        for kind in ("json", "yaml", "yml", "toml", "ini", "cfg", "conf", "txt")
-    ),
-)  # fmt: skip
-_SECRET_FOLDERS = frozenset({".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker"})
+_COMPILED = frozenset({"a", "class", "dll", "dylib", "egg", "exe", "jar", "o", "pyc", "pyd", "pyo", "so", "whl"})
 _DATA = frozenset({
     "arrow", "bin", "bz2", "ckpt", "csv", "db", "dta", "feather", "gz", "h5", "hdf", "hdf5", "joblib", "jpeg", "jpg",
     "jsonl", "keras", "mat", "mp3", "mp4", "ndjson", "npy", "npz", "onnx", "orc", "parquet", "pdf", "pickle", "pkl", "png",
     "pt", "pth", "rds", "safetensors", "sas7bdat", "sqlite", "sqlite3", "tar", "tfrecord", "tif", "tiff", "tsv", "wav",
     "xls", "xlsx", "xz", "zip", "zst",
 })  # fmt: skip
-_answers = re.compile("|".join(translate(name) for name in _SECRET_NAMES), re.IGNORECASE).match
-
-
-def _shortest(words: Iterable[str]) -> tuple[str, ...]:
-    """Those that hold no other one."""
-    found: list[str] = []
-    for word in sorted(words, key=len):
-        if not any(one in word for one in found):
-            found.append(word)
-    return tuple(found)
-
-
-# What a name must hold to answer to one of the patterns: looked for first, as there may be thousands of names.
-_WORDS = _shortest(max(re.split(r"[*.]", name), key=len) for name in _SECRET_NAMES)
-
-
-def _is_secret_name(name: str) -> bool:
-    lower = name.lower()
-    if name.isascii() and not any(word in lower for word in _WORDS):
-        return False
-    return _answers(name) is not None
 
 
 def why_not(path: str, size: int) -> str | None:
@@ -63,14 +30,36 @@ def why_not(path: str, size: int) -> str | None:
     'its name is that of a secret'
     >>> why_not("train.py", 10)
     """
-    *folders, name = path.split("/")
-    if _is_secret_name(name) or not _SECRET_FOLDERS.isdisjoint(folders):
+    if is_secret_file(path):
         return "its name is that of a secret"
-    if name.rpartition(".")[2].lower() in _DATA:
+    kind = path.rpartition(".")[2].lower()
+    if kind in _COMPILED:
+        return "it is compiled, not source"
+    if kind in _DATA:
         return "it is data, not code"
     if size > MAX_FILE_BYTES:
         return f"it has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
     return None
+
+
+def why_replaced(found: Iterable[Found]) -> str:
+    """What was replaced in a file that is kept.
+
+    >>> why_replaced([Found("github-token", 3), Found("password", 9), Found("password", 12)])
+    'kept with placeholders for secrets: github-token in line 3, password in lines 9 and 12'
+    """
+    lines: dict[str, list[str]] = {}
+    for each in found:
+        lines.setdefault(each.kind, []).append(str(each.line))
+    what = [f"{kind} in {_joined('line', numbers)}" for kind, numbers in lines.items()]
+    return f"kept with placeholders for secrets: {', '.join(what)}"
+
+
+def _joined(noun: str, words: list[str]) -> str:
+    words = list(dict.fromkeys(words))
+    if len(words) == 1:
+        return f"{noun} {words[0]}"
+    return f"{noun}s {', '.join(words[:-1])} and {words[-1]}"
 
 
 def bounded(notes: Iterable[Note]) -> tuple[Note, ...]:

@@ -1,7 +1,9 @@
-"""The cells that were executed in this IPython session, in their order."""
+"""The notebook that this process works for, and the cells that were executed in it, in their order."""
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from typing import Any
 
@@ -14,13 +16,26 @@ def executed_cells() -> list[str] | None:
 
     Nothing is imported: where IPython is not loaded there are no cells.
     """
-    ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    history = getattr(shell, "history_manager", None)
+    history = getattr(_shell(), "history_manager", None)
     if history is None:
         return None
     # The list begins with an empty place, so that its numbers are those of the prompts.
     return [str(cell) for cell in history.input_hist_raw[1:]]
+
+
+def notebook_name() -> str | None:
+    """The file name of the notebook whose kernel this process is; empty where it is not known, None outside a kernel."""
+    shell = _shell()
+    if getattr(shell, "kernel", None) is None:
+        return None
+    # VS Code and Jupyter tell their kernels.
+    path = str(shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "")
+    return re.split(r"[/\\]", path)[-1] if path.endswith(".ipynb") else ""
+
+
+def _shell() -> Any:
+    ipython: Any = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
 
 
 def as_script(cells: list[str]) -> bytes:

@@ -26,7 +26,13 @@ def at_first_run() -> dict[str, Any] | None:
     if os.getpid() in _taken:
         return None
     _taken[:] = [os.getpid()]
-    return {"format": FORMAT, "hash_seed": os.environ.get(HASH_SEED), **_states()}
+    imported = sorted({name.partition(".")[0] for name in sys.modules.copy()} - sys.stdlib_module_names)
+    return {"format": FORMAT, "hash_seed": os.environ.get(HASH_SEED), "imported": imported, **_states()}
+
+
+def forget_first_run() -> None:
+    """The first run of this process was none: the next one is."""
+    _taken.clear()
 
 
 def encode(states: dict[str, Any]) -> bytes:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from modelmgmt.store.names import counted
 from modelmgmt.view.tables import Column, Table
-from modelmgmt.view.text import MISSING, clean, format_age, format_value
+from modelmgmt.view.text import MISSING, clean, format_age, format_all, format_exact, format_value
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.datasets import Dataset
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
     from modelmgmt.versions.data.record import DatasetVersion
 
 SHOWN_COLUMNS = 200
+SHOWN_ROWS = 20
 _SHOWN_FILES = 50
 
 
 def versions_table(versions: Sequence[DatasetVersion], *, now: datetime | None = None) -> Table:
     """One line per version."""
-    heads = [Column("name"), Column("version", right=True), Column("kind"), *_right("rows", "columns", "bytes")]
-    heads += [Column("content"), Column("fingerprint", is_whole=True), Column("logged"), Column("source", rank=1)]
+    heads = [Column("name", is_key=True), Column("version", is_key=True, right=True), Column("kind", rank=3)]
+    heads += [Column("rows", right=True), Column("columns", right=True, rank=4), Column("bytes", right=True, rank=5)]
+    heads += [Column("content", rank=6), Column("fingerprint", rank=1, is_whole=True), Column("logged", rank=2)]
+    heads += [Column("source", rank=7)]
     rows = tuple(_version(version, now) for version in versions)
     return Table(tuple(heads), rows, "" if rows else "No data sets.")
 
@@ -31,7 +35,7 @@ def version_table(version: Dataset) -> Table:
     """A version with its profile."""
     from modelmgmt.tracking.datasets import describe
 
-    if version.kernel is None:
+    if version._kernel is None:
         return Table((Column("name"),), ((clean(version.name),),), "It was not kept.")
     table = profile_table(version.profile)
     about = f"{clean(version.reference)}: {describe(version)}"
@@ -45,36 +49,61 @@ def profile_table(profile: Profile) -> Table:
         shown = list(profile.files.items())[:_SHOWN_FILES]
         files = tuple((clean(path, 80), f"{size:,}", digest[:12]) for path, (size, digest) in shown)
         more = len(profile.files) - len(shown)
-        notes = [*profile.notes, *([f"{more:,} more files."] if more else [])]
-        return Table((Column("path"), Column("bytes", right=True), Column("sha256")), files, "\n".join(notes))
+        notes = [*profile.notes, *([f"{counted(more, 'more file')}."] if more else [])]
+        return Table(
+            (Column("path"), Column("bytes", right=True), Column("sha256", rank=1, is_whole=True)),
+            files,
+            "\n".join(notes),
+        )
     heads = [
-        Column("column"), Column("type"), Column("count", right=True, rank=3), *_right("missing"),
-        Column("distinct", right=True, rank=2), *_right("min", "median", "max", "mean"), Column("std", right=True, rank=1),
-        Column("most frequent", rank=4),
+        Column("column"), Column("type"), Column("count", right=True, rank=6), Column("missing", right=True),
+        Column("distinct", right=True, rank=4), Column("min", right=True, rank=1), Column("median", right=True, rank=3),
+        Column("max", right=True, rank=1), Column("mean", right=True, rank=2), Column("std", right=True, rank=5),
+        Column("most frequent", rank=7),
     ]  # fmt: skip
     rows = tuple(_column(column) for column in profile.columns[:SHOWN_COLUMNS])
     more = len(profile.columns) - len(rows)
-    notes = [*profile.notes, *([f"{more:,} more columns."] if more > 0 else [])]
+    notes = [*profile.notes, *([f"{counted(more, 'more column')}."] if more > 0 else [])]
     return Table(tuple(heads), rows, "\n".join(notes))
 
 
-def data_diff_table(diff: DataDiff) -> Table:
-    """What differs, a line each."""
-    heads = (Column("what"), Column("name"), Column(clean(diff.a)), Column(clean(diff.b)), Column("detail"))
-    rows = tuple(_changes(diff))
-    note = diff.note if rows or diff.note else "No differences in what is known of them."
-    return Table(heads, rows, note)
+def data_diff_table(diff: DataDiff, *, max_rows: int = SHOWN_ROWS) -> Table:
+    """What differs, a line each; the cells of `max_rows` rows."""
+    sides = (Column(clean(diff.a, 200)), Column(clean(diff.b, 200)))
+    heads = (Column("what", is_key=True), Column("name", is_key=True), *sides, Column("detail"))
+    rows = (*_changes(diff), *_row_lines(diff, max_rows))
+    notes = [diff.note] if diff.note else [] if rows else ["No differences in what is known of them."]
+    if diff.rows is not None:
+        every = diff.rows.changed + diff.rows.added + diff.rows.removed
+        shown = min(every, max_rows, len(diff.rows.shown))
+        if shown < every:
+            notes.append(f"The cells of {shown:,} of {every:,} rows are shown.")
+    return Table(heads, rows, "\n".join(notes))
 
 
-def _right(*names: str) -> list[Column]:
-    return [Column(name, right=True) for name in names]
+def _row_lines(diff: DataDiff, max_rows: int) -> Iterator[tuple[str, ...]]:
+    if diff.rows is None:
+        return
+    for row in diff.rows.shown[:max_rows]:
+        pairs = zip(diff.rows.key, row.key, strict=True)
+        key = " ".join(f"{clean(name, 20)}={format_exact(value)}" for name, value in pairs)
+        if row.what == "changed":
+            for column, values in row.cells.items():
+                before, after = format_all(values)
+                yield "cell", f"{key}: {clean(column)}", before, after, row.what
+            continue
+        text = ", ".join(
+            f"{clean(column, 20)}={format_value(after if row.what == 'added' else before)}"
+            for column, (before, after) in row.cells.items()
+        )
+        yield "row", key, *((MISSING, clean(text, 60)) if row.what == "added" else (clean(text, 60), MISSING)), row.what
 
 
 def _version(version: DatasetVersion, now: datetime | None) -> tuple[str, ...]:
     return (
         clean(version.name), str(version.number), version.kind, _count(version.rows), _count(version.columns),
         _count(version.bytes), "kept" if version.content_digest else MISSING, version.fingerprint[:12],
-        format_age(version.created, now), clean(version.source or MISSING, 60),
+        format_age(version.created_at, now), clean(version.source or MISSING, 60),
     )  # fmt: skip
 
 
@@ -101,7 +130,7 @@ def _changes(diff: DataDiff) -> Iterator[tuple[str, ...]]:
         yield "column", clean(change.column), change.before or MISSING, change.after or MISSING, change.what
     if diff.rows is not None:
         by = f"by {clean(diff.rows.by)}"
-        for what in ("added", "removed", "changed"):
+        for what in ("added", "removed", "changed", "moved"):
             count = getattr(diff.rows, what)
             if count:
                 yield "rows", what, "", f"{count:,}", by

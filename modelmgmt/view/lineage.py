@@ -1,10 +1,11 @@
-"""Where a model came from and where it went, as a table. The picture is `modelmgmt.view.plots.origins`."""
+"""Where a model came from and where it went, as a table. The picture is `modelmgmt.view.drawing.origins`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelmgmt.view.plots.origins import KINDS, NAMES
+from modelmgmt.store.names import counted
+from modelmgmt.view.drawing.origins import KINDS, NAMES
 from modelmgmt.view.tables import SHOWN_ROWS, Column, Table
 from modelmgmt.view.text import clean
 
@@ -36,4 +37,4 @@ def _name(node: Node) -> str:
 
 
 def _left_out(more: int) -> list[str]:
-    return [f"{more:,} more steps are not shown: to_frame() has all."] if more > 0 else []
+    return [f"{counted(more, 'more step is', 'more steps are')} not shown: to_frame() has all."] if more > 0 else []

@@ -8,7 +8,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.errors import InvalidValueError, ModelmgmtError
 from modelmgmt.models.registry.comparing import signature_lines
+from modelmgmt.models.registry.imported import Origin
+from modelmgmt.store.names import counted
 from modelmgmt.view.tables import SHOWN_ROWS, Column, Table
 from modelmgmt.view.text import clean, format_value
 
@@ -25,43 +28,86 @@ if TYPE_CHECKING:
 _LONGEST = 400  # characters of a fact
 _DIGEST = 16  # hexadecimal digits that tell trees apart
 _KNOWN = frozenset({"code", "version", "reason", "last_number"})  # what a line says otherwise, or need not say
-_TOLD = {"model.created": (), "model.registered": ("run", "digest"), "predictions.erased": ("predictions",)}
-"""Of events that carry a whole row, or a mark of each prediction."""
-_MOVES = _KNOWN | {"from", "to", "displaced", "displaced_to", "forced"}
+_TOLD = {
+    "model.created": (), "model.registered": ("run", "origin", "digest"), "model.imported": ("origin", "digest"),
+    "model.policy_set": ("stage",),
+    "model.result_logged": ("name", "passed", "mean", "dataset"), "predictions.erased": ("predictions",),
+}  # fmt: skip
+"""Of events that carry a whole row, a whole policy, or a mark of each prediction."""
+_MOVES = _KNOWN | {"from", "to", "displaced", "displaced_to", "forced", "conditions"}
 
 
 def models_table(models: Collection[Model], max_rows: int | None = SHOWN_ROWS) -> Table:
-    """One model a row."""
+    """One model a row: how many versions it has, which is in use, since when and by whom, and which are in other stages."""
     columns = (
-        Column("model"), Column("versions", right=True), Column("newest", right=True, rank=2), Column("in place"),
-        Column("aliases"), Column("description", rank=1), Column("tags", rank=3),
+        Column("model"), Column("versions", right=True), Column("in use"), Column("since", rank=1, is_whole=True),
+        Column("by"), Column("other stages", rank=2), Column("aliases", rank=4), Column("description", rank=3),
+        Column("tags", rank=5),
     )  # fmt: skip
-    rows = [
-        (
-            clean(model.name), str(len(model)), str(model.row.last_number), clean(_placed(model), 60),
-            clean(_named(model.aliases), 60), clean(model.description, 80), clean(_tags(model.tags), 60),
-        )
-        for model in islice(models, max_rows)
-    ]  # fmt: skip
+    rows = [_model_row(model) for model in islice(models, max_rows)]
     return _filled(columns, rows, len(models), "No models.")
 
 
+def _model_row(model: Model) -> tuple[str, ...]:
+    stages = model.stages
+    main = [] if stages.main is None else model.in_stage(stages.main)[:1]
+    entered = main[0].entered if main else None
+    others = {stage: model.in_stage(stage) for stage in reversed(stages.names[1:-1]) if stage != stages.main}
+    return (
+        clean(model.name), f"{len(model):,}",
+        clean(f"{stages.main} {main[0].number}" if main else f"nothing in {stages.main}" if stages.main else "", 60),
+        f"{entered.time:%Y-%m-%d %H:%M}" if entered else "", clean(entered.actor if entered else ""),
+        clean(", ".join(f"{stage} {_numbers(found)}" for stage, found in others.items() if found), 60),
+        clean(_named(model.aliases), 60), clean(model.description, 80), clean(_tags(model.tags), 60),
+    )  # fmt: skip
+
+
 def model_table(model: Model) -> Table:
-    """What a model is, one line each."""
+    """What a model is, one line each: first the stages, from the one in use to the last."""
+    stages, count = model.stages, len(model)
+    order = [*([stages.main] if stages.main else []), *(name for name in reversed(stages.names[:-1])), stages.last]
     facts = {
-        "model": model.name, "description": model.description, "in place": _placed(model), "aliases": model.aliases,
-        "stages": list(model.stages.names), "tags": model.tags, "created": f"{model.created_at:%Y-%m-%d %H:%M} UTC",
+        "model": model.name, "description": model.description,
+        "versions": f"{count:,}, the newest is {model._row_now.last_number}" if count else "none",
+        **{stage: _occupants(model, stage) for stage in dict.fromkeys(order)},
+        "aliases": model.aliases, "policy": {stage: list(_asked(rule)) for stage, rule in model.policy.items()},
+        "tags": model.tags, "created": f"{model.created_at:%Y-%m-%d %H:%M} UTC by {model.created_by}",
     }  # fmt: skip
     return facts_table(facts)
+
+
+def _occupants(model: Model, stage: str) -> str:
+    """Of a stage of use, which versions, since when, by whom and why; of the first and the last, which versions."""
+    found = model.in_stage(stage)
+    if not found:
+        return "no version"
+    if stage in (model.stages.first, model.stages.last):
+        return f"{_numbers(found)}"
+    said = [f"version {version.number}, {_entry(version)}" for version in found[:3]]
+    return "; ".join(said) + (f"; {len(found) - 3:,} more" if found[3:] else "")
+
+
+def _entry(version: ModelVersion) -> str:
+    """Since when a version is in its stage, by whom, and why."""
+    entered = version.entered
+    if entered is None:
+        return "since an event that the log no longer has"
+    why = f": {entered.reason}" if entered.reason else ""
+    return f"since {entered.time:%Y-%m-%d %H:%M} UTC by {entered.actor}{why}"
+
+
+def _numbers(versions: Sequence[ModelVersion]) -> str:
+    numbers = ", ".join(str(version.number) for version in versions[:5])
+    return f"{numbers} and {len(versions) - 5:,} more" if versions[5:] else numbers
 
 
 def versions_table(versions: Sequence[ModelVersion], max_rows: int | None = SHOWN_ROWS) -> Table:
     """One version a row, the newest first."""
     newest = sorted(versions, key=lambda version: (version.created_at, version.number), reverse=True)
     columns = (
-        Column("version"), Column("stage"), Column("aliases"), Column("run", rank=1), Column("created"),
-        Column("description"), Column("format", rank=2), Column("tags", rank=3), Column("digest", rank=4),
-        Column("artifact", rank=5), Column("by", rank=6),
+        Column("version"), Column("stage"), Column("aliases", rank=1), Column("run", rank=3, is_whole=True),
+        Column("created", rank=2, is_whole=True), Column("description", rank=4), Column("format", rank=5),
+        Column("tags", rank=6), Column("digest", rank=7, is_whole=True), Column("artifact", rank=8), Column("by", rank=9),
     )  # fmt: skip
     rows = [
         (
@@ -75,14 +121,22 @@ def versions_table(versions: Sequence[ModelVersion], max_rows: int | None = SHOW
     return _filled(columns, rows, len(versions), "No versions.")
 
 
-def version_table(version: ModelVersion) -> Table:
-    """All that is known of a version, one line each."""
+def version_table(version: ModelVersion, metrics: Mapping[str, float] | None = None) -> Table:
+    """All that is known of a version, one line each; `metrics` are those of its run."""
+    created = f"{version.created_at:%Y-%m-%d %H:%M} UTC by {version.created_by}"
+    is_new = version.entered is not None and version.entered.kind in ("registered", "imported")
     facts = {
-        "version": version.reference, "stage": version.stage, "aliases": version.aliases, "format": version.format,
-        "run": version.run, "artifact": version.artifact, "digest": version.digest, "description": version.description,
-        "created": f"{version.created_at:%Y-%m-%d %H:%M} UTC", "created by": version.created_by, "tags": version.tags,
+        "version": version.reference, "description": version.description,
+        "stage": version.stage if is_new else f"{version.stage}, {_entry(version)}",
+        "aliases": version.aliases, "registered": created, "run": version.run, "artifact": version.artifact,
+        "from": str(version.origin or ""), "format": version.format, "digest": version.digest,
+        "to load it": str(version.needs or ""), "tags": version.tags,
+        "metrics": metrics or {},
         "signature": signature_lines(version.signature or {}),
         "results": {name: _outcome(result) for name, result in version.results.items()},
+        "approvals": {
+            f"{each.stage}": f"by {each.actor}: {each.reason}" for each in version.approvals
+        },
     }  # fmt: skip
     return facts_table(facts)
 
@@ -91,7 +145,7 @@ def logged_table(logged: LoggedModel) -> Table:
     """What `log_model` has kept, one line each."""
     version = None if logged.version is None else logged.version.reference
     facts = {
-        "reference": logged.ref,
+        "reference": logged.reference,
         "version": version,
         **({} if logged.package is None else _facts_of(logged.package)),
     }
@@ -107,13 +161,13 @@ def package_table(package: Package) -> Table:
 def history_table(decisions: Iterable[Decision]) -> Table:
     """One decision a row, oldest first."""
     columns = (
-        Column("time"), Column("decision"), Column("what"), Column("why"), Column("who", rank=1),
-        Column("commit", rank=2), Column("event", rank=3, right=True),
+        Column("time", is_whole=True), Column("decision"), Column("what"), Column("why"), Column("who"),
+        Column("commit", rank=1, is_whole=True), Column("event", rank=2, right=True),
     )  # fmt: skip
     rows = [
         (
             f"{decision.time:%Y-%m-%d %H:%M}", f"{decision.kind} {decision.version or ''}".strip(),
-            clean(_what(decision.detail), 80), clean(decision.reason, 200), clean(decision.actor),
+            clean(_what(decision), 160), clean(decision.reason, 200), clean(decision.actor),
             (decision.commit or "")[:10], str(decision.number),
         )
         for decision in decisions
@@ -122,15 +176,15 @@ def history_table(decisions: Iterable[Decision]) -> Table:
 
 
 def events_table(events: Sequence[Event], *, total: int) -> Table:
-    """One event a row."""
+    """One event a row. Who decided is never left out, however narrow the table."""
     columns = (
-        Column("event", right=True), Column("time", is_whole=True), Column("kind"), Column("subject"),
-        Column("detail"), Column("who", rank=1),
+        Column("event", right=True), Column("time", is_whole=True), Column("who"), Column("kind", is_whole=True),
+        Column("subject"), Column("detail"),
     )  # fmt: skip
     rows = tuple(
         (
-            str(event.id), event.time[:16].replace("T", " "), clean(event.kind), clean(subject), clean(detail, 120),
-            clean(event.actor),
+            str(event.id), event.time[:16].replace("T", " "), clean(event.actor), clean(event.kind), clean(subject),
+            clean(detail, _LONGEST),
         )
         for event in events
         for subject, detail in [_brief(event)]
@@ -149,8 +203,12 @@ def conditions_table(conditions: Iterable[Condition]) -> Table:
 def facts_table(facts: Mapping[str, Any]) -> Table:
     """One line a fact; a mapping or a list has one for each of what is in it. A digest is whole, below."""
     kept = {key: value for key, value in facts.items() if key != "digest"}
-    lines = tuple((clean(key, 40), clean(value, _LONGEST)) for key, value in _facts(kept))
-    return Table((Column("key"), Column("value")), lines, f"sha256:{facts['digest']}" if facts.get("digest") else "")
+    lines = tuple((clean(key, 200), clean(value, _LONGEST)) for key, value in _facts(kept))
+    return Table(
+        (Column("key", folds=True), Column("value", folds=True)),
+        lines,
+        f"sha256:{facts['digest']}" if facts.get("digest") else "",
+    )
 
 
 def policy_table(policy: Mapping[str, Rule]) -> Table:
@@ -165,13 +223,16 @@ def _facts_of(package: Package) -> dict[str, Any]:
         "class": package.class_name, "format": package.format, "size": f"{package.tree.size:,} bytes",
         "made by": None if package.run is None else f"run {package.run}", "digest": package.digest,
         "description": package.description, "signature": signature_lines({} if signature is None else signature.as_dict()),
-        "requirements": list(package.requirements), "code": list(package.code),
+        "requirements": list(package.requirements), "code": list(package.code), "checked": str(package.verified),
+        "to load it": _needs(package),
     }  # fmt: skip
 
 
-def _placed(model: Model) -> str:
-    numbers = {stage: model.placed(stage) for stage in model.stages.names[1:-1]}
-    return _named({stage: number for stage, number in numbers.items() if number is not None})
+def _needs(package: Package) -> str:
+    try:
+        return str(package.needs)
+    except ModelmgmtError as error:  # its library is not installed, or its files are damaged
+        return str(error)
 
 
 def _named(numbers: Mapping[str, int]) -> str:
@@ -179,7 +240,9 @@ def _named(numbers: Mapping[str, int]) -> str:
 
 
 def _outcome(result: Result) -> str:
-    return format_value(result.mean) if result.passed is None else "passed" if result.passed else "failed"
+    if result.passed is None:
+        return f"mean loss {format_value(result.mean)} on {result.dataset}"
+    return f"{'passed' if result.passed else 'failed'}{f': {result.detail}' if result.detail else ''}"
 
 
 def _facts(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -197,16 +260,21 @@ def _facts(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _asked(rule: Rule) -> Iterator[str]:
-    yield from (f"result {clean(name)} passed" for name in rule.results)
+    yield from (f"{clean(name)} passed" for name in rule.results)
     for key, bounds in rule.metrics.items():
         words = (("at least", bounds.least), ("at most", bounds.most))
         yield f"metric {clean(key)} " + " and ".join(f"{word} {value:g}" for word, value in words if value is not None)
     for name, margin in rule.no_worse.items():
-        yield f"losses {clean(name)} at most {margin:g} worse than in place, {rule.confidence:.0%} interval"
+        yield (
+            f"mean loss {clean(name)} at most {margin:g} worse than the current version "
+            f"({100 * rule.confidence:g} % interval)"
+        )
     if rule.signature != "any":
-        yield "signature compatible with the version in place"
+        yield "signature compatible with the current version"
     if rule.approvals:
-        yield f"{rule.approvals} approval{'s' if rule.approvals > 1 else ''} by others than the author"
+        yield f"{counted(rule.approvals, 'approval')} by others than the author"
+    if rule.loadable is not None:
+        yield "loads on the machine that promotes" if rule.loadable else "need not load on the machine that promotes"
 
 
 def _filled(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], total: int, nothing: str) -> Table:
@@ -217,7 +285,7 @@ def _filled(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], total: i
     more = total - len(rows)
     return Table(
         tuple(columns[place] for place in there), tuple(tuple(row[place] for place in there) for row in rows),
-        f"{more:,} more are not shown." if more else "",
+        f"{counted(more, 'more is', 'more are')} not shown." if more else "",
     )  # fmt: skip
 
 
@@ -240,35 +308,58 @@ def _brief(event: Event) -> tuple[str, str]:
     subject = f"{event.subject}:{number}" if number and type(number) is int else event.subject
     moved = _moved(content)
     unsaid = _MOVES if moved else _KNOWN
-    said = [content.get("reason"), moved]
+    said = [content.get("reason"), moved, _unmet(content) if moved else None]
     for key in _TOLD.get(event.kind, content):
-        said += [f"{key} {_short(content.get(key))}"] if key not in unsaid else []
+        said += [f"{key} {_short(content.get(key))}"] if key not in unsaid | {"origin"} else []
+        said += [_from(content.get(key))] if key == "origin" else []
     return subject, ", ".join(text for text in said if isinstance(text, str) and text and not text.endswith(" "))
+
+
+def _from(origin: object) -> str:
+    try:
+        return f"from {Origin.from_dict(origin)}" if origin is not None else ""
+    except InvalidValueError:
+        return f"origin {_short(origin)}"  # somebody has changed it
 
 
 def _short(value: object) -> str:
     """A value of an event; nothing for what is empty, and of a digest as much as tells it from others."""
     if value in (None, "", [], {}):
         return ""
+    if isinstance(value, float):
+        return format_value(value)
     if isinstance(value, str):
         return value[:_DIGEST] if len(value) == 64 and value.isalnum() else value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _what(detail: Mapping[str, Any]) -> str:
+def _what(decision: Decision) -> str:
     """What changed, in a few words."""
-    if moved := _moved(detail):
-        return moved
-    for key in ("alias", "stage", "name", "tags", "key", "run"):
-        if detail.get(key):
-            return f"{key} {_tags(detail[key]) if key == 'tags' else detail[key]}"
-    return ""
+    detail = decision.detail
+    if decision.version:
+        return _moved(detail) or decision.changes[decision.version]
+    if detail.get("tags"):
+        return f"tags {_tags(detail['tags'])}"
+    if decision.kind == "stages_set":
+        return ", ".join(json.loads(detail["stages"])["names"])
+    if decision.kind == "deleted":
+        return f"with its versions {', '.join(map(str, detail['versions']))}" if detail.get("versions") else ""
+    return next((f"{key} {detail[key]}" for key in ("stage", "key", "text") if detail.get(key)), "")
+
+
+def _unmet(detail: Mapping[str, Any]) -> str:
+    """What the policy asked for and did not find; nothing where a log that somebody has changed says something else."""
+    listed = detail.get("conditions")
+    found = [each for each in listed if isinstance(each, list) and len(each) == 3] if isinstance(listed, list) else []
+    return "; ".join(str(sentence) for _, is_met, sentence in found if not is_met)
 
 
 def _moved(detail: Mapping[str, Any]) -> str:
     """From which stage to which, and who had to go; empty where nothing moved."""
     if not {"from", "to"} <= detail.keys():
         return ""
+    if "displaced" not in detail:
+        return f"{detail['from']} to {detail['to']} was refused"
     numbers = detail.get("displaced") if isinstance(detail.get("displaced"), list) else []
     moved = "".join(f", {number} to {detail.get('displaced_to')}" for number in numbers or ())
     return f"{detail['from']} to {detail['to']}{moved}{' (forced)' if detail.get('forced') else ''}"

@@ -6,9 +6,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from modelmgmt.store.names import counted
 from modelmgmt.view.models import facts_table
 from modelmgmt.view.tables import Column, Table
-from modelmgmt.view.text import MISSING, clean, format_value, is_missing, is_nan
+from modelmgmt.view.text import MISSING, clean, format_value, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,19 +30,22 @@ def predictions_table(frame: pd.DataFrame, *, total: int) -> Table:
     own = ["id", "time", "version", *(["label"] if len(labels) > 1 else [])]
     rest = [name for name in frame.columns if name not in (*own, "label")]
     shown = rest[: SHOWN_COLUMNS - len(own)]
-    columns = [Column(clean(name, _CELL), right=frame[name].dtype.kind in "iuf") for name in (*own, *shown)]
-    times = frame["time"].dt.strftime("%Y-%m-%d %H:%M:%S").tolist()
+    columns = [
+        Column(clean(name, 200), right=_are_numbers(frame[name].tolist()), is_key=name == "id", is_whole=name == "time",
+               rank={"id": 0, "time": 2, "version": 1}.get(name, max(0, place - len(own))))
+        for place, name in enumerate((*own, *shown))
+    ]  # fmt: skip
+    times = [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in frame["time"]]
     cells = [times if name == "time" else [_cell(value) for value in frame[name].tolist()] for name in (*own, *shown)]
     notes = []
     if len(frame) < total:
-        notes.append(f"The newest {len(frame):,} of {total:,} predictions.")
+        notes.append(f"The newest {len(frame):,} of {counted(total, 'prediction')}.")
     if len(labels) == 1 and labels[0] is not None:
         notes.append(f"All asked for as {clean(labels[0], _CELL)}.")
     if len(shown) < len(rest):
         notes.append(f"{len(shown):,} of {len(rest):,} columns of predictions and inputs: to_frame() has all.")
     if any(MISSING in column for column in cells):
-        # A frame holds NaN for all of these.
-        notes.append(f"{MISSING}: missing, not a number, or not in that batch.")
+        notes.append(f"{MISSING}: missing, or not in that batch.")
     return Table(tuple(columns), tuple(zip(*cells, strict=True)), "\n".join(notes) if total else "No predictions.")
 
 
@@ -59,7 +63,8 @@ def one_line(one: Prediction) -> str:
         text = ", ".join(f"{clean(str(name), _CELL)}={_value(value)}" for name, value in islice(said.items(), 10))
     else:
         text = _value(said)
-    return f"<Prediction {clean(one.id)}: {clean(text, _LINE)}, by {one.version}, {one.time:%Y-%m-%d %H:%M:%S} UTC>"
+    by = clean(str(one.version), None)
+    return f"<Prediction {clean(one.id)}: {clean(text, _LINE)}, by {by}, {one.time:%Y-%m-%d %H:%M:%S} UTC>"
 
 
 def prediction_table(one: Prediction) -> Table:
@@ -71,7 +76,11 @@ def prediction_table(one: Prediction) -> Table:
     }  # fmt: skip
     table = facts_table({**facts, "digest": one.package})
     left = len(values) - SHOWN_VALUES
-    return table if left <= 0 else replace(table, note=f"{left:,} more values of predictions and inputs.\n{table.note}")
+    return (
+        table
+        if left <= 0
+        else replace(table, note=f"{counted(left, 'more value')} of predictions and inputs.\n{table.note}")
+    )
 
 
 def batch_table(batch: Batch) -> Table:
@@ -96,7 +105,11 @@ def _value(value: object) -> str:
     return clean(value, _LINE) if isinstance(value, str) else format_value(value)
 
 
+def _are_numbers(values: list[object]) -> bool:
+    return any(isinstance(value, (int, float)) for value in values) and all(
+        is_missing(value) or (isinstance(value, (int, float)) and type(value) is not bool) for value in values
+    )
+
+
 def _cell(value: object) -> str:
-    if is_missing(value) or is_nan(value):
-        return MISSING
     return clean(value if isinstance(value, str) else format_value(value), _CELL)

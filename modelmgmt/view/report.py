@@ -15,16 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import InvalidValueError, NotFoundError
-from modelmgmt.store.names import among
+from modelmgmt.store.names import among, counted
 from modelmgmt.tracking import curves as data
 from modelmgmt.tracking.curves import RunCollection
-from modelmgmt.view.plots import lines as plots
-from modelmgmt.view.tables import Column, runs_table
+from modelmgmt.view.drawing import lines as plots
+from modelmgmt.view.tables import Column, is_alarm, runs_table
 from modelmgmt.view.text import clean, format_age, format_duration, format_value
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from modelmgmt.tracking.run import Run
+    from modelmgmt.view.pictures import Panel
+
+__all__ = ["write_report"]
 
 _ROWS = 1000
 _PANELS = 24
@@ -55,34 +60,53 @@ class _Failure:
 
 
 def write_report(
-    runs: RunCollection,
+    runs: RunCollection | Run | Sequence[Run],
     path: str | Path,
     *,
-    now: datetime,
     metrics: Sequence[str] | None = None,
     title: str = "Runs",
     best: tuple[str, str] | None = None,
     smoothing: float = 0.0,
+    now: datetime | None = None,
 ) -> Path:
     """Write the page about `runs` to `path`, whole or not at all, and return the path; its folder is made.
 
     The page has a table of the runs with the params that differ and the metrics, what is the same in all, a curve of
-    every metric that has more than one point, and the runs that failed, with their error. `metrics` limits it to those
-    keys. `best` is `(run id, reason)`: that run is marked, and the reason is printed; which run is best is never
-    guessed. `now`, with a time zone, is the time of writing. At most 1,000 runs and 24 metrics are shown; the page
-    says what it leaves out. The file is written beside `path`, synced, and renamed: it survives power loss.
+    every metric that has more than one point, the images and figures that were logged, and the runs that failed, with
+    their error. `metrics` limits the table and the curves to those keys. `best` is `(run id, reason)`: that run is
+    marked, and the reason is printed; which run is best is never guessed. `now`, with a time zone, is the time of
+    writing.
+
+    At most 1,000 runs and 24 metrics are shown, and of images and figures 24 names, 24 of each and 16 MiB in all; the
+    page says what it leaves out. An image of more than 256 KiB is shown smaller, and a figure that is a page, as
+    plotly's, is a link that saves it. The file is written beside `path`, synced, and renamed: it survives power loss.
 
     Raises NotFoundError for a metric that no run has or a best run that is not among the runs; InvalidValueError for
     a `now` without a time zone or an impossible `smoothing`.
     """
+    now = datetime.now(UTC) if now is None else now
     if now.tzinfo is None:
         raise InvalidValueError(f"now={now.isoformat()} has no time zone: pass datetime.now(UTC).")
-    frame = _only(runs.to_frame(), metrics)
+    from modelmgmt.tracking.runs import collection
+
+    runs = collection(runs)
+    found, left_out = _frame(runs)
+    frame = _only(found, metrics)
     keys = [str(name).removeprefix("metrics.") for name in frame.columns if str(name).startswith("metrics.")]
     if best is not None and best[0] not in frame.index:
         raise NotFoundError(f"The best run {best[0]!r} is not one of the {len(frame)} runs in this report.")
-    page = _page(runs, frame, keys, title=title, best=best, now=now, smoothing=smoothing)
+    page = _page(runs, frame, keys, left_out, title=title, best=best, now=now, smoothing=smoothing)
     return _write(Path(path), page)
+
+
+def _frame(runs: RunCollection) -> tuple[pd.DataFrame, list[str]]:
+    """The frame, and a sentence for each run that is damaged."""
+    from modelmgmt.tracking.runs import Runs
+
+    if not isinstance(runs, Runs):
+        return runs.to_frame(), []
+    frame, _, left_out = runs._shown_frame([])
+    return frame, left_out
 
 
 def _only(frame: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
@@ -102,6 +126,7 @@ def _page(
     runs: RunCollection,
     frame: pd.DataFrame,
     keys: Sequence[str],
+    left_out: list[str],
     *,
     title: str,
     best: tuple[str, str] | None,
@@ -111,7 +136,8 @@ def _page(
     import jinja2
 
     table = runs_table(frame, now=now, max_rows=_ROWS)
-    drawn = _plots(runs, keys, best[0] if best else None, smoothing) if len(runs) else []
+    drawn = _plots(runs, keys, best[0] if best else None, smoothing, left_out) if len(runs) else []
+    panels, unseen = _pictures(runs)
     failures = _failures(runs)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -130,13 +156,17 @@ def _page(
         table=table,
         groups=_groups(table.columns),
         ids=[clean(str(run)) for run in frame.index[: len(table.rows)]],
-        notes=[note for note in table.note.split("\n") if note],
+        notes=[*(note for note in table.note.split("\n") if note), *(clean(note, 500) for note in left_out)],
+        is_alarm=is_alarm,
         plots=drawn,
         left_out=max(0, len(keys) - _PANELS) if len(drawn) == _PANELS else 0,
         smoothed=smoothing > 0,
+        panels=panels,
+        unseen=unseen,
+        of_many=len(runs) > 1,
         failures=failures[:_FAILURES],
         failures_left_out=max(0, len(failures) - _FAILURES),
-        statuses=("running", "finished", "failed", "crashed"),
+        statuses=("running", "finished", "failed", "interrupted", "crashed"),
     )
 
 
@@ -145,6 +175,8 @@ def _facts(frame: pd.DataFrame, now: datetime) -> list[tuple[str, str]]:
     counts = frame["status"].value_counts().to_dict() if len(frame) else {}
     facts = [("runs", f"{len(frame):,}"), *((clean(str(status)), f"{count:,}") for status, count in counts.items())]
     if len(frame):
+        diverged = int((frame["diverged"] != "").sum()) if "diverged" in frame.columns else 0
+        facts += [("diverged", f"{diverged:,}")] if diverged else []
         facts.append(("first started", format_age(frame["started_at"].min(), now)))
         facts.append(("time spent", format_duration(float(frame["duration_s"].astype("float64").sum()))))
     return facts
@@ -168,10 +200,17 @@ def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
     return groups
 
 
+def _pictures(runs: RunCollection) -> tuple[list[Panel], list[str]]:
+    from modelmgmt.tracking.runs import Runs
+    from modelmgmt.view.pictures import panels_of
+
+    return panels_of(runs[:_ROWS]) if isinstance(runs, Runs) else ([], [])
+
+
 def _failures(runs: RunCollection) -> list[_Failure]:
     failures = []
     for run in runs:
-        if run.status in {"failed", "crashed"}:
+        if run.status in {"failed", "interrupted", "crashed"}:
             error = str(getattr(run, "error", None) or "")
             cut = f"{error[:_ERROR_CHARS]}\n… cut here" if len(error) > _ERROR_CHARS else error
             text = clean(cut, None, keep_lines=True)
@@ -182,20 +221,28 @@ def _failures(runs: RunCollection) -> list[_Failure]:
 # ------------------------------------------------------------------------------------------- pictures
 
 
-def _plots(runs: RunCollection, keys: Sequence[str], best: str | None, smoothing: float) -> list[_Plot]:
-    """A picture of each metric with more than one point in some run, in both inks."""
+def _plots(
+    runs: RunCollection, keys: Sequence[str], best: str | None, smoothing: float, left_out: list[str]
+) -> list[_Plot]:
+    """A picture of each metric with more than one point in some run, in both inks; `left_out` gets what is damaged."""
     panels: list[plots.Panel] = []
     for key in keys:
-        panel = _panel(runs, key, best, smoothing) if len(panels) < _PANELS else None
+        panel = _panel(runs, key, best, smoothing, left_out) if len(panels) < _PANELS else None
         if panel is not None:
             panels.append(panel)
     drawn = plots.figures(runs, panels, smoothed=smoothing > 0)
     return [_plot(panel, figure) for panel, figure in zip(panels, drawn, strict=True)]
 
 
-def _panel(runs: RunCollection, key: str, best: str | None, smoothing: float) -> plots.Panel | None:
+def _panel(
+    runs: RunCollection, key: str, best: str | None, smoothing: float, left_out: list[str]
+) -> plots.Panel | None:
     """The first runs, and the best one among them, thinned at once: a report may hold millions of points."""
-    lines = data.curves(runs.history(key), smoothing=smoothing)
+    from modelmgmt.tracking.runs import Runs
+
+    history, damaged = runs._history(key) if isinstance(runs, Runs) else (runs.history(key), [])
+    left_out += damaged
+    lines = data.curves(history, smoothing=smoothing)
     if all(len(line) < 2 for line in lines):
         return None
     chosen = lines[:_LINES]
@@ -207,7 +254,7 @@ def _panel(runs: RunCollection, key: str, best: str | None, smoothing: float) ->
 def _plot(panel: plots.Panel, figure: Figure) -> _Plot:
     key = clean(panel.key, 200)
     low, high = _range(panel)
-    runs = "1 run" if len(panel.lines) == 1 else f"{len(panel.lines)} runs"
+    runs = counted(len(panel.lines), "run")
     steps = f"steps {min(int(line.x[0]) for line in panel.lines)} to {max(int(line.x[-1]) for line in panel.lines)}"
     description = f"Line chart of {key} by step: {runs}, {steps}, values from {low} to {high}."
     width, height = (round(size * 100) for size in figure.get_size_inches())
@@ -272,3 +319,7 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def __dir__() -> list[str]:
+    return __all__

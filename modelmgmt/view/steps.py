@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from modelmgmt.tracking.steps.table import Step, StepInput
 
 _COLUMNS = (
-    Column("step", right=True), Column("name"), Column("status"), Column("duration", right=True), Column("reason"),
-    Column("inputs"), Column("output"),
+    Column("step", is_key=True, right=True), Column("name", is_key=True), Column("status"),
+    Column("duration", right=True, is_whole=True, rank=2), Column("reason"), Column("inputs", rank=1),
+    Column("output", rank=3),
 )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def steps_table(steps: Sequence[Step]) -> Table:
         rows.append(
             (
                 str(step.number), "  " * depth[step.number] + clean(step.name), step.status,
-                format_duration(step.duration_s), clean(step.reason, 80), clean(inputs, 100),
+                format_duration(step.duration_s), clean(step.reason, 160), clean(inputs, 100),
                 MISSING if step.output is None else clean(step.output),
             )
         )  # fmt: skip
@@ -37,4 +38,4 @@ def steps_table(steps: Sequence[Step]) -> Table:
 def _input(given: StepInput) -> str:
     if given.steps:
         return f"{given.name} from {', '.join(map(str, given.steps))}"
-    return f"{given.name}={given.shown}"
+    return f"{given.name}={given.shown}{' (ignored)' if given.is_ignored else ''}"

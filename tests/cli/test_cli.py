@@ -19,10 +19,21 @@ import modelmgmt as mm
 from modelmgmt import cli
 
 BIN = Path(sys.executable).parent / "modelmgmt"
-COMMANDS = list(cli._COMMANDS)
-_context = click.Context(cli.cli)
-# Their commands have the options, and a file of tests of their own.
-GROUPS = {name for name in COMMANDS if isinstance(cli.cli.get_command(_context, name), click.Group)}
+NOUNS = list(cli.cli.list_commands(click.Context(cli.cli)))
+
+
+def all_commands(group, words=()):
+    """Every command by its words, those of a group after the group."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from all_commands(command, (*words, name))
+
+
+COMMANDS = dict(all_commands(cli.cli))
+each_command = pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 
 
 @pytest.fixture
@@ -52,20 +63,125 @@ def filled(store, monkeypatch):
 def test_help_teaches(ask, flag):
     answer = ask(flag)
     assert answer.code == 0
-    for command in COMMANDS:
-        assert re.search(rf"^  {command} ", answer.out, re.MULTILINE)
+    for noun in NOUNS:
+        assert re.search(rf"^  {noun} ", answer.out, re.MULTILINE)
     assert 'modelmgmt runs "metrics.acc > 0.9"' in answer.out
     assert "$MODELMGMT_STORE" in answer.out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_each_command(ask, command):
-    answer = ask(command, "--help")
+@each_command
+def test_help_of_each_command(ask, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = ask(*words, "--help")
     assert answer.code == 0
-    assert f"Usage: modelmgmt {command}" in answer.out
-    for option in ("--help",) if command in GROUPS else ("--store", "--json", "--help"):
+    assert f"Usage: modelmgmt {' '.join(words)}" in answer.out
+    for option in ("--store PATH", "--json", "--help"):
         assert option in answer.out
-    assert len(answer.out.splitlines()) > 8
+    assert max(map(len, answer.out.splitlines())) <= 110, "an example may be longer than the rest"
+    above = ask(*words[:-1], "--help").out
+    assert re.search(rf"^  {words[-1]} +[A-Z].+", above, re.MULTILINE), "and the noun says what it does"
+    assert "..." not in above.partition("Commands:")[2]
+
+
+# -- nouns, verbs, and what is neither --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs", "params.lr < 0.25", "--order-by", "params.lr"],
+        ["runs", "--order-by", "params.lr", "params.lr < 0.25"],
+        ["runs", "--", "params.lr<0.25 and not run.name = 'r2'"],
+        ["runs", "--limit", "2", "--order-by", "params.lr"],
+        ["runs", "list", "(params.lr < 0.25)", "--order-by", "params.lr"],
+    ],
+    ids=" ".join,
+)
+def test_a_noun_alone_lists(ask, filled, words):
+    assert {run["name"] for run in ask("--json", *words).json} == {"r0", "r1"}
+    assert {run["name"] for run in ask(words[0], "--json", *words[1:]).json} == {"r0", "r1"}
+
+
+@pytest.mark.parametrize("noun", ["runs", "models", "data", "audit"])
+def test_a_noun_with_nothing_after_it_lists(ask, filled, noun):
+    assert (ask(noun).code, ask(noun).out) == (ask(noun, "list").code, ask(noun, "list").out)
+
+
+def test_the_empty_filter_is_one(ask, filled):
+    assert len(ask("runs", "", "--json").json) == 3
+
+
+@pytest.mark.parametrize("words", [("runs",), ("runs", "show", "r0"), ("store", "stats"), ("models", "trust", "list")])
+def test_options_of_all_commands_stand_anywhere(ask, filled, monkeypatch, words):
+    monkeypatch.setenv("MODELMGMT_STORE", "/nowhere")
+    where = ["--store", filled.path]
+    answers = [
+        ask(*words[:place], *where, *words[place:], *mark)
+        for place in range(len(words) + 1)
+        for mark in ([], [f"--store={filled.path}"])
+    ]
+    assert {answer.code for answer in answers} == {0}
+    assert len({re.sub(r" \d+ \w+ ago", "", answer.out) for answer in answers}) == 1
+    assert ask("--json", *words, *where).json == ask(*words, *where, "--json").json
+    assert ask("--store", "/nowhere", *words, *where).code == 0, "the last one counts"
+
+
+def test_an_empty_store_path_is_refused(ask, filled):
+    for words in (["--store", "", "runs"], ["runs", "--store="], ["demo", "--store", ""]):
+        assert (ask(*words).code, "The path of the store is empty" in ask(*words).err) == (2, True)
+
+
+@pytest.mark.parametrize("old", ["compare", "delete", "by-commit", "report", "steps", "env", "reproduce", "check", "stats",
+                                 "backup", "merge", "gc", "rollback", "verify", "save"])  # fmt: skip
+def test_a_verb_without_its_noun_is_told_where_it_is(ask, old):
+    nouns = [words[0] for words in COMMANDS if words[1:] == (old,)]
+    answer = ask(old, "r0")
+    assert answer.code == 2
+    assert f"Did you mean {' or '.join(repr(f'{noun} {old}') for noun in nouns)}?" in answer.err
+
+
+def test_what_is_neither_verb_nor_filter(ask, filled):
+    answer = ask("runs", "r0")
+    assert answer.code == 2
+    assert "No such command 'r0'." in answer.err
+    assert "'modelmgmt runs show r0'" in answer.err
+    assert "'modelmgmt runs \"metrics.loss < 0.5\"'" in answer.err
+    assert "Did you mean 'compare'?" in ask("runs", "comapre", "r0", "r1").err
+    assert "'modelmgmt models show churn:3'" in ask("models", "churn:3").err
+    assert "A filter" not in ask("data", "people").err
+    assert "'modelmgmt runs \"metrics.loss < 0.5\"'" in ask("runs", "params.lr", "=", "1").err, "as the shell gave it"
+
+
+def test_the_module_is_the_command(filled):
+    for words in (
+        ["runs", "--json"],
+        ["runs", "show", "nobody"],
+        ["runs", "params.lr > 9"],
+        ["nothing"],
+        ["--help"],
+        [],
+    ):
+        command = subprocess.run([BIN, *words], capture_output=True, check=False)
+        module = subprocess.run([sys.executable, "-m", "modelmgmt", *words], capture_output=True, check=False)
+        assert (module.returncode, module.stdout, module.stderr) == (command.returncode, command.stdout, command.stderr)
+
+
+@pytest.mark.parametrize("text", ["0", "90s", "15m", "1h", "1.5d", "1h30m", "0s"])
+def test_durations(ask, filled, text):
+    assert ask("store", "gc", "--dry-run", "--grace", text).code == 0
+
+
+@pytest.mark.parametrize("text", ["90", "-1", "-1s", "1 h", "h", "", "1w", "1H", "1h 5", "inf", "1e3s"])
+def test_a_duration_without_a_unit_is_refused(ask, filled, text):
+    answer = ask("store", "gc", "--grace", text)
+    assert answer.code == 2
+    assert "write a number and a unit (s, m, h or d), as 90s or 1h" in answer.err
+
+
+def test_the_grace_of_gc_is_kept(ask, filled):
+    path = filled._kernel.objects.put_bytes(b"nobody names it")
+    for grace, count in (("1h", 0), ("0s", 1)):
+        assert len(ask("store", "gc", "--dry-run", "--grace", grace, "--json").json["digests"]) == count, path
 
 
 def test_version_and_no_command(ask):
@@ -123,14 +239,14 @@ def test_a_store_that_others_named(ask, filled, monkeypatch, tmp_path):
 
 
 def test_run(ask, filled):
-    answer = ask("run", "r2")
+    answer = ask("runs", "show", "r2")
     assert answer.code == 0
     for words in ("churn", "failed", "net.layers", "loss", "note.txt", "weights.bin", "a note", "ValueError: diverged"):
         assert words in answer.out
 
 
 def test_run_as_json(ask, filled):
-    run = ask("run", "r2", "--json").json
+    run = ask("runs", "show", "r2", "--json").json
     assert (run["name"], run["status"], run["tags"]) == ("r2", "failed", {"team": "a"})
     assert "ValueError: diverged" in run["error"]
     assert run["summaries"]["loss"]["count"] == 3
@@ -140,42 +256,42 @@ def test_run_as_json(ask, filled):
 
 
 def test_points_of_a_metric(ask, filled):
-    answer = ask("run", "r0", "--metric", "loss")
+    answer = ask("runs", "show", "r0", "--metric", "loss")
     assert answer.code == 0
     assert re.search(r"^ *10 +0.5", answer.out, re.MULTILINE)
-    points = ask("run", "r0", "-m", "loss", "--json").json
+    points = ask("runs", "show", "r0", "-m", "loss", "--json").json
     assert [(point["step"], point["value"]) for point in points] == [(0, 1.0), (10, 0.5), (20, 1 / 3)]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", points[0]["time"])
-    assert [point["value"] for point in ask("run", "r0", "-m", "val/loss", "--json").json] == [None] * 3
+    assert [point["value"] for point in ask("runs", "show", "r0", "-m", "val/loss", "--json").json] == [None] * 3
 
 
 def test_an_artifact(ask, filled, tmp_path):
-    assert ask("run", "r0", "--artifact", "note.txt").out == "größer"
-    answer = ask("run", "r0", "-a", "weights.bin", "--output", tmp_path / "w.bin")
+    assert ask("runs", "show", "r0", "--artifact", "note.txt").out == "größer"
+    answer = ask("runs", "show", "r0", "-a", "weights.bin", "--output", tmp_path / "w.bin")
     assert (answer.code, answer.out.strip()) == (0, str(tmp_path / "w.bin"))
     assert (tmp_path / "w.bin").read_bytes() == b"\0\xff"
-    again = ask("run", "r0", "-a", "weights.bin", "--output", tmp_path / "w.bin")
+    again = ask("runs", "show", "r0", "-a", "weights.bin", "--output", tmp_path / "w.bin")
     assert again.code == 2
     assert "exists" in again.err
 
 
 def test_a_table_is_printed_as_a_table(ask, filled, monkeypatch):
-    with mm.start_run(resume=filled.run("r0")) as run:
+    with mm.start_run(resume=filled.runs["r0"]) as run:
         run.log_table({"class": ["stays", "leaves"], "recall": [0.93, 0.71]}, "recall")
         run.log_table(pd.DataFrame({"n": range(50)}), "long")
         run.log_table(pd.DataFrame([[1, 2]], columns=["x", "x"]), "twice")
         run.log_dict({"a": [1]}, "settings")
-    raw = ask("run", "r0", "-a", "recall.table.json").out
+    raw = ask("runs", "show", "r0", "-a", "recall.table.json").out
     assert json.loads(raw)["format"] == "modelmgmt.table/1", "into a pipe go the bytes that are kept"
-    rows = ask("run", "r0", "-a", "recall.table.json", "--json").json
+    rows = ask("runs", "show", "r0", "-a", "recall.table.json", "--json").json
     assert rows == [{"class": "stays", "recall": 0.93}, {"class": "leaves", "recall": 0.71}]
-    assert ask("run", "r0", "-a", "settings.json", "--json").json == {"a": [1]}
-    assert ask("run", "r0", "-a", "note.txt", "--json").json == "größer"
-    answer = ask("run", "r0", "-a", "weights.bin", "--json")
+    assert ask("runs", "show", "r0", "-a", "settings.json", "--json").json == {"a": [1]}
+    assert ask("runs", "show", "r0", "-a", "note.txt", "--json").json == "größer"
+    answer = ask("runs", "show", "r0", "-a", "weights.bin", "--json")
     assert (answer.code, "use --output" in answer.err) == (2, True)
-    assert "some have one name" in ask("run", "r0", "-a", "twice.table.json", "--json").err
+    assert "some have one name" in ask("runs", "show", "r0", "-a", "twice.table.json", "--json").err
     terminal, process = pty.openpty()
-    command = [BIN, "run", "r0", "-a"]
+    command = [BIN, "runs", "show", "r0", "-a"]
     subprocess.run([*command, "recall.table.json"], stdout=process, check=True)
     subprocess.run([*command, "long.table.json"], stdout=process, check=True)
     os.close(process)
@@ -194,7 +310,7 @@ def read_all(terminal):
 
 
 def test_bytes_of_an_artifact_on_standard_output(filled):
-    done = subprocess.run([BIN, "run", "r0", "-a", "weights.bin"], capture_output=True, check=True)
+    done = subprocess.run([BIN, "runs", "show", "r0", "-a", "weights.bin"], capture_output=True, check=True)
     assert done.stdout == b"\0\xff"
 
 
@@ -202,52 +318,52 @@ def test_bytes_of_an_artifact_on_standard_output(filled):
 
 
 def test_compare(ask, filled):
-    answer = ask("compare", "r0", "r1")
+    answer = ask("runs", "compare", "r0", "r1")
     assert answer.code == 0
     assert "lr" in answer.out
     assert "layers" not in answer.out
-    assert "layers" in ask("compare", "r0", "r1", "--all").out
-    differences = ask("compare", "r0", "r2", "--json").json["differences"]
+    assert "layers" in ask("runs", "compare", "r0", "r1", "--all").out
+    differences = ask("runs", "compare", "r0", "r2", "--json").json["differences"]
     assert differences["run"]["status"] == ["finished", "failed"]
     assert differences["params"] == {"lr": [0.1, 0.1 * 3]}
 
 
 def test_report(ask, filled, tmp_path):
-    answer = ask("report", "params.lr < 0.25", "--output", tmp_path / "page.html", "--title", "Zwei <Läufe>")
+    answer = ask("runs", "report", "params.lr < 0.25", "--output", tmp_path / "page.html", "--title", "Zwei <Läufe>")
     assert answer.code == 0
     assert str(tmp_path / "page.html") in answer.out
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "Zwei &lt;Läufe&gt;" in page
     assert "r0" in page
-    assert "diverged" not in page, "the failed run is not among them"
-    content = ask("report", "-o", tmp_path / "other.html", "-m", "loss", "--json").json
+    assert "Failures" not in page, "the failed run is not among them"
+    content = ask("runs", "report", "-o", tmp_path / "other.html", "-m", "loss", "--json").json
     assert len(content["runs"]) == 3
     assert Path(content["path"]).is_file()
-    nobody = ask("report", "params.lr > 9", "-o", tmp_path / "nobody.html")
+    nobody = ask("runs", "report", "params.lr > 9", "-o", tmp_path / "nobody.html")
     assert nobody.code == 1
     assert not (tmp_path / "nobody.html").exists()
 
 
 def test_check_of_a_sound_store(ask, filled):
     for flags in ([], ["--deep"]):
-        answer = ask("check", *flags)
+        answer = ask("store", "check", *flags)
         assert (answer.code, "as it was written" in answer.out) == (0, True)
-    content = ask("check", "--deep", "--json").json
+    content = ask("store", "check", "--deep", "--json").json
     assert content == {"store": str(filled.path), "deep": True, "problems": []}
 
 
 def test_check_of_a_damaged_store(ask, filled):
-    digest = filled.run("r0").artifact("weights.bin").digest
+    digest = filled.runs["r0"].artifact("weights.bin").digest
     (path,) = [path for path in (filled.path / "objects").rglob("*") if path.name == digest[2:]]
     path.chmod(0o644)
     path.write_bytes(b"\0\xfe")
-    assert ask("check").code == 0, "only --deep hashes"
-    answer = ask("check", "--deep")
+    assert ask("store", "check").code == 0, "only --deep hashes"
+    answer = ask("store", "check", "--deep")
     assert answer.code == 1
     assert digest[:12] in answer.out
-    assert ask("check", "--deep", "--json").json["problems"]
+    assert ask("store", "check", "--deep", "--json").json["problems"]
     path.unlink()
-    missing = ask("check")
+    missing = ask("store", "check")
     assert missing.code == 1
     assert "weights.bin" in missing.out
 
@@ -256,30 +372,30 @@ def test_check_of_a_damaged_store(ask, filled):
 
 
 def test_backup_and_merge(ask, filled, tmp_path):
-    answer = ask("backup", tmp_path / "copy")
+    answer = ask("store", "backup", tmp_path / "copy")
     assert answer.code == 0
     assert ask("runs", "--store", tmp_path / "copy", "--json").json == ask("runs", "--json").json
-    assert ask("backup", tmp_path / "copy").code == 2, "what is there is not overwritten"
-    assert ask("backup", tmp_path / "third", "--json").json["path"] == str(tmp_path / "third")
+    assert ask("store", "backup", tmp_path / "copy").code == 2, "what is there is not overwritten"
+    assert ask("store", "backup", tmp_path / "third", "--json").json["path"] == str(tmp_path / "third")
     with mm.Store(tmp_path / "other") as other, other.start_run("new", name="theirs"):
         pass
-    assert "1 new runs" in ask("merge", tmp_path / "other").out
-    assert ask("merge", tmp_path / "other", "--json").json["runs"] == []
-    assert ask("run", "theirs").code == 0
-    assert ask("merge", tmp_path / "nothing").code == 2
+    assert "1 new run, 0 updated" in ask("store", "merge", tmp_path / "other").out
+    assert ask("store", "merge", tmp_path / "other", "--json").json["runs"] == []
+    assert ask("runs", "show", "theirs").code == 0
+    assert ask("store", "merge", tmp_path / "nothing").code == 2
     assert not (tmp_path / "nothing").exists()
 
 
 def test_delete_and_gc(ask, filled):
-    run = filled.run("r0").id
-    assert ask("delete", "r0", "--yes", "--reason", "a mistake", "--json").json["runs"] == [run]
-    assert ask("run", "r0").code == 2
+    run = filled.runs["r0"].id
+    assert ask("runs", "delete", "r0", "--yes", "--reason", "a mistake", "--json").json["runs"] == [run]
+    assert ask("runs", "show", "r0").code == 2
     assert "r1" in ask("runs").out
-    assert ask("gc", "--dry-run", "--grace-s", "0").code == 0
-    assert ask("gc", "--json").json["dry_run"] is False
-    assert ask("check", "--deep").code == 0
+    assert ask("store", "gc", "--dry-run", "--grace", "0").code == 0
+    assert ask("store", "gc", "--json").json["dry_run"] is False
+    assert ask("store", "check", "--deep").code == 0
     filled.pin("r1", "the paper uses it")
-    pinned = ask("delete", "r1", "--yes")
+    pinned = ask("runs", "delete", "r1", "--yes")
     assert pinned.code == 2
     assert "the paper uses it" in pinned.err
 
@@ -287,7 +403,7 @@ def test_delete_and_gc(ask, filled):
 def test_delete_asks_first(filled):
     filled.close()  # a process that may still be logging to the run would be in the way
     for reply, code in (("n\n", 1), ("", 2), ("y\n", 0)):
-        done = subprocess.run([BIN, "delete", "r0"], input=reply, capture_output=True, text=True, check=False)
+        done = subprocess.run([BIN, "runs", "delete", "r0"], input=reply, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         assert "Delete churn/r0" in done.stderr
         assert ("--yes" in done.stderr) == (reply == "")
@@ -310,15 +426,29 @@ def test_a_name_that_no_run_has_is_told_from_a_no(ask, filled):
 
 # -- wrong questions --------------------------------------------------------------------------------------------------
 
-ARGUMENTS = {"run": ["r0"], "compare": ["r0", "r1"], "delete": ["r0", "--yes"], "backup": ["copy"], "merge": ["other"],
-             "lineage": ["churn:1"], "by-commit": ["acc"], "steps": ["r0"], "env": ["r0"], "reproduce": ["r0"]}  # fmt: skip
-LOOKING = [command for command in COMMANDS if command not in {"demo", *GROUPS}]
+ARGUMENTS = {
+    "runs show": ["r0"], "runs compare": ["r0", "r1"], "runs delete": ["r0", "--yes"], "runs by-commit": ["acc"],
+    "runs steps": ["r0"], "runs env": ["r0"], "runs reproduce": ["r0"], "store backup": ["copy"], "store merge": ["other"],
+    "lineage": ["churn:1"], "models promote": ["a:1", "b"], "models rollback": ["a"], "models archive": ["a:1"],
+    "models show": ["a"], "models history": ["a"], "models as-of": ["a"], "models compare": ["a", "1", "2"],
+    "models tag": ["a"], "models alias": ["a:1", "b"], "models policy": ["a"], "models inspect": ["a:1"],
+    "models approve": ["a:1", "b", "--reason", "c"], "models delete": ["a", "--yes"], "models register": ["a", "run:b/c"],
+    "models export": ["a:1", "x"], "audit export": ["x"], "data show": ["a"], "data diff": ["a", "b"],
+    "data save": ["a", "x.csv"], "data runs": ["a"], "predictions list": ["a"], "predictions show": ["a"],
+    "predictions delete": ["a", "--id", "b", "--yes"],
+}  # fmt: skip
+MAKING = {"demo", "models import"}  # where there is none, they make the store
+LOOKING = [
+    " ".join(words)
+    for words, command in COMMANDS.items()
+    if not isinstance(command, click.Group) and " ".join(words) not in MAKING and "trust" not in words
+]
 
 
 @pytest.mark.parametrize("command", LOOKING)
 def test_looking_makes_no_store(ask, tmp_path, command):
     for where in ([], ["--store", tmp_path / "nothing" / "here"]):
-        answer = ask(command, *ARGUMENTS.get(command, []), *where)
+        answer = ask(*command.split(), *ARGUMENTS.get(command, []), *where)
         assert answer.code == 2
         assert "There is no store at" in answer.err
         assert "modelmgmt demo" in answer.err
@@ -332,7 +462,7 @@ def test_a_store_that_is_none(ask, tmp_path, command, place):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "no-database").mkdir()
     (tmp_path / "no-database" / "store.db").write_text("mine" * 1_000)
-    answer = ask(command, *ARGUMENTS.get(command, []), "--store", place)
+    answer = ask(*command.split(), *ARGUMENTS.get(command, []), "--store", place)
     assert answer.code == 2
     assert answer.out == ""
     assert answer.err.startswith("modelmgmt: ")
@@ -350,35 +480,35 @@ def test_a_store_that_is_none(ask, tmp_path, command, place):
         (["models", "trust", "ad"], "No such command 'ad'. Did you mean 'add'?"),
         (["data", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["audit", "verfy"], "No such command 'verfy'. Did you mean 'verify'?"),
-        (["run", "r7"], "no run 'r7': 'modelmgmt runs' lists ids and names."),
-        (["run", "churn"], "It is an experiment: its runs answer to the filter \"run.experiment = 'churn'\"."),
+        (["runs", "show", "r7"], "no run 'r7': 'modelmgmt runs' lists ids and names."),
+        (["runs", "show", "churn"], "It is an experiment: its runs answer to the filter \"run.experiment = 'churn'\"."),
         (["runs", "--nothing"], "--nothing"),
         (["runs", "params.lr >"], "column 12"),
         (["runs", "lr = 1; DROP TABLE runs"], "column"),
         (["runs", "--order-by", "nothing"], "nothing"),
         (["runs", "--limit", "-1"], "-1"),
         (["runs", "--limit", "x"], "x"),
-        (["run"], "RUN"),
-        (["run", "nobody"], "nobody"),
-        (["run", ""], "no run"),
-        (["run", "r0", "--metric", "lost"], "it has: loss"),
-        (["run", "r0", "--metric", "lss"], "Did you mean 'loss'?"),
-        (["run", "r0", "--artifact", "notes.txt"], "Did you mean 'note.txt'?"),
-        (["run", "r0", "--metric", ""], "no metric"),
-        (["run", "r0", "--artifact", "lost"], "it has: note.txt"),
-        (["run", "r0", "--artifact", "../etc/passwd"], "no artifact"),
-        (["run", "r0", "-a", "note.txt", "--output", "/proc/nothing/here"], "/proc"),
-        (["compare"], "RUNS"),
-        (["compare", "r0"], "at least two"),
-        (["compare", "r0", "r0"], "at least two"),
-        (["compare", "r0", "nobody"], "nobody"),
-        (["report", "params.lr >"], "column 12"),
-        (["report", "--output", "/proc/nothing/here.html"], "/proc"),
-        (["report", "--metric", "lost"], "lost"),
-        (["report", "--limit", "0"], "0"),
-        (["delete", "nobody", "--yes"], "nobody"),
-        (["gc", "--grace-s", "-1"], "-1"),
-        (["check", "extra"], "extra"),
+        (["runs", "show"], "RUN"),
+        (["runs", "show", "nobody"], "nobody"),
+        (["runs", "show", ""], "no run"),
+        (["runs", "show", "r0", "--metric", "lost"], "it has: loss"),
+        (["runs", "show", "r0", "--metric", "lss"], "Did you mean 'loss'?"),
+        (["runs", "show", "r0", "--artifact", "notes.txt"], "Did you mean 'note.txt'?"),
+        (["runs", "show", "r0", "--metric", ""], "no metric"),
+        (["runs", "show", "r0", "--artifact", "lost"], "it has: note.txt"),
+        (["runs", "show", "r0", "--artifact", "../etc/passwd"], "no artifact"),
+        (["runs", "show", "r0", "-a", "note.txt", "--output", "/proc/nothing/here"], "/proc"),
+        (["runs", "compare"], "RUNS"),
+        (["runs", "compare", "r0"], "at least two"),
+        (["runs", "compare", "r0", "r0"], "at least two"),
+        (["runs", "compare", "r0", "nobody"], "nobody"),
+        (["runs", "report", "params.lr >"], "column 12"),
+        (["runs", "report", "--output", "/proc/nothing/here.html"], "/proc"),
+        (["runs", "report", "--metric", "lost"], "lost"),
+        (["runs", "report", "--limit", "0"], "0"),
+        (["runs", "delete", "nobody", "--yes"], "nobody"),
+        (["store", "gc", "--grace", "-1"], "-1"),
+        (["store", "check", "extra"], "extra"),
         (["demo", "--output", "file", "--store", "elsewhere"], "file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -397,7 +527,7 @@ def test_the_console_script(filled, tmp_path):
     done = subprocess.run([BIN, "runs", "--json"], capture_output=True, text=True, check=True)
     assert [run["name"] for run in json.loads(done.stdout)] == ["r2", "r1", "r0"]
     assert done.stderr == ""
-    wrong = subprocess.run([BIN, "run", "nobody"], capture_output=True, text=True, check=False)
+    wrong = subprocess.run([BIN, "runs", "show", "nobody"], capture_output=True, text=True, check=False)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.count("\n") == 1
 
@@ -406,7 +536,12 @@ def test_a_terminal_that_knows_little(filled):
     """No UTF-8, no width, nobody to read on: a table still comes, and never a traceback."""
     filled.start_run(name="größer ✓").finish()
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "20", "TERM": "dumb"}
-    for command in (["runs"], ["run", "größer ✓"], ["run", "r0", "-a", "note.txt"], ["runs", "--json"]):
+    for command in (
+        ["runs"],
+        ["runs", "show", "größer ✓"],
+        ["runs", "show", "r0", "-a", "note.txt"],
+        ["runs", "--json"],
+    ):
         done = subprocess.run([BIN, *command], env=environment, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stderr == b""
@@ -421,23 +556,23 @@ def test_a_terminal_that_knows_little(filled):
 
 
 def test_compare_shows_curves_and_code(ask, filled):
-    answer = ask("compare", "r0", "r1", "--code")
+    answer = ask("runs", "compare", "r0", "r1", "--code")
     assert answer.code == 0
     assert "cross at step" in answer.out
-    found = ask("compare", "r0", "r1", "--code", "--json").json
+    found = ask("runs", "compare", "r0", "r1", "--code", "--json").json
     assert [curve["key"] for curve in found["curves"]] == ["loss", "val/loss"]
     assert found["unread"] == []
-    assert list(found["code_diff"]) == [filled.run("r1").id]
+    assert list(found["code_diff"]) == [filled.runs["r1"].id]
 
 
 def test_by_commit(ask, filled):
-    answer = ask("by-commit", "loss", "--best", "min")
+    answer = ask("runs", "by-commit", "loss", "--best", "min")
     assert answer.code == 0
     assert "r2" in answer.out
-    found = ask("by-commit", "loss", "--filter", "run.name = 'r0'", "--value", "first", "--json").json
+    found = ask("runs", "by-commit", "loss", "--filter", "run.name = 'r0'", "--value", "first", "--json").json
     assert [row["value"] for row in found["rows"]] == [1.0]
-    assert ask("by-commit", "nothing").code == 2
-    assert ask("by-commit", "loss", "--best", "largest").code == 2
+    assert ask("runs", "by-commit", "nothing").code == 2
+    assert ask("runs", "by-commit", "loss", "--best", "largest").code == 2
 
 
 def test_steps(ask, filled):
@@ -447,9 +582,28 @@ def test_steps(ask, filled):
 
     with filled.start_run("steps", name="piped", code=False):
         double(double(1.5))
-    answer = ask("steps", "piped")
+    answer = ask("runs", "steps", "piped")
     assert answer.code == 0
     assert "x from 1" in answer.out
-    found = ask("steps", "piped", "--json").json
+    found = ask("runs", "steps", "piped", "--json").json
     assert [(step["number"], step["output"]) for step in found] == [(1, "3.0"), (2, "6.0")]
-    assert ask("steps", "r0").code == 1
+    assert ask("runs", "steps", "r0").code == 1
+
+
+def test_a_name_of_several_runs_is_the_newest_and_is_never_deleted(ask, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        with mm.start_run("churn", name="twin", params={"n": number}) as run:
+            run.log(loss=number)
+    with mm.start_run("churn", name="other"):
+        pass
+    words = f"twin is {run.id}, the newest of 2 runs with this name.\n"
+    for command in (["show", "twin"], ["compare", "twin", "other"], ["steps", "twin"], ["env", "twin"]):
+        assert ask("runs", *command).err == words
+    found = ask("runs", "show", "twin", "--json")
+    assert (found.json["id"], found.err) == (run.id, words)
+    assert ask("runs", "show", run.id).err == ""
+    refused = ask("runs", "delete", "twin", "--yes")
+    assert refused.code == 2
+    assert "Several runs answer to 'twin'" in refused.err
+    assert len(mm.Store().runs) == 3

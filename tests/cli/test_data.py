@@ -19,7 +19,7 @@ def filled(tmp_path):
     with mm.Store(tmp_path / ".modelmgmt") as store, store.start_run("cli", name="calm") as run:
         run.log_dataset(FRAME, "people", keep=True)
         run.log_dataset(FRAME.assign(age=[21, 30, 40]), "people", keep=True)
-        run.log_dataset(mm.Reference("s3://b/x", digest="v1"), "there")
+        run.log_dataset(mm.DataReference("s3://b/x", digest="v1"), "there")
     return store
 
 
@@ -37,7 +37,7 @@ def test_list(filled):
     assert "there" in text
     found = json.loads(ask("list", "people", "--json"))
     assert [version["number"] for version in found] == [1, 2]
-    assert found[0]["fingerprint"] == filled.dataset("people:1").fingerprint
+    assert found[0]["fingerprint"] == filled.datasets["people:1"].fingerprint
     with pytest.raises(mm.errors.NotFoundError, match="people"):
         ask("list", "nobody")
 
@@ -85,9 +85,9 @@ def test_runs(filled):
 
 
 def test_a_run_shows_its_data(filled):
-    done = CliRunner().invoke(cli, ["run", "calm"], standalone_mode=False)
+    done = CliRunner().invoke(cli, ["runs", "show", "calm"], standalone_mode=False)
     assert "people:2" in done.output
-    done = CliRunner().invoke(cli, ["run", "calm", "--json"], standalone_mode=False)
+    done = CliRunner().invoke(cli, ["runs", "show", "calm", "--json"], standalone_mode=False)
     data = json.loads(done.output)["data"]
     assert {(one["role"], one["name"], one["number"]) for one in data} == {
         ("input", "people", 1), ("input", "people", 2), ("input", "there", 1),

@@ -52,5 +52,5 @@ def test_the_demo(tmp_path):
         )
         assert suggested.returncode == 0, line
     best = re.search(r"Best run: (\S+) ", done.stdout)[1]
-    shown = subprocess.run([BIN, "run", best, "--json"], capture_output=True, text=True, check=True)
+    shown = subprocess.run([BIN, "runs", "show", best, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(shown.stdout)["status"] == "finished"

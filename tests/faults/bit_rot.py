@@ -49,7 +49,7 @@ def build(path: Path) -> None:
             run.log_artifact(folder)
         shutil.rmtree(folder)
         store.pin("run-1", "kept")
-        store.delete("run-5")
+        store.delete_run("run-5")
 
 
 def crash(path: Path) -> None:
@@ -101,11 +101,11 @@ def read_everything(path: Path) -> Reading:
 
 
 def _read_run(reading: Reading, store: Any, run_id: str) -> None:
-    run = reading.take(run_id, lambda: store.run(run_id))
+    run = reading.take(run_id, lambda: store.runs[run_id])
     reading.values.pop(run_id, None)
     if run is None:
         return
-    record = reading.take(f"{run_id} record", lambda: [str(run.record), run.status][0])
+    record = reading.take(f"{run_id} record", lambda: [str(run._row_now), run.status][0])
     del record
     for what in ("params", "config", "tags"):
         reading.take(f"{run_id} {what}", lambda what=what: getattr(run, what))

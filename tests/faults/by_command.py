@@ -12,7 +12,7 @@ NOT_TESTED = 3
 
 
 def printed(script: str, *options: str) -> str:
-    """What the script prints. Skips the test where the script says that it can not be done here; fails on a fault."""
+    """What the script prints. Skips the test where the script says that it cannot be done here; fails on a fault."""
     command = [sys.executable, str(Path(__file__).with_name(script)), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == NOT_TESTED:

@@ -40,8 +40,8 @@ OF_THE_STORE = ("gc", "delete", "merge", "backup")
 WHO = 0  # in the names of the runs
 
 # Said after a minute, and here of oneself: nobody else is there.
-_WAITED = re.compile(r"has held it for|has had the turn")
-LOST = re.compile(r"lost (\d+) points and (\d+) other writes")
+_WAITED = re.compile(r"has held it for|has held the store.s lock")
+LOST = re.compile(r"lost ([\d,]+) points? and ([\d,]+) other writes?")
 
 
 @contextlib.contextmanager
@@ -135,7 +135,7 @@ def child(task: Any) -> tuple[list[dict[str, Any]], int]:
 
 
 def look(path: Path) -> dict[str, Any] | None:
-    """Take stock in a child; None when the store can not be read."""
+    """Take stock in a child; None when the store cannot be read."""
     return look_at([path])[0]
 
 
@@ -195,7 +195,7 @@ def judge(
     kept = {line["number"] for line in told if line.get("kept")}
     if found is None:
         if kept or seeded:
-            report.faults.append(f"{when}: the store can not be read")
+            report.faults.append(f"{when}: the store cannot be read")
         return
     report.faults += [f"{when}: {problem}" for problem in found["problems"]]
     if found["chain"]:
@@ -223,7 +223,7 @@ def miscounted(found: dict[str, Any], told: list[dict[str, Any]], ops: list[Op])
         tried = sum(1 for op in ops[start:stop] for _ in points_of(op))
         there = sum(len(steps) for steps, _ in here["points"].values())
         said = [LOST.search(line.get("warning", "")) for line in told[place[0] : place[-1] + 1]]
-        points = sum(int(match[1]) for match in said if match)
+        points = sum(int(match[1].replace(",", "")) for match in said if match)
         if tried - there != points:
             yield f"{name}: {tried - there} points are not there, {points} were said to be lost"
         if here["status"] == "finished" and here["lost_points"] != points:
@@ -252,7 +252,9 @@ def one(disk: Path, free: int, report: Report, tally: Tally, *, on_error: str, s
     tally.disks += 1
     tally.failed_calls += sum("error" in line for line in told)
     tally.warned += any("warning" in line for line in told)
-    tally.lost_points += sum(int(match[1]) for line in told if (match := LOST.search(line.get("warning", ""))))
+    tally.lost_points += sum(
+        int(match[1].replace(",", "")) for line in told if (match := LOST.search(line.get("warning", "")))
+    )
     report.acknowledged += sum(bool(line.get("kept")) for line in told)
     if keep_full:
         fill(disk, 0)

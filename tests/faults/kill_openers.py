@@ -38,7 +38,7 @@ from modelmgmt.tracking.repair import rescue
 
 KILLS_PER_STORE = 4
 WRITES = 150
-OLD_VERSION = 2
+OLD_VERSION = 7
 KINDS = {
     "log": 60,
     "log3": 20,
@@ -80,7 +80,7 @@ def make_old(path: Path, writes: int) -> None:
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        migrations.apply(sqlite_utils.Database(connection), stop_before="m0003_versions")
+        migrations.apply(sqlite_utils.Database(connection), stop_before="m0008_versions")
         connection.execute("ATTACH ? AS new", (str(path / "store.db"),))
         tables = connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
@@ -113,7 +113,7 @@ def crash_as(path: Path, name: str, points: int) -> None:
     Kernel._recover = lifecycle.bury = lambda _: None
     many_segments()
     store = mm.Store(path)
-    store.kernel.series.fold_in_background = lambda _: None  # its segments are full, and nobody has folded them
+    store._kernel.series.fold_in_background = lambda _: None  # its segments are full, and nobody has folded them
     run = store.start_run("torture", name=name)
     for step in range(points):
         run.log(loss=step / 7, step=step)
@@ -142,7 +142,7 @@ def make_headless(path: Path, writes: int) -> None:
 
 
 def repair(path: Path) -> None:
-    """As `modelmgmt check --repair` does."""
+    """As `modelmgmt store check --repair` does."""
     try:
         mm.Store(path).repair()
     except CorruptDataError:

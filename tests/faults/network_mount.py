@@ -39,7 +39,7 @@ OPTIONS = ("dir_cache=yes", "dir_cache=no,direct_io")
 MACHINES = ("one", "one", "other", "other")
 SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
 NOT_TESTED = 3
-MOUNT_S = 60.0  # sshfs ends by itself when it can not mount, and when it is unmounted
+MOUNT_S = 60.0  # sshfs ends by itself when it cannot mount, and when it is unmounted
 
 KINDS = {
     "log": 120, "log3": 40, "series": 2, "params": 2, "tags": 2, "note": 2, "text": 2, "table": 2, "folder": 1, "file": 1,

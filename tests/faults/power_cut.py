@@ -164,7 +164,7 @@ def _control(disk: Disk) -> None:
     disk.again()
     synced, written = disk.place / "synced", disk.place / "written"
     if synced.read_bytes() != b"x" * 5000:
-        raise OSError("a synced file did not survive the cut: this file system can not be used for the test")
+        raise OSError("a synced file did not survive the cut: this file system cannot be used for the test")
     if written.exists() and written.read_bytes() == b"x" * 5000:
         raise OSError("a file that was never synced survived the cut: it is none")
     for path in (synced, written, disk.place / "part"):
@@ -315,7 +315,7 @@ def judge(path: Path, worker: int, cut: Cut, tally: Tally, when: str) -> None:
 
 
 def look(path: Path, worker: int, done: list[Op], sure: set[int], tally: Tally) -> dict[str, Any] | None:
-    """What is in the store; None when it can not be read."""
+    """What is in the store; None when it cannot be read."""
     report = tally.report
     try:
         found = take_stock(path)

@@ -117,7 +117,7 @@ def fill(path: Path, source: Path) -> None:
         run = store.start_run("reads", name="gone")
         run.log_text("nobody wants this", "text.txt")
         run.finish()
-        store.kernel.objects.put_bytes(b"garbage")
+        store._kernel.objects.put_bytes(b"garbage")
     for place in path.glob("objects/*/*"):
         os.utime(place, (OLD, OLD))  # no object is young
 
@@ -164,9 +164,9 @@ def model(reference: str, trust: Any = None) -> Callable[[mm.Store, Path], Any]:
 
 
 def data(store: mm.Store, _: Path) -> Any:
-    told: list[Any] = [store.dataset("table").load().to_csv(), store.dataset("table").profile.rows]
+    told: list[Any] = [store.datasets["table"].load().to_csv(), store.datasets["table"].profile.rows]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        told.append(contents(store.dataset("files").save(Path(place) / "kept")))
+        told.append(contents(store.datasets["files"].save(Path(place) / "kept")))
     return told
 
 
@@ -176,7 +176,7 @@ def compare(store: mm.Store, _: Path) -> Any:
 
 def predictions(store: mm.Store, _: Path) -> Any:
     found = store.monitor("linear").predictions().to_frame()
-    return [found.to_csv(), store.prediction("id-1").prediction]
+    return [found.to_csv(), store.predictions["id-1"].prediction]
 
 
 def about(store: mm.Store, _: Path) -> Any:
@@ -203,7 +203,7 @@ def backup(store: mm.Store, work: Path) -> Any:
 
 
 def put(on_error: str) -> Callable[[mm.Store, Path], Any]:
-    """Sources that can not be read: the run goes on without what it could not keep, or the call says so."""
+    """Sources that cannot be read: the run goes on without what it could not keep, or the call says so."""
 
     def task(store: mm.Store, work: Path) -> Any:
         source = work / "source"
@@ -221,7 +221,7 @@ def put(on_error: str) -> Callable[[mm.Store, Path], Any]:
 
 def kept_names(work: Path, run: str) -> list[str]:
     """The artifacts and data of a run."""
-    found = mm.Store(work / "store").run(run)
+    found = mm.Store(work / "store").runs[run]
     return sorted([*found.artifacts, *found.datasets])
 
 
@@ -243,7 +243,7 @@ def collect(store: mm.Store, _: Path) -> Any:
 
 def delete(store: mm.Store, _: Path) -> Any:
     if "gone" in [run.name for run in store.runs()]:
-        store.delete("gone", reason="because")
+        store.delete_run("gone", reason="because")
     store.gc(grace_s=0.0)
     store.close()
 
@@ -435,7 +435,7 @@ def told_of(answer: Any) -> bool:
 def putting(outcome: Outcome, expected: list[str]) -> list[str]:
     """What is not there was counted, and said."""
     missing = len(expected) - len(outcome.answer)
-    said = [int(match[2]) for line in outcome.warnings if (match := LOST.search(line))]
+    said = [int(match[2].replace(",", "")) for line in outcome.warnings if (match := LOST.search(line))]
     # The end of the run may be a write that is lost as well.
     return [] if sum(said) >= missing else [f"{missing} writes are lost, and {said} were said to be"]
 
@@ -445,14 +445,14 @@ def afterwards(shim: Shim, work: Path, task: Task, undisturbed: list[Any]) -> li
     if task.name.startswith("putting"):
         found, status = child(lambda out: os.write(out, json.dumps(state(work)).encode() + b"\n"))
         if status or not found:
-            return [f"the store can not be read afterwards (status {status:#x})"]
+            return [f"the store cannot be read afterwards (status {status:#x})"]
         return [str(problem) for problem in found[0]["store"]["problems"]]
     outcome, status, _ = attempt(shim, work, 0, READS[0], task)
     if outcome is None or status or outcome.error:
-        return [f"it can not be done afterwards: {outcome and outcome.error}"]
+        return [f"it cannot be done afterwards: {outcome and outcome.error}"]
     found, status = child(lambda out: os.write(out, json.dumps(state(work)).encode() + b"\n"))
     if status or not found:
-        return [f"the store can not be read afterwards (status {status:#x})"]
+        return [f"the store cannot be read afterwards (status {status:#x})"]
     return (
         []
         if found == undisturbed

@@ -43,6 +43,7 @@ class Form:
 FORMS = (
     Form("SIGKILL of a writer, at any instruction", "torture.py", "--kills", 1000),
     Form("SIGKILL of an upgrade, a recovery, a repair", "kill_openers.py", "--kills", 400),
+    Form("SIGTERM with a handler, in the middle of each kind of write", "handlers.py", "--signals", 200),
     Form("power cut, within a moment of an acknowledgement", "power_cut.py", "--cuts", 100),
     Form("SIGKILL of writers on two machines, over a network mount", "network_mount.py", "--kills", 200),
     Form("one flipped bit", "bit_rot.py", "--flips", 1000),

@@ -313,7 +313,7 @@ def judge_training(
     judge(found, told, when, report, ops, warn=warn, seeded=seeded, killed=killed)
     for number, copy in zip(backups, found_copies, strict=False):
         if copy is None:
-            report.faults.append(f"{when}: the backup can not be read")
+            report.faults.append(f"{when}: the backup cannot be read")
         else:
             compare(copy, WHO, ops[:number], lambda n, _, kept=kept: n in kept, report)
 
@@ -386,7 +386,7 @@ def compiled(folder: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        raise OSError(f"the shim can not be compiled here: {done.stderr.strip()[:500]}")
+        raise OSError(f"the shim cannot be compiled here: {done.stderr.strip()[:500]}")
     return target
 
 
@@ -423,7 +423,7 @@ def as_project(folder: Path, module: str, first: str) -> Path:
 
 
 def again(module: str, first: str = "", *, with_shim: bool) -> int:
-    """Do this in a process that has the shim loaded, and whose project is a small one; 3 where that can not be done."""
+    """Do this in a process that has the shim loaded, and whose project is a small one; 3 where that cannot be done."""
     place = Path(tempfile.mkdtemp(dir=room()))
     try:
         return _again(place, module, first, with_shim=with_shim)

@@ -58,7 +58,7 @@ def test_a_backup_while_others_write_has_all_from_before_it(tmp_path):
 def test_a_backup_of_damage_is_refused(store, tmp_path):
     with store.start_run("b", name="run") as run:
         run.log_text("content", "text")
-    found = store.kernel.objects.path(run.artifact("text").digest)
+    found = store._kernel.objects.path(run.artifact("text").digest)
     found.chmod(0o644)
     found.write_text("C0ntent")
     with pytest.raises(CorruptDataError):
@@ -120,7 +120,7 @@ def test_what_was_deleted_does_not_come_back(tmp_path):
     some_runs(tmp_path / "a", ["one", "two"])
     with mm.Store(tmp_path / "b") as store:
         store.merge(tmp_path / "a")
-        store.delete("one")
+        store.delete_run("one")
         assert store.merge(tmp_path / "a").runs == ()
         assert [run.name for run in store.runs()] == ["two"]
 

@@ -101,7 +101,7 @@ DAMAGES = {
     "a torn journal": Damage(tear_journal, "journal/"),
     "a journal without its header": Damage(break_journal, "journal/"),
     "a broken page": Damage(break_page, "store.db"),
-    "a version of tomorrow": Damage(sql("PRAGMA user_version = 6"), "store.db"),
+    "a version of tomorrow": Damage(sql("PRAGMA user_version = 11"), "store.db"),
     "a dangling row": Damage(sql("DELETE FROM runs WHERE name = 'run-2'"), "params"),
     "a changed param": Damage(sql("UPDATE params SET value = 7 WHERE key = 'seed'"), "table params"),
     "a changed run": Damage(sql("UPDATE runs SET status = 'failed' WHERE name = 'run-2'"), "table runs"),
@@ -121,7 +121,9 @@ def test_damage_is_named_and_repaired(whole, tmp_path, name):
 
     def problems(*options: str) -> list[dict[str, str]]:
         """What another process is told, which has nothing open yet."""
-        answer = CliRunner().invoke(cli, ["check", "--json", "--store", str(path), *options], standalone_mode=False)
+        answer = CliRunner().invoke(
+            cli, ["store", "check", "--json", "--store", str(path), *options], standalone_mode=False
+        )
         found = json.loads(answer.stdout)["problems"]
         assert answer.return_value == (1 if found else 0)
         return found
@@ -160,7 +162,7 @@ def test_a_torn_journal_loses_its_torn_record_only(whole, tmp_path):
     with pytest.warns(UserWarning, match="damaged"):
         store = mm.Store(path)
     with store:
-        assert len(store.run("killed").series("loss")) == 199
+        assert len(store.runs["killed"].series("loss")) == 199
         assert store.check(deep=True) == []
     assert len(list((path / "set-aside").glob("*.journal"))) == 1
 

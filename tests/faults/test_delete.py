@@ -14,7 +14,7 @@ import modelmgmt as mm
 from modelmgmt.errors import PinnedError, RunInUseError, StoreWriteError
 from modelmgmt.tracking import deletion
 
-SECRET = "xyzzy-0815-secret"
+SECRET = "xyzzy-0815-hidden"
 
 
 def files_with(path: Path, secret: str = SECRET) -> list[str]:
@@ -61,15 +61,15 @@ def planted(tmp_path):
 def test_a_planted_secret_is_nowhere(planted):
     store, victim = planted
     assert len(files_with(store.path)) > 4
-    deleted = store.delete(victim, reason="a person has asked")
+    deleted = store.delete_run(victim, reason="a person has asked")
     assert deleted.leftovers == ()
     assert files_with(store.path) == []
     store.close()
     assert files_with(store.path) == []
     assert store.check(deep=True) == []
     assert [run.name for run in store.runs(order_by="run.id")] == ["before", "after"]
-    assert store.run("before").artifact("shared.txt").read_text() == "shared"
-    assert store.run("after").series("loss").values.tolist() == list(range(2000))
+    assert store.runs["before"].artifact("shared.txt").read_text() == "shared"
+    assert store.runs["after"].series("loss").values.tolist() == list(range(2000))
     [tombstone] = [event for event in store.db["events"].rows if event["kind"] == "run.deleted"]
     assert (tombstone["subject"], "a person has asked" in tombstone["detail"]) == (victim.id, True)
 
@@ -90,7 +90,7 @@ def test_the_secret_of_a_process_that_was_killed(tmp_path):
     assert any(name.startswith("journal") for name in files_with(path))
     with mm.Store(path) as store:
         [run] = store.runs()
-        store.delete(run)
+        store.delete_run(run)
     assert files_with(path) == []
 
 
@@ -103,7 +103,7 @@ def test_values_that_were_changed_before(tmp_path):
                 run.log_text(f"{SECRET} {number}", "text")
             run.set_tags(who="nobody")
             run.log_text("nothing", "text")
-        deleted = store.delete(run)
+        deleted = store.delete_run(run)
         assert files_with(store.path) == sorted(str(path.relative_to(store.path)) for path in deleted.leftovers)
         assert len(deleted.leftovers) == 50
         store.gc(grace_s=0.0)
@@ -114,7 +114,7 @@ def test_what_remains_of_earlier_is_named(planted):
     store, victim = planted
     (store.path / "backups").mkdir()
     (store.path / "backups" / "store-v1.db").write_text(SECRET)
-    deleted = store.delete(victim)
+    deleted = store.delete_run(victim)
     assert [path.name for path in deleted.leftovers] == ["store-v1.db"]
     assert files_with(store.path) == ["backups/store-v1.db"]
 
@@ -124,9 +124,9 @@ def test_the_runs_below_are_asked_for(tmp_path):
         parent = plant(store, tmp_path / "source", "parent")
         plant(store, tmp_path / "source", "child", parent=parent).finish()
         parent.finish()
-        with pytest.raises(RunInUseError, match="1 runs below"):
-            store.delete(parent)
-        assert len(store.delete(parent, children=True).runs) == 2
+        with pytest.raises(RunInUseError, match="1 run below"):
+            store.delete_run(parent)
+        assert len(store.delete_run(parent, children=True).runs) == 2
     assert files_with(store.path) == []
 
 
@@ -134,10 +134,10 @@ def test_what_may_not_be_deleted_stays_whole(planted, tmp_path):
     store, victim = planted
     store.pin(victim, "evidence")
     with pytest.raises(PinnedError, match="evidence"):
-        store.delete(victim)
+        store.delete_run(victim)
     with store.start_run("secrets", name="running") as running, pytest.raises(RunInUseError, match="still running"):
-        store.delete(running)
-    assert len(store.run(victim.id).series(f"loss/{SECRET}")) == 3000
+        store.delete_run(running)
+    assert len(store.runs[victim.id].series(f"loss/{SECRET}")) == 3000
     assert store.check(deep=True) == []
 
 
@@ -155,12 +155,12 @@ def test_while_another_process_logs_to_it_nothing_is_deleted(planted):
     pid, pipe = forked(work)
     assert os.read(go_on[0], 1) == b"x"
     with pytest.raises(RunInUseError):
-        store.delete(victim)
+        store.delete_run(victim)
     os.write(stop[1], b"x")
     read_all(pipe)
     os.waitpid(pid, 0)
-    assert store.run(victim.id).metrics["loss"] == 1.0
-    store.delete(victim)
+    assert store.runs[victim.id].metrics["loss"] == 1.0
+    store.delete_run(victim)
     assert files_with(store.path) == []
 
 
@@ -171,8 +171,8 @@ def test_a_reader_holds_old_pages_and_that_is_said(planted, monkeypatch):
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM runs").fetchone()
         with pytest.raises(StoreWriteError, match="keeps reading"):
-            store.delete(victim)
+            store.delete_run(victim)
         assert files_with(store.path) != []
         reader.execute("ROLLBACK")
-    store.delete("before")
+    store.delete_run("before")
     assert files_with(store.path) == []

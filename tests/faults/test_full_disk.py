@@ -136,7 +136,7 @@ def test_a_folder_that_turns_read_only_loses_nothing(open_folder):
     said = as_somebody(train_on)
     assert "tried again" in said
     assert "lost" not in said
-    run = mm.Store(path).run("run")
+    run = mm.Store(path).runs["run"]
     assert run.series("loss").values.tolist() == [1.0, 2.0]
     assert run.params == {"lr": 0.1}
     assert sorted(run.artifacts) == ["before.txt", "meanwhile.txt"]
@@ -150,9 +150,9 @@ def test_a_read_only_store_is_read_and_says_so(open_folder):
 
     def look_at(out: int) -> None:
         store = mm.Store(path)
-        assert store.run("seed").series("loss").steps.tolist() == [0, 1, 2]
+        assert store.runs["seed"].series("loss").steps.tolist() == [0, 1, 2]
         assert store.check(deep=True) == []
-        with pytest.raises(StoreWriteError, match="reading only"):
+        with pytest.raises(StoreWriteError, match="read-only"):
             store.start_run("no")
         os.write(out, b"done")
 

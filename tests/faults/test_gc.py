@@ -21,19 +21,19 @@ def garbage(tmp_path):
         with store.start_run("gc", name="run") as run:
             run.log_text("named", "text")
             run.log_artifact(tmp_path / "source", "folder")
-        digests = [store.kernel.objects.put_bytes(data).digest for data in (b"one", b"two")]
+        digests = [store._kernel.objects.put_bytes(data).digest for data in (b"one", b"two")]
         yield store, sorted(digests)
 
 
 def test_only_what_nothing_names_is_removed(garbage):
     store, digests = garbage
-    before = sorted(store.kernel.objects.digests())
+    before = sorted(store._kernel.objects.digests())
     looked = store.gc(grace_s=0.0, dry_run=True)
     assert (sorted(looked.digests), looked.bytes) == (digests, 6)
-    assert sorted(store.kernel.objects.digests()) == before
+    assert sorted(store._kernel.objects.digests()) == before
     assert store.gc().digests == ()  # within the time of grace
     assert sorted(store.gc(grace_s=0.0).digests) == digests
-    assert sorted(store.kernel.objects.digests()) == sorted(set(before) - set(digests))
+    assert sorted(store._kernel.objects.digests()) == sorted(set(before) - set(digests))
     assert store.check(deep=True) == []
     assert store.gc(grace_s=0.0).digests == ()
 
@@ -41,10 +41,10 @@ def test_only_what_nothing_names_is_removed(garbage):
 def test_an_old_object_that_is_put_again_is_kept(garbage):
     store, digests = garbage
     for digest in digests:
-        os.utime(store.kernel.objects.path(digest), (0, 0))
-    store.kernel.objects.put_bytes(b"one")
+        os.utime(store._kernel.objects.path(digest), (0, 0))
+    store._kernel.objects.put_bytes(b"one")
     assert len(store.gc(grace_s=3600.0).digests) == 1
-    assert store.kernel.objects.get(store.kernel.objects.put_bytes(b"one").digest) == b"one"
+    assert store._kernel.objects.get(store._kernel.objects.put_bytes(b"one").digest) == b"one"
 
 
 def test_temporary_files_of_the_dead_go(garbage):
@@ -66,8 +66,8 @@ def test_writers_lose_nothing_to_collectors(tmp_path):
     contents = [f"content {n}" for n in range(150)]
     with mm.Store(path) as store:
         for content in (*contents, "never named"):
-            digest = store.kernel.objects.put_bytes(content.encode()).digest
-            os.utime(store.kernel.objects.path(digest), (0, 0))
+            digest = store._kernel.objects.put_bytes(content.encode()).digest
+            os.utime(store._kernel.objects.path(digest), (0, 0))
 
     def write(number: int) -> None:
         with mm.Store(path).start_run("gc", name=f"writer-{number}") as run:
@@ -90,9 +90,9 @@ def test_writers_lose_nothing_to_collectors(tmp_path):
     with mm.Store(path) as store:
         assert store.check(deep=True) == []
         for number in range(2):
-            kept = store.run(f"writer-{number}").artifacts
+            kept = store.runs[f"writer-{number}"].artifacts
             assert [kept[f"text-{n}"].read_text() for n in range(len(kept))] == contents[number::2]
-        assert not store.kernel.objects.has(digest)
+        assert not store._kernel.objects.has(digest)
 
 
 def test_what_a_live_process_is_writing_is_no_garbage(garbage):

@@ -95,12 +95,12 @@ OPENERS = """
 @modes
 def test_32_processes_open_a_store_that_does_not_exist(script, size, mode):
     store = mm.Store(script(OPENERS, size, MODELMGMT_FILESYSTEM=mode))
-    assert store.kernel.is_shared == (mode == "shared")
+    assert store._kernel.is_shared == (mode == "shared")
     runs = store.runs(order_by="run.name")
     assert len(runs) == 32 * size
     assert sorted(run.params["number"] for run in runs) == sorted([*range(32)] * size)
     assert {(run.status, run.metrics["loss"] == run.params["number"]) for run in runs} == {("finished", True)}
-    assert sorted(run.record.number for run in runs) == list(range(1, 32 * size + 1))
+    assert sorted(run.number for run in runs) == list(range(1, 32 * size + 1))
     assert len({run.artifact("a.txt").digest for run in runs}) == 4
     assert store.check(deep=True) == []
 
@@ -159,7 +159,7 @@ LOGGERS = """
 def test_16_log_to_one_store_and_to_one_run(script, size, by, mode):
     count = 250 * size
     store = mm.Store(script(LOGGERS, size, BY=by, MODELMGMT_FILESYSTEM=mode))
-    shared = store.run("shared")
+    shared = store.runs["shared"]
     assert shared.status == "finished"
     together = shared.series("together")
     assert sorted(together.values.tolist()) == list(range(16 * count))
@@ -167,7 +167,7 @@ def test_16_log_to_one_store_and_to_one_run(script, size, by, mode):
     assert shared.tags == tags
     assert set(shared.artifacts) == {f"{name}.txt" for name in tags}
     for number in range(16):
-        own = store.run(f"own {number}")
+        own = store.runs[f"own {number}"]
         assert own.status == "finished"
         for run in (own, shared):
             series = run.series(f"own/{number}")
@@ -202,7 +202,7 @@ FORK_AFTER_OPEN = """
 @modes
 def test_children_that_are_forked_after_the_store_was_opened(script, size, mode):
     store = mm.Store(script(FORK_AFTER_OPEN, size, MODELMGMT_FILESYSTEM=mode))
-    run = store.run("loader")
+    run = store.runs["loader"]
     for number in range(4):
         assert run.series(f"worker/{number}").values.tolist() == list(range(4 * size * 200))
     assert run.series("epoch").values.tolist() == list(range(4 * size))
@@ -231,7 +231,7 @@ DATA_LOADER = """
 
 def test_the_workers_of_a_data_loader(script):
     pytest.importorskip("torch")
-    run = mm.Store(script(DATA_LOADER)).run("torch")
+    run = mm.Store(script(DATA_LOADER)).runs["torch"]
     assert sorted(run.series("read").values.tolist()) == sorted([*range(40), *range(40)])
     assert run.summaries["batch"].count == 16
     assert run.status == "finished"
@@ -282,7 +282,7 @@ JOBLIB = """
 def test_joblib(script):
     pytest.importorskip("joblib")
     store = mm.Store(script(JOBLIB))
-    run = store.run("joblib")
+    run = store.runs["joblib"]
     assert run.series("score").steps.tolist() == list(range(20))
     assert len(run.artifacts) == 20
     assert store.check(deep=True) == []
@@ -314,11 +314,11 @@ EXITS = """
 @pytest.mark.parametrize(("size", "status"), [(1, "finished"), (2, "crashed")])
 def test_os_exit_in_children_and_in_the_parent(script, size, status):
     store = mm.Store(script(EXITS, size))
-    assert store.run("parent").status == status
-    assert sorted(store.run("parent").series("child").values.tolist()) == [0, 1, 2, 3]
+    assert store.runs["parent"].status == status
+    assert sorted(store.runs["parent"].series("child").values.tolist()) == [0, 1, 2, 3]
     for number in range(4):
-        assert store.run(f"child {number}").status == "crashed"
-        assert store.run(f"child {number}").metrics == {"loss": number}
+        assert store.runs[f"child {number}"].status == "crashed"
+        assert store.runs[f"child {number}"].metrics == {"loss": number}
     assert store.check(deep=True) == []
 
 
@@ -341,7 +341,7 @@ BUSY_AT_EXIT = """
 
 def test_the_process_ends_while_threads_are_logging(script):
     store = mm.Store(script(BUSY_AT_EXIT))
-    assert store.run("busy").status == "finished"
+    assert store.runs["busy"].status == "finished"
     assert store.check(deep=True) == []
 
 
@@ -391,7 +391,7 @@ def test_keyboard_interrupts_in_the_middle_of_calls(script, size, tmp_path, mode
     tried, kept, interrupts = json.loads((tmp_path / "said.json").read_text())
     assert interrupts == 150 * size
     store = mm.Store(path)
-    run = store.run("interrupted")
+    run = store.runs["interrupted"]
     assert run.status == "finished"
     found = {
         "log": [step for key in run.metrics for step in run.series(key).steps.tolist()],

@@ -64,7 +64,7 @@ def test_after_a_repair_all_that_is_there_is_right(whole, tmp_path, seed):
 
 
 def repair(path: Path) -> Repaired:
-    """As `modelmgmt check --repair` does."""
+    """As `modelmgmt store check --repair` does."""
     try:
         with mm.Store(path) as store:
             return store.repair()
@@ -104,8 +104,8 @@ def test_a_damaged_first_page_costs_what_is_on_it(whole, tmp_path, seed):
                 file.seek(100)
                 file.write(rng.randbytes(30))
     damaged = (path / "store.db").read_bytes()
-    assert in_child(lambda: cli.main(["check", "--store", str(path)], standalone_mode=False)) == 1
-    assert in_child(lambda: cli.main(["check", "--store", str(path), "--repair"], standalone_mode=False)) == 0
+    assert in_child(lambda: cli.main(["store", "check", "--store", str(path)], standalone_mode=False)) == 1
+    assert in_child(lambda: cli.main(["store", "check", "--store", str(path), "--repair"], standalone_mode=False)) == 0
     assert in_child(lambda: _state(path))[0] == expected
     assert [file.read_bytes() for file in (path / "set-aside").glob("store.db.*")] == [damaged]
 
@@ -146,10 +146,10 @@ def test_points_outlive_the_row_of_their_run(whole, tmp_path):
     connection.close()
     with mm.Store(path) as store:
         with pytest.raises(CorruptDataError, match="runs"):
-            store.run(run_id)
+            store.runs[run_id]
         repaired = store.repair()
         assert repaired.adopted == (run_id,)
-        run = store.run(run_id)
+        run = store.runs[run_id]
         assert (run.experiment, run.status) == ("recovered", "crashed")
         assert len(run.series("bulk")) == 5000
         assert run.params["seed"] == 2
@@ -179,11 +179,11 @@ def test_lost_content_is_named(whole, tmp_path):
     path = tmp_path / "s"
     shutil.copytree(whole, path)
     with mm.Store(path) as store:
-        digest = store.run("run-0").artifact("remarks.txt").digest
-        store.kernel.objects.path(digest).unlink()
+        digest = store.runs["run-0"].artifact("remarks.txt").digest
+        store._kernel.objects.path(digest).unlink()
         repaired = store.repair()
-        assert repaired.artifacts == (f"{store.run('run-0').id}/remarks.txt",)
-        assert "remarks.txt" in store.run("run-0").notes[-1].text
+        assert repaired.artifacts == (f"{store.runs['run-0'].id}/remarks.txt",)
+        assert "remarks.txt" in store.runs["run-0"].notes[-1].text
         assert store.check(deep=True) == []
 
 

@@ -150,7 +150,7 @@ def perform(store: mm.Store, run: Any, op: Op, seed: int, number: int, **options
         case "gc":
             store.gc(grace_s=0.0)
         case "delete":
-            store.delete(content, reason=content)
+            store.delete_run(content, reason=content)
         case "merge":
             store.merge(other_store(store.path))
         case "backup":
@@ -220,7 +220,7 @@ def stock(path: Path) -> dict[str, Any]:
 
     store = mm.Store(path)
     found: dict[str, Any] = {"problems": [f"{p.where}: {p.what}" for p in store.check(deep=True)], "runs": {}}
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         found["chain"] = events.verify(connection)
         told = [(event, json.loads(event.detail)) for event in events.read(connection)]
     found["pins"] = [[event.subject, detail["reason"]] for event, detail in told if event.kind == "run.pinned"]
@@ -230,7 +230,7 @@ def stock(path: Path) -> dict[str, Any]:
         found["runs"][run.name] = {
             "id": run.id,
             "status": run.status,
-            "lost_points": run.record.lost_points,
+            "lost_points": run.lost_points,
             "params": run.params,
             "tags": run.tags,
             "notes": [note.text for note in run.notes],

@@ -87,7 +87,7 @@ def test_the_journey_of_a_number(store, train, tmp_path):
     store.close()
     with mm.Store(store.path) as later:
         assert later.check(deep=True) == []
-        assert later.run(run.id).series("val/loss").values[-1] == NUMBER
+        assert later.runs[run.id].series("val/loss").values[-1] == NUMBER
 
 
 def _chunks(store, run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -22,7 +23,7 @@ def make_package(kernel, content=None, weights=b"weights"):
 
 @pytest.fixture
 def package(store):
-    return lambda *args, **options: make_package(store.kernel, *args, **options)
+    return lambda *args, **options: make_package(store._kernel, *args, **options)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def logged(store, package):
         with store.start_run("churn", params=params) as run:
             if metrics:
                 run.log(metrics)
-        with store.kernel.database.writing() as connection:
+        with store._kernel.database.writing() as connection:
             artifacts.write(connection, run.id, artifacts.Kept("classifier", "model", digest, len(weights)))
         return run
 
@@ -50,3 +51,15 @@ def register(store, logged):
         return store.models.register_from(f"run:{run.id}/classifier", name)
 
     return make
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Somebody's module, which a new process does not find: it comes out of the package."""
+    estimators = sys.modules["estimators"]  # of the test that asks for it
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "shop_steps.py").write_text(estimators.PROJECT)
+    monkeypatch.syspath_prepend(folder)
+    yield
+    sys.modules.pop("shop_steps", None)

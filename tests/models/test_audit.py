@@ -28,7 +28,7 @@ def audit(store, register):
 
 
 def execute(store, *statements):
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         for statement, *values in statements:
             connection.execute(statement, values)
 
@@ -37,7 +37,7 @@ def rehash(store, start):
     """What a forger with some patience does: every hash from there on is made to fit."""
     from modelmgmt.store import events
 
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         for event in list(events.read(connection, after=start - 1)):
             row = connection.execute("SELECT hash FROM events WHERE id = ?", (event.id - 1,)).fetchone()
             previous = row[0] if row else events.FIRST
@@ -79,12 +79,12 @@ def test_a_reason_that_was_changed(store, audit):
 
 def test_a_dropped_event_is_named(store, audit):
     execute(store, ("DELETE FROM events WHERE id = 4",))
-    assert "Event 4 is missing: the next one there is 5." in audit.verify()
+    assert "Event 4 is missing; the next one is 5." in audit.verify()
 
 
 def test_an_event_that_was_dropped_and_the_others_moved_up(store, audit):
     execute(store, ("DELETE FROM events WHERE id = 4",), ("UPDATE events SET id = id - 1 WHERE id > 4",))
-    assert audit.verify()[0] == "Event 4 does not follow event 3: one of them was replaced or moved."
+    assert audit.verify()[0] == "Event 4 does not follow event 3: one of the two was replaced or moved."
 
 
 def test_two_events_in_each_others_place(store, audit):
@@ -119,7 +119,7 @@ def test_truncation_shows_by_an_anchor(store, audit, tmp_path):
     head = audit.anchor(path)
     assert audit.verify(anchored=read_file(path)) == []
     execute(store, ("DELETE FROM events WHERE id = ?", head.event))
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         row = connection.execute("SELECT * FROM model_versions WHERE number = 3").fetchone()
         entered = connection.execute("SELECT max(id) FROM events WHERE kind = 'model.promoted'").fetchone()[0]
         values = (*row[:2], "production", entered, *row[4:-1])
@@ -128,7 +128,7 @@ def test_truncation_shows_by_an_anchor(store, audit, tmp_path):
     assert audit.verify() == [], "the log is shorter, and sound in itself"
     [fault] = audit.verify(anchored=read_file(path))
     assert f"ends with event {head.event - 1}" in fault
-    assert "dropped" in fault
+    assert "removed" in fault
 
 
 def test_a_log_that_was_written_anew_shows_by_an_anchor(store, audit, tmp_path):
@@ -137,7 +137,7 @@ def test_a_log_that_was_written_anew_shows_by_an_anchor(store, audit, tmp_path):
     rehash(store, 1)
     assert audit.verify() == [], "every hash fits again"
     [fault] = audit.verify(anchored=read_file(tmp_path / "anchors.jsonl"))
-    assert "written anew" in fault
+    assert "rewritten" in fault
 
 
 def test_anchors_in_git_notes(store, audit, tmp_path):
@@ -165,7 +165,7 @@ def test_anchors_in_git_notes(store, audit, tmp_path):
     assert len(anchors.read_git_notes(repository)) == 3
     assert audit.verify(git_notes=repository) == []
     execute(store, ("DELETE FROM events WHERE id = (SELECT max(id) FROM events)",))
-    assert any("dropped" in fault for fault in audit.verify(git_notes=repository))
+    assert any("removed" in fault for fault in audit.verify(git_notes=repository))
     with pytest.raises(InvalidValueError):
         audit.verify(git_notes=tmp_path / "nowhere")
 
@@ -222,7 +222,7 @@ def test_an_export_that_was_changed(audit, tmp_path):
     assert "Event 3 is missing" in verify_exported([*lines[:2], *lines[3:]])[0]
     assert "Event 3 is missing" in verify_exported([*lines[:2], lines[3], lines[2], *lines[4:]])[0]
     assert verify_exported(lines[:-1]) == []
-    assert "dropped" in verify_exported(lines[:-1], [audit.head])[0]
+    assert "removed" in verify_exported(lines[:-1], [audit.head])[0]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "7", "{}", '{"id": "1"}'])
@@ -247,7 +247,7 @@ def test_anchors_of_an_empty_list():
 
 def forge(store, table, change, where):
     """Change a row, and its checksum with it."""
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         connection.execute(f"UPDATE {table} SET {change} WHERE {where}")
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")][:-1]
         for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}").fetchall():
@@ -257,15 +257,15 @@ def forge(store, table, change, where):
 @pytest.mark.parametrize(
     ("table", "change", "where", "words"),
     [
-        ("model_versions", "stage = 'production'", "number = 1", "stage of churn 1 is 'production', and the events say"),
+        ("model_versions", "stage = 'production'", "number = 1", "stage of churn 1 is 'production', and the log says"),
         ("model_versions", "digest = '" + "0" * 64 + "'", "number = 1", "digest of churn 1"),
         ("model_versions", "created_by = 'mallory'", "number = 2", "created_by of churn 2"),
-        ("model_aliases", "number = 3", "alias = 'champion'", "number of churn champion is 3, and the events say 2"),
+        ("model_aliases", "number = 3", "alias = 'champion'", "number of churn champion is 3, and the log says 2"),
         ("models", "policy = '{\"production\": {}}'", "name = 'churn'", "policy of churn"),
         ("models", "last_number = 9", "name = 'churn'", "last_number of churn is 9"),
         ("approvals", "actor = 'bea'", "number = 1", "row of churn 1 production bea, and no event"),
-        ("model_results", "passed = 1", "number = 1", "passed of churn 1 scan is 1, and the events say 0"),
-        ("model_tags", "value = 'b'", "number = 1", "value of churn 1 team is 'b', and the events say 'a'"),
+        ("model_results", "passed = 1", "number = 1", "passed of churn 1 scan is 1, and the log says 0"),
+        ("model_tags", "value = 'b'", "number = 1", "value of churn 1 team is 'b', and the log says 'a'"),
     ],
 )  # fmt: skip
 def test_a_row_that_contradicts_the_events_is_named(store, audit, table, change, where, words):
@@ -296,13 +296,13 @@ def test_a_repair_writes_the_registry_as_the_events_say(store, audit, damage):
 
     churn = store.models["churn"]
     churn[1].set_tags(team="a")
-    before = (churn.at(), churn.aliases, churn[1].tags)
+    before = (churn.as_of(), churn.aliases, churn[1].tags)
     execute(store, (damage,))
     assert store.check()
     store.repair()
     assert store.check(deep=True) == []
-    assert (churn.at(), churn.aliases, churn[1].tags) == before
-    assert restore_registry(store.kernel) == 0, "nothing is left to do"
+    assert (churn.as_of(), churn.aliases, churn[1].tags) == before
+    assert restore_registry(store._kernel) == 0, "nothing is left to do"
 
 
 def test_a_broken_log_is_not_repaired_from(store, audit):
@@ -315,17 +315,17 @@ def test_a_broken_log_is_not_repaired_from(store, audit):
 def test_rows_that_are_missing_or_nobody_made(store, audit):
     execute(store, ("DELETE FROM model_aliases",))
     assert audit.verify() == [
-        "table model_aliases: The row of churn champion is missing: the events say that it is there."
+        "table model_aliases: The row of churn champion is missing, and the log says that it exists."
     ]
 
 
 @pytest.mark.parametrize("detail", ["x", "7", "null", "[]", "{}", '"a"', '{"version": 1, "displaced": 3}', "[" * 9000])
 def test_events_that_can_not_be_followed(store, audit, detail):
     execute(store, ("UPDATE events SET detail = ? WHERE kind = 'model.promoted'", detail))
-    assert any("can not be followed" in fault for fault in audit.verify())
+    assert any("cannot be applied" in fault for fault in audit.verify())
     assert store.check()
     churn = store.models["churn"]
-    for ask in (churn.at, lambda: churn.rollback("production")):
+    for ask in (churn.as_of, lambda: churn.rollback("production")):
         with pytest.raises(mm.errors.CorruptDataError, match="audit verify"):
             ask()
     assert churn["production"].number == 3, "the rows can still be read"
@@ -336,7 +336,7 @@ def test_events_that_can_not_be_followed(store, audit, detail):
 def test_kinds_of_a_later_version_are_passed_over(store, audit):
     from modelmgmt.store import events
 
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         events.append(connection, "model.celebrated", "churn", {"version": 1})
     assert audit.verify() == []
     assert store.models["churn"].history("celebrated")[0].version == 1

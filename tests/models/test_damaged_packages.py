@@ -42,20 +42,19 @@ def test_a_package_without_its_file_is_named(tmp_path, monkeypatch, name):
         formats.get(name).load(FolderFiles(tmp_path), {}, None)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"params": {}}, {"params": [1]}, {"params": {"evil": 1}, "n_features": 4, "labels": 3}]
-)
-def test_what_model_json_says_of_lightgbm_is_checked(options):
+@pytest.mark.parametrize("state", [{}, {"booster": 1}, {"booster": {}, "attributes": {"_classes": 5}}])
+def test_what_is_said_beside_the_trees_of_lightgbm_is_checked(state):
     lightgbm = pytest.importorskip("lightgbm")
-    from modelmgmt.models.formats.lightgbm import load
+    from modelmgmt.models.formats.lightgbm import FILE, load
 
     class Held:
         def read(self, name):
             data = lightgbm.Dataset(FRAME.to_numpy(), LABELS)
-            return lightgbm.train({"verbose": -1}, data, 1).model_to_string().encode()
+            model = lightgbm.train({"verbose": -1}, data, 1).model_to_string()
+            return (model if name == FILE else json.dumps({"attributes": {}, **state})).encode()
 
-    with pytest.raises(CorruptDataError, match=r"model\.json"):
-        load(Held(), {"class": "LGBMClassifier", **options}, None)
+    with pytest.raises(CorruptDataError, match=r"wrapper\.json"):
+        load(Held(), {"class": "LGBMClassifier"}, None)
 
 
 @pytest.mark.parametrize("trust", [None, False, "restricted", ["os.system", "posix.system"]])
@@ -75,12 +74,12 @@ def test_a_pickle_under_the_name_of_any_format_never_runs(store, tmp_path, monke
         "example/input.pkl": payload,
         **code,
     }
-    entries = {path: Entry(store.kernel.objects.put_bytes(data).digest, len(data)) for path, data in files.items()}
-    digest = Trees(store.kernel.objects).put(Tree(entries))
+    entries = {path: Entry(store._kernel.objects.put_bytes(data).digest, len(data)) for path, data in files.items()}
+    digest = Trees(store._kernel.objects).put(Tree(entries))
     with pytest.raises(ModelmgmtError):
-        load_digest(store.kernel, digest, trust=trust, cached=False)
+        load_digest(store._kernel, digest, trust=trust, cached=False)
     with pytest.raises(CorruptDataError):
-        _ = read_package(store.kernel, digest).example
+        _ = read_package(store._kernel, digest).example
     assert not (tmp_path / "ran").exists()
 
 
@@ -104,7 +103,7 @@ def test_archives_are_looked_at_before_a_library_unpacks_them(tmp_path, monkeypa
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         other = {"bomb": "a", "twice": inside, "above": "../evil", "link": link}[kind]
         archive.writestr(other, b"/etc/passwd")
-    with pytest.raises(CorruptDataError, match="no archive that a model is kept in"):
+    with pytest.raises(CorruptDataError, match="not an archive of a model"):
         found.load(FolderFiles(tmp_path), {}, None)
 
 

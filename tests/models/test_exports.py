@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import stat
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -17,9 +19,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import estimators
+
 import modelmgmt as mm
 from modelmgmt.errors import BundleError, InvalidNameError, InvalidValueError, NotFoundError, UntrustedModelError
+from modelmgmt.models.exports import mlflow as exported
+from modelmgmt.models.exports import mlflow_loader
 from modelmgmt.models.exports.mlflow import yaml
+from modelmgmt.models.packaging.example import difference
 
 FRAME = pd.DataFrame(np.random.default_rng(0).random((60, 4)), columns=list("abcd"))
 LABELS = (FRAME.a + FRAME.b > 1).astype(int)
@@ -75,7 +84,7 @@ def test_bundle_takes_the_name_of_the_model_it_was_exported_from(store, fitted, 
     assert other.import_model(path).reference == "churn:1"
     assert other.import_model(path).reference == "churn:2"
     assert other.import_model(path, "copy").reference == "copy:1"
-    of_run = store.export_model(fitted.ref, tmp_path / "run.zip")
+    of_run = store.export_model(fitted.reference, tmp_path / "run.zip")
     assert other.import_model(of_run).reference == "classifier:1"
 
 
@@ -86,6 +95,7 @@ def test_bundle_without_the_name_of_a_model_is_read_as_before(store, fitted, oth
     def nameless(data):
         head = json.loads(data)
         assert head.pop("model") == "churn"
+        assert head.pop("exported")["reference"] == "churn:1"
         assert head.keys() == {"format", "package", "name"}
         return json.dumps(head).encode()
 
@@ -101,11 +111,11 @@ def test_same_package_gives_the_same_bundle(store, logged, tmp_path):
 def test_signature_travels_and_trust_does_not(store, other, tmp_path, monkeypatch):
     with store.start_run("models") as run:
         logged = run.log_model(Mean(), "mean")
-    path = store.export_model(logged.ref, tmp_path / "mean.zip")
+    path = store.export_model(logged.reference, tmp_path / "mean.zip")
     other.import_model(path)
     assert mm.load_model("mean:1", store=other, cached=False).predict([[1]]).tolist() == [2.0]  # one's own key
     monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "somebody-else"))
-    with pytest.raises(UntrustedModelError, match="which you do not trust"):
+    with pytest.raises(UntrustedModelError, match="a key that you do not trust"):
         mm.load_model("mean:1", store=other, cached=False)
 
 
@@ -120,10 +130,10 @@ def test_what_exists_is_not_written_over(store, logged, tmp_path):
 
 
 def test_damaged_model_is_not_exported(store, logged, tmp_path):
-    path = store.kernel.objects.path(logged.package.tree["weights/model.safetensors"].digest)
+    path = store._kernel.objects.path(logged.package.tree["weights/model.safetensors"].digest)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(OSError, match="other bytes"):
+    with pytest.raises(OSError, match="does not contain the bytes that were put"):
         store.export_model("net:1", tmp_path / "net.zip")
     assert not [found for found in tmp_path.iterdir() if found.suffix in {".zip", ".part"}]
 
@@ -229,7 +239,7 @@ def test_hostile_bundle_is_refused_and_nothing_is_left(store, logged, other, tmp
     assert not Path("/tmp/evil").exists()
     assert list(other.models) == []
     other.gc(grace_s=0)
-    assert list(other.kernel.objects.digests()) == []
+    assert list(other._kernel.objects.digests()) == []
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -253,7 +263,7 @@ def test_members_that_share_their_bytes_are_refused(store, logged, other, tmp_pa
             copy.file_size = copy.compress_size = len(big)
             archive.filelist.append(copy)
         archive._didModify = True
-    with pytest.raises(BundleError, match="share their bytes"):
+    with pytest.raises(BundleError, match="members overlap"):
         other.import_model(path)
 
 
@@ -261,7 +271,7 @@ def test_what_is_no_bundle_is_refused(other, tmp_path):
     with pytest.raises(NotFoundError, match="no file"):
         other.import_model(tmp_path / "nothing.zip")
     (tmp_path / "junk.zip").write_bytes(b"junk")
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(BundleError, match="not a model bundle"):
         other.import_model(tmp_path / "junk.zip")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme", "hello")
@@ -273,7 +283,7 @@ def test_name_that_no_reference_could_have_is_refused(store, logged, other, tmp_
     path = store.export_model("net:1", tmp_path / "net.zip")
     with pytest.raises(InvalidNameError):
         other.import_model(path, "a/b")
-    assert list(other.kernel.objects.digests()) == []
+    assert list(other._kernel.objects.digests()) == []
 
 
 @settings(
@@ -304,7 +314,7 @@ def test_mlflow_loads_what_was_exported(store, fitted, tmp_path):
     mlflow = pytest.importorskip("mlflow")
     folder = store.export_model("churn@latest", tmp_path / "folder", "mlflow")
     model = mlflow.pyfunc.load_model(str(folder))
-    expected = mm.load_model(fitted.ref, store=store).predict(FRAME)
+    expected = mm.load_model(fitted.reference, store=store).predict(FRAME)
     assert model.predict(FRAME).tolist() == expected.tolist()
     assert model.metadata.signature.inputs.input_names() == list("abcd")
     assert model.metadata.run_id == fitted.run
@@ -326,21 +336,169 @@ def test_mlflow_export_needs_no_mlflow(store, fitted, tmp_path):
     assert done.stdout.strip() == "False"
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """No new process: these tests read the folder themselves."""
+    monkeypatch.setattr(exported, "_check", lambda folder: None)
+
+
+OF_MANY_KINDS = [("composed", "texts"), ("project", "project: transformer of columns"), ("alone", "DictVectorizer")]
+MORE_KINDS = [
+    ("composed", name) for name in (
+        "grid search", "mappings", "mappings, searched", "texts in a column", "texts, counted", "target by a function",
+        "outputs, classes", "only a preprocessor", "random search", "frames between steps", "stack",
+    )
+] + [
+    ("composed", "categories"), ("inputs", "LogisticRegression on csc_array"), ("alone", "TfidfVectorizer"),
+    ("alone", "LabelEncoder"), ("alone", "IsotonicRegression"), ("alone", "DBSCAN"),
+    ("alone", "NearestNeighbors"), ("inputs", "SVC on csr_matrix"), ("inputs", "Ridge on nullable"),
+    ("project", "project: function"), ("project", "project: model alone"), ("project", "project: step of another base"),
+    ("xgboost", "XGBClassifier in a pipeline"), ("xgboost", "xgboost missing"), ("lightgbm", "lightgbm categories"),
+    ("lightgbm", "LGBMRegressor in a search of a pipeline"), ("catboost", "CatBoostRegressor in a pipeline"),
+]  # fmt: skip
+
+
+def logged_case(store, group, name):
+    """A model of the sweep over all estimators, its answer, and the case."""
+    pytest.importorskip("skops")
+    pytest.importorskip("xgboost" if group not in ("lightgbm", "catboost") else group)
+    case = next(case for case in estimators.GROUPS[group]() if case.name == name)
+    model = case.fit()
+    with store.start_run("models") as run:
+        logged = run.log_model(model, "model", input_example=case.X[:8])
+    method = next((method for method in ("predict", "transform") if hasattr(model, method)), None)
+    return logged, case, None if method is None else getattr(model, method)(case.X)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+@pytest.mark.parametrize(
+    ("group", "name"), [*OF_MANY_KINDS, *(pytest.param(*kind, marks=pytest.mark.long) for kind in MORE_KINDS)]
+)
+def test_mlflow_says_what_a_model_of_any_kind_says(store, tmp_path, project, group, name):
+    mlflow = pytest.importorskip("mlflow")
+    logged, case, expected = logged_case(store, group, name)
+    folder = store.export_model(logged.reference, tmp_path / "folder", "mlflow")
+    model = mlflow.pyfunc.load_model(str(folder))
+    if expected is not None:
+        assert estimators.unlike(estimators._plain(expected), estimators._plain(model.predict(case.X))) == []
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+def test_mlflow_folder_that_a_new_process_cannot_load_is_not_written(store, tmp_path, project):
+    import shop_steps
+
+    model = shop_steps.Nearest().fit(FRAME.to_numpy(), LABELS.to_numpy())
+    with store.start_run("models") as run:
+        logged = run.log_model(model, "near", input_example=FRAME.to_numpy()[:5], code=False)
+    with pytest.raises(InvalidValueError, match=r"new process .* failed .*shop_steps"):
+        store.export_model(logged.reference, tmp_path / "folder", "mlflow")
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # of the code, which differs
+@pytest.mark.parametrize("kind", ["skops", "cloudpickle"])
+def test_folders_of_two_versions_of_a_module_are_loaded_together(store, tmp_path, project, unchecked, kind):
+    from sklearn.preprocessing import FunctionTransformer
+
+    folders = []
+    for high in ("1.0", "0.5", "0.25"):
+        source = estimators.PROJECT.replace("high=1.0", f"high={high}")
+        (tmp_path / "project" / "shop_steps.py").write_text(source)
+        sys.modules.pop("shop_steps", None)
+        importlib.invalidate_caches()
+        import shop_steps
+
+        with store.start_run("models") as run:
+            model = FunctionTransformer(shop_steps.bounded).fit(FRAME.to_numpy())
+            logged = run.log_model(model, "bounded", input_example=FRAME.to_numpy()[:5], format=kind)
+        folders.append(store.export_model(logged.reference, tmp_path / high, "mlflow"))
+    models = [mlflow_loader._load_pyfunc(str(folder / "package")) for folder in folders]
+    assert [model.predict(FRAME.to_numpy()).max() for model in models] == [FRAME.to_numpy().max(), 0.5, 0.25]
+    assert sys.modules["shop_steps"] is shop_steps
+
+
+class HereOnly:
+    """Answers by the process that asks."""
+
+    def predict(self, X):
+        return np.full(len(X), float(os.environ.get("MODELMGMT_TEST_IS_HERE", "0") == "1"))
+
+
+class Drawn:
+    def predict(self, X):
+        return np.random.default_rng().random(len(X))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the code that is left out
+def test_mlflow_folder_that_answers_otherwise_is_not_written(store, tmp_path, monkeypatch):
+    with store.start_run("models") as run:
+        monkeypatch.setenv("MODELMGMT_TEST_IS_HERE", "1")
+        logged = run.log_model(HereOnly(), "here", input_example=FRAME)
+        drawn = run.log_model(Drawn(), "drawn", input_example=FRAME)
+    monkeypatch.delenv("MODELMGMT_TEST_IS_HERE")
+    with pytest.raises(InvalidValueError, match="it answers otherwise: 60 of 60 values differ"):
+        store.export_model(logged.reference, tmp_path / "folder", "mlflow")
+    assert not (tmp_path / "folder").exists()
+    store.export_model(drawn.reference, tmp_path / "drawn", "mlflow")  # never says the same twice
+
+
+def test_vendored_wheel_is_installed_without_a_network_and_loads_the_model(store, fitted, tmp_path, unchecked):
+    folder = store.export_model("churn:1", tmp_path / "folder", "mlflow", vendor=True)
+    [wheel] = [line for line in (folder / "requirements.txt").read_text().splitlines() if "modelmgmt" in line]
+    assert wheel == f"wheels/modelmgmt-{mm.__version__}-py3-none-any.whl"
+    assert f"- {wheel}" in (folder / "conda.yaml").read_text()
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index", "--no-deps", wheel]
+    subprocess.run([*command, "--disable-pip-version-check"], cwd=folder, check=True)
+    site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    (site / "others.pth").write_text(
+        f"{Path(pd.__file__).parent.parent}\n"
+    )  # all that this library needs, but not itself
+    code = (
+        "import sys, modelmgmt, numpy as np; from modelmgmt.models.exports.mlflow_loader import _load_pyfunc; "
+        "model = _load_pyfunc(sys.argv[1]); from modelmgmt.models.packaging import example; "
+        "data = example.read('input.table.json', open(sys.argv[1] + '/example/input.table.json', 'rb').read()); "
+        "print(modelmgmt.__file__, *model.predict(data))"
+    )
+    run = [python, "-c", code, folder / "package"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path, env={"HOME": str(tmp_path)})
+    file, *answers = done.stdout.split()
+    assert Path(file).is_relative_to(site)
+    expected = mm.load_model("churn:1", store=store).predict(FRAME[:5])
+    assert list(map(int, answers)) == expected.tolist()
+    if subprocess.run([python, "-m", "zipfile", "-t", folder / wheel], check=False).returncode:
+        pytest.fail("the wheel is damaged")
+
+
+def test_same_library_gives_the_same_wheel(store, fitted, tmp_path):
+    from modelmgmt.models.exports.wheel import write_wheel
+
+    one, two = (write_wheel(tmp_path / name) for name in "ab")
+    assert one.read_bytes() == two.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        names = archive.namelist()
+        record = archive.read(next(name for name in names if name.endswith("/RECORD"))).decode().splitlines()
+    assert [line.partition(",")[0] for line in record] == names
+    with pytest.raises(InvalidValueError, match="the kind 'bundle' was given"):
+        store.export_model("churn:1", tmp_path / "x.zip", vendor=True)
+
+
 @pytest.mark.parametrize(
     "example", [np.ones((3, 2), np.float32), {"ids": np.ones((2, 3), np.int64)}, pd.DataFrame({"t": ["a"], "n": [1]})]
 )
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, of its import
-def test_mlflow_reads_signatures_of_every_kind(store, tmp_path, example):
+def test_mlflow_reads_signatures_of_every_kind(store, tmp_path, example, unchecked):
     models = pytest.importorskip("mlflow.models")
     with store.start_run("models") as run:
         logged = run.log_model(lambda X: np.ones(1), "any", input_example=example)
-    folder = store.export_model(logged.ref, tmp_path / "folder", "mlflow")
+    folder = store.export_model(logged.reference, tmp_path / "folder", "mlflow")
     read = models.Model.load(str(folder))
     assert read.signature is not None
     assert len(read.signature.inputs) == (len(example.columns) if hasattr(example, "columns") else 1)
 
 
-def test_mlflow_folder_with_a_changed_file_is_not_loaded(store, fitted, tmp_path):
+def test_mlflow_folder_with_a_changed_file_is_not_loaded(store, fitted, tmp_path, unchecked):
     from modelmgmt.models.exports.mlflow_loader import _load_pyfunc
 
     folder = store.export_model("churn:1", tmp_path / "folder", "mlflow")
@@ -350,14 +508,14 @@ def test_mlflow_folder_with_a_changed_file_is_not_loaded(store, fitted, tmp_path
         _load_pyfunc(str(folder / "package"))
 
 
-def test_executable_model_is_exported_for_those_who_trust_it_only(store, tmp_path, monkeypatch):
+def test_executable_model_is_exported_for_those_who_trust_it_only(store, tmp_path, monkeypatch, unchecked):
     with store.start_run("models") as run:
         logged = run.log_model(Mean(), "mean")
     monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "somebody-else"))
     with pytest.raises(UntrustedModelError):
-        store.export_model(logged.ref, tmp_path / "folder", "mlflow")
+        store.export_model(logged.reference, tmp_path / "folder", "mlflow")
     assert not (tmp_path / "folder").exists()
-    store.export_model(logged.ref, tmp_path / "folder", "mlflow", trust=True)
+    store.export_model(logged.reference, tmp_path / "folder", "mlflow", trust=True)
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
@@ -382,11 +540,11 @@ def test_yaml_is_read_as_what_was_written(content):
 def test_onnx_says_what_the_model_says(store, fitted, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("skl2onnx")
-    path = store.export_model(fitted.ref, tmp_path / "model.onnx", "onnx")
+    path = store.export_model(fitted.reference, tmp_path / "model.onnx", "onnx")
     session = runtime.InferenceSession(path)
     columns = {name: FRAME[name].to_numpy()[:, None] for name in FRAME}
     labels, probabilities = session.run(None, columns)
-    model = mm.load_model(fitted.ref, store=store)
+    model = mm.load_model(fitted.reference, store=store)
     assert labels.tolist() == model.predict(FRAME).tolist()
     assert np.allclose(probabilities, model.predict_proba(FRAME), atol=1e-5)
 
@@ -402,20 +560,76 @@ def test_onnx_that_differs_is_refused(store, tmp_path, monkeypatch):
     with store.start_run("models") as run:
         logged = run.log_model(model, "line", input_example=FRAME.to_numpy()[:5])
     monkeypatch.setattr(onnx.graphs, "predict", lambda *_: np.zeros((5, 1)))
-    with pytest.raises(InvalidValueError, match="does not say what the model says"):
-        store.export_model(logged.ref, tmp_path / "model.onnx", "onnx")
+    with pytest.raises(InvalidValueError, match="predicts something else than the model"):
+        store.export_model(logged.reference, tmp_path / "model.onnx", "onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+ONNX_KINDS = [
+    ("composed", "frames between steps"), ("composed", "union of selections"), ("composed", "clusters behind a scaler"),
+    ("composed", "stack, passthrough"), ("alone", "StandardScaler"), ("alone", "LabelEncoder"), ("alone", "LinearSVC"),
+    ("inputs", "SVC on csr_matrix"), ("inputs", "LogisticRegression on csc_array"),
+    ("inputs", "RandomForestClassifier on float32"), ("project", "project: scorer"),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+@pytest.mark.parametrize(("group", "name"), ONNX_KINDS)
+def test_onnx_says_what_a_model_of_any_kind_says(store, tmp_path, project, group, name):
+    pytest.importorskip("skl2onnx")
+    onnx = pytest.importorskip("onnx")
+    from modelmgmt.models.formats.onnx import predict
+
+    logged, case, expected = logged_case(store, group, name)
+    graph = onnx.load(store.export_model(logged.reference, tmp_path / "model.onnx", "onnx"))
+    found = predict(graph, case.X.toarray() if hasattr(case.X, "toarray") else case.X, "predict")
+    assert difference(expected, found.reshape(np.shape(expected)), relative=1e-3) == ""
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+@pytest.mark.parametrize(
+    ("group", "name", "reason"),
+    [
+        ("composed", "mappings", "takes a list of mappings"),
+        ("composed", "categories", "'k' is category"),
+        ("composed", "grid search", "cannot convert this model"),
+        ("composed", "grid search over steps", "cannot be run|cannot convert"),
+        ("project", "project: model", "shop_steps.Nearest"),
+        ("project", "project: step of another base", "Plain"),
+        ("xgboost", "XGBRegressor in a pipeline", "cannot convert this model"),
+        ("xgboost", "xgboost binary", "XGBClassifier"),
+        ("alone", "DBSCAN", "has none of predict"),
+    ],
+)
+def test_onnx_of_what_has_no_converter_says_why(store, tmp_path, project, group, name, reason):
+    pytest.importorskip("skl2onnx")
+    logged, *_ = logged_case(store, group, name)
+    with pytest.raises(InvalidValueError, match=reason):
+        store.export_model(logged.reference, tmp_path / "model.onnx", "onnx")
+    assert not list(tmp_path.glob("*.onnx")) + list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+@pytest.mark.parametrize("name", ["texts", "texts, counted", "texts in a column"])
+def test_onnx_of_texts_agrees_or_says_why(store, tmp_path, name):
+    """Whether onnxruntime folds letters depends on the locales of the machine."""
+    pytest.importorskip("skl2onnx")
+    logged, *_ = logged_case(store, "composed", name)
+    try:
+        store.export_model(logged.reference, tmp_path / "model.onnx", "onnx")
+    except InvalidValueError:
+        assert not list(tmp_path.glob("*.onnx"))
 
 
 def test_onnx_of_what_can_not_be_converted_is_refused(store, logged, fitted, tmp_path):
     pytest.importorskip("skl2onnx")
     with pytest.raises(InvalidValueError, match="Only scikit-learn"):
         store.export_model("net:1", tmp_path / "model.onnx", "onnx")
-    model = mm.load_model(fitted.ref, store=store).model
+    model = mm.load_model(fitted.reference, store=store).model
     with store.start_run("models") as run:
         bare = run.log_model(model, "bare")
     with pytest.raises(InvalidValueError, match="input_example"):
-        store.export_model(bare.ref, tmp_path / "model.onnx", "onnx")
+        store.export_model(bare.reference, tmp_path / "model.onnx", "onnx")
 
 
 # --------------------------------------------------------------------------------------------------------- command line
@@ -432,12 +646,12 @@ def test_export_and_import_by_command(store, logged, tmp_path):
     written = json.loads(modelmgmt("models", "export", "net:1", "net.zip", "--store", store.path, "--json"))
     assert written == {"path": str(tmp_path / "net.zip"), "kind": "bundle"}
     told = modelmgmt("models", "import", "net.zip", "--name", "copy", "--store", "other")
-    assert told.startswith("copy:1, in development: safetensors")
+    assert told.startswith("copy:1 is in development: safetensors")
     again = json.loads(modelmgmt("models", "import", "net.zip", "--store", "other", "--json"))
     assert again["digest"] == logged.digest
     assert "exists" in modelmgmt("models", "export", "net:1", "net.zip", "--store", store.path, code=2)
     Path("junk.zip").write_bytes(os.urandom(100))
-    assert "no bundle" in modelmgmt("models", "import", "junk.zip", "--store", "other", code=2)
+    assert "not a model bundle" in modelmgmt("models", "import", "junk.zip", "--store", "other", code=2)
 
 
 def test_bundle_can_be_checked_by_hand(store, logged, tmp_path):

@@ -130,7 +130,7 @@ def filled(store, package):
         put(connection, "code_versions", run=runs[run].id, number=0, captured_at=NOW, reason="start", git_commit=commit,
             git_remotes="{}", is_dirty=dirty, tree_digest=digest, left_out="[]")  # fmt: skip
 
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         for run in runs.values():
             for table in ("code_versions", "run_environments"):
                 connection.execute(f"DELETE FROM {table} WHERE run = ?", (run.id,))

@@ -138,7 +138,7 @@ def test_nothing_is_unpacked_while_models_are_loaded_and_imported(store, tmp_pat
     with pytest.raises(AssertionError), zipfile.ZipFile(bundle) as archive:
         archive.extractall(tmp_path)  # the test can fail
     for logged in (line, arrays):
-        assert mm.load_model(logged.ref, store=store, cached=False).model is not None
+        assert mm.load_model(logged.reference, store=store, cached=False).model is not None
     with mm.Store(tmp_path / "other") as other:
         other.import_model(bundle)
         assert mm.load_model("line:1", store=other, cached=False).model.predict([[3.0]]) == pytest.approx([6.0])

@@ -47,7 +47,7 @@ REGISTER = """
     import sys
     import modelmgmt as mm
     store = mm.Store(sys.argv[1])
-    digest = store.kernel.objects.put_bytes(b"weights").digest
+    digest = store._kernel.objects.put_bytes(b"weights").digest
     print("ready", flush=True)
     sys.stdin.readline()
     print([store.models.register("fresh", digest=digest, format="raw").number for _ in range(20)])
@@ -96,7 +96,7 @@ def test_of_two_at_once_one_wins_and_the_other_is_told(store, register):
         assert answers.count("won") == 1, answers
         winner = pair[answers.index("won")]
         [told] = [answer for answer in answers if answer != "won"]
-        assert f"churn:{winner} was promoted to production" in told
+        assert f"churn:{winner} was promoted from development to production" in told
         assert f"(by {winner})" in told
         assert store.models["churn"]["production"].number == winner
     assert len(store.models["churn"].history("promoted")) == 3
@@ -118,8 +118,8 @@ def test_at_is_right_with_two_processes_racing(store, register):
     for earlier, later in pairwise(promoted):
         between: datetime = earlier.time + (later.time - earlier.time) / 2
         if between < later.time:
-            assert churn.at(between).stages["production"] == (earlier.version,)
-    assert churn.placed("production") == promoted[-1].version
+            assert churn.as_of(between).stages["production"] == (earlier.version,)
+    assert churn.current("production") == promoted[-1].version
     assert store.check() == []
 
 
@@ -147,7 +147,7 @@ def test_what_was_decided_survives_a_kill(store, register):
         promoted = [decision.version for decision in churn.history("promoted")][total:]
         assert promoted[: len(told)] == told
         assert len(promoted) - len(told) in (0, 1), "one may have been decided and not told"
-        assert churn.placed("production") == promoted[-1]
+        assert churn.current("production") == promoted[-1]
         assert store.check() == []
         total += len(promoted)
         churn.archive(promoted[-1])

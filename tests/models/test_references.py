@@ -89,12 +89,12 @@ def test_what_is_refused(text):
 def test_a_reference_is_text(store):
     for wrong in (None, 3, b"churn:3", ["churn"]):
         with pytest.raises(InvalidTypeError):
-            resolve(store.kernel, wrong)
+            resolve(store._kernel, wrong)
 
 
 def test_where_they_lead(store, register):
     first, second = register(), register()
-    assert resolve(store.kernel, first).number == 1
+    assert resolve(store._kernel, first).number == 1
     churn = store.models["churn"]
     churn.promote(1, "production")
     churn.set_alias("champion", 2)
@@ -104,7 +104,7 @@ def test_where_they_lead(store, register):
         ("models:/churn@champion", second), ("models:/churn/latest", second), (f"run:{first.run}/classifier", first),
         (f"runs:/{first.run}/classifier", first),
     ):  # fmt: skip
-        found = resolve(store.kernel, text)
+        found = resolve(store._kernel, text)
         assert found.digest == version.digest
         assert found.run == version.run
         assert found.number == (None if text.startswith("run") else version.number)
@@ -127,7 +127,7 @@ def test_what_is_not_there(store, register, text, words):
     version = register()
     store.models["churn"].set_alias("champion", 1)
     with pytest.raises(NotFoundError, match=words):
-        resolve(store.kernel, text.format(run=version.run))
+        resolve(store._kernel, text.format(run=version.run))
 
 
 def test_a_name_alone_is_answered_with_what_it_may_mean(store, register):
@@ -137,7 +137,7 @@ def test_a_name_alone_is_answered_with_what_it_may_mean(store, register):
     churn.promote(1, "production")
     churn.set_alias("champion", 1)
     there = "write churn@latest or churn@production or churn@champion or churn:2."
-    for ask in (lambda name: resolve(store.kernel, name), store.models.version):
+    for ask in (lambda name: resolve(store._kernel, name), store.models.version):
         with pytest.raises(InvalidValueError, match=there):
             ask("churn")
         with pytest.raises(InvalidValueError, match=rf"write run:{version.run[:4]}\w+/classifier\.$"):
@@ -152,15 +152,15 @@ def test_a_model_without_versions(store):
     store.models.create("churn")
     for text in ("churn:1", "churn@latest", "churn@production"):
         with pytest.raises(NotFoundError):
-            resolve(store.kernel, text)
+            resolve(store._kernel, text)
 
 
 def test_a_damaged_row_leads_nowhere(store, register):
     from modelmgmt.errors import CorruptDataError
 
     register(), register(weights=b"other")
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         (digest,) = connection.execute("SELECT digest FROM model_versions WHERE number = 2").fetchone()
         connection.execute("UPDATE model_versions SET digest = ? WHERE number = 1", (digest,))
     with pytest.raises(CorruptDataError, match="damaged"):
-        resolve(store.kernel, "churn:1")
+        resolve(store._kernel, "churn:1")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 import modelmgmt as mm
+from modelmgmt.cli import cli
 from modelmgmt.errors import (
     AmbiguousError,
     InvalidNameError,
@@ -30,7 +32,7 @@ def test_a_registry_is_a_mapping(store, register):
         store.models["nobody"]
     with pytest.raises(KeyError):
         store.models["nobody"]
-    assert "2 models: anger, churn" in repr(store.models)
+    assert "2 models: anger (1 version), churn (1 version)" in repr(store.models)
 
 
 def test_a_version_knows_where_it_is_from(store, logged):
@@ -68,12 +70,12 @@ def test_what_can_not_be_registered(store, package, logged):
     with pytest.raises(NotFoundError, match="not in the store"):
         store.models.register("churn", digest="0" * 64, format="raw")
     with pytest.raises(NotFoundError, match="no run"):
-        register_version(store.kernel, "churn", "nobody", "x", digest, "raw")
+        register_version(store._kernel, "churn", "nobody", "x", digest, "raw")
     for wrong in ("", "a" * 63, 7):
         with pytest.raises((InvalidValueError, InvalidTypeError)):
             store.models.register("churn", digest=wrong, format="raw")
     run = logged()
-    run_2 = store.run(run.id)
+    run_2 = store.runs[run.id]
     with store.start_run(resume=run_2) as again:
         again.log_text("text", "note.txt")
     with pytest.raises(InvalidValueError, match="is a text, not a model"):
@@ -136,8 +138,8 @@ def test_tags_and_descriptions(store, register):
     churn = store.models["churn"]
     churn.set_tags(team="a", size=3)
     version.set_tags({"team": "b"})
-    churn.describe("who will leave")
-    version.describe("the first")
+    churn.set_description("who will leave")
+    version.set_description("the first")
     assert (churn.tags, version.tags) == ({"size": "3", "team": "a"}, {"team": "b"})
     assert (churn.description, version.description) == ("who will leave", "the first")
     churn.remove_tag("team")
@@ -152,7 +154,7 @@ def test_search(store, register):
     first, second = register(acc=0.8), register(acc=0.95)
     other = register("fraud", acc=0.99)
     second.set_tags(team="a")
-    other.describe("Found in the 100% cases")
+    other.set_description("Found in the 100% cases")
     search = store.models.search
     assert search() == [other, second, first]
     assert search("metrics.acc > 0.9") == [other, second]
@@ -211,11 +213,11 @@ def test_what_is_no_text_is_the_name_of_nothing(store, register, name):
 def test_a_run_with_versions_is_not_deleted(store, register, package):
     version = register()
     with pytest.raises(RunInUseError, match="churn:1"):
-        store.delete(version.run)
-    assert store.run(version.run)
+        store.delete_run(version.run)
+    assert store.runs[version.run]
     store.models["churn"].delete(1)
-    store.delete(version.run)
-    assert not store.kernel.objects.has(version.digest)
+    store.delete_run(version.run)
+    assert not store._kernel.objects.has(version.digest)
     assert store.check(deep=True) == []
 
 
@@ -234,7 +236,7 @@ def test_deleting_is_refused_while_in_use(store, register):
     churn.delete(1, reason="it must go", force=True)
     churn.delete(2, force=True)
     assert [version.number for version in churn] == [3]
-    assert churn.placed("production") is None
+    assert churn.current("production") is None
     assert churn.aliases == {}
     assert store.check() == []
 
@@ -279,7 +281,7 @@ def test_a_store_open_for_reading_only(store, register, tmp_path):
     with mm.Store(store.path, read_only=True) as reader:
         churn = reader.models["churn"]
         assert churn["production"].number == 1
-        assert churn.at()["production"] == 1
+        assert churn.as_of()["production"] == 1
         assert reader.audit.verify() == []
         with pytest.raises(mm.errors.StoreWriteError):
             churn.archive(1)
@@ -307,7 +309,7 @@ def test_thousands_of_versions_stay_quick(store, package):
         f"SELECT * {where} AND number = 1",
         "SELECT max(id) FROM events WHERE subject = 'a'",
     )
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         for step in steps:
             plan = " ".join(str(row) for row in connection.execute(f"EXPLAIN QUERY PLAN {step}"))
             assert "SEARCH" in plan
@@ -338,7 +340,7 @@ def test_a_frame_of_versions(store, register):
 def test_a_card(store, register):
     register(acc=0.75, params={"lr": 0.1})
     version = store.models["churn"][1]
-    version.describe("ends | here <script>alert(1)</script>")
+    version.set_description("ends | here <script>alert(1)</script>")
     version.log_result("scan", False, "a slice of 12 rows is wrong")
     version.approve("production", "looked at it")
     version.promote("production", reason="the best")
@@ -357,27 +359,95 @@ def test_a_card(store, register):
     assert "ends \\| here" in page
 
 
+def test_a_card_says_what_was_done_to_its_version_and_to_no_other(store, register):
+    for _ in range(3):
+        register()
+    churn = store.models["churn"]
+    churn.promote(1, "production", reason="first")
+    churn.set_alias("champion", 1)
+    churn.promote(2, "production", reason="second")
+    churn.set_alias("champion", 2, reason="it won")
+    churn.rollback("production", reason="slower than said")
+    churn.promote(3, "staging")
+    churn.remove_alias("champion", reason="nobody asks for it")
+    changes = {n: [found.changes[n] for found in churn[n].history()] for n in (1, 2, 3)}
+    assert changes == {
+        1: [
+            "registered in development",
+            "promoted from development to production",
+            "given the alias champion",
+            "displaced from production to archived by version 2",
+            "lost the alias champion to version 2",
+            "brought back from archived to production",
+        ],
+        2: [
+            "registered in development",
+            "promoted from development to production",
+            "given the alias champion, which version 1 had",
+            "displaced from production to archived by version 1",
+            "lost the alias champion",
+        ],
+        3: ["registered in development", "promoted from development to staging"],
+    }
+    for number, told in changes.items():
+        rows = churn[number].card().split("## Decisions")[1].strip().splitlines()[2:]
+        assert [row.split(" | ")[2] for row in rows] == told
+    assert "displaced from production to archived by version 2 | second |" in churn[1].card()
+
+
+def test_every_decision_about_a_model_is_said_in_words(store, register):
+    register()
+    churn = store.models["churn"]
+    churn.set_alias("champion", 1)
+    churn.remove_alias("champion")
+    churn[1].set_tags(team="a")
+    churn[1].remove_tag("team")
+    churn[1].log_result("scan", False)
+    churn[1].approve("staging", "looked at it")
+    churn.set_policy("production", results=["scan"])
+    with pytest.raises(mm.errors.GateError):
+        churn.promote(1, "production")
+    churn.set_stages(["new", "development", "live", "production", "old"])
+    churn.delete(1, force=True)
+    shown = CliRunner().invoke(cli, ["models", "history", "churn", "--store", str(store.path)], env={"COLUMNS": "200"})
+    told = {" ".join(line.split()) for line in shown.output.splitlines()}
+    for words in (
+        "registered 1 registered in development",
+        "aliased 1 given the alias champion",
+        "unaliased 1 lost the alias champion",
+        "tagged 1 tagged team=a",
+        "untagged 1 tag team removed",
+        "result_logged 1 result scan: failed",
+        "approved 1 approved for staging looked at it",
+        "policy_set stage production",
+        "refused 1 development to production was refused",
+        "stages_set new, development, live, production, old",
+        "version_deleted 1 deleted while in development",
+    ):
+        assert any(words in line for line in told), (words, told)
+
+
 def test_resolving_costs_the_same_however_many_versions_there_are(store, register, package):
     from modelmgmt.models.registry.reference import resolve
 
     register()
     store.models["churn"].promote(1, "production")
-    few = work_of(store, lambda: resolve(store.kernel, "churn@production"))
+    few = work_of(store, lambda: resolve(store._kernel, "churn@production"))
     digest = package()
     for _ in range(60):
         store.models.register("churn", digest=digest, format="raw")
-    assert work_of(store, lambda: resolve(store.kernel, "churn@production")) == few
+    assert work_of(store, lambda: resolve(store._kernel, "churn@production")) == few
     assert few[0] == 3, "the alias, who is in the stage, the version"
 
 
 def work_of(store, ask):
     """How many rows are asked for, and by how many steps of SQLite's machine."""
     statements, steps = [], []
-    with store.kernel.database.reading() as connection:  # the one that is lent again
+    with store._kernel.database.reading() as connection:  # the one that is lent again
         connection.set_trace_callback(statements.append)
         connection.set_progress_handler(lambda: steps.append(1), 1)
     ask()
-    with store.kernel.database.reading() as again:
+    with store._kernel.database.reading() as again:
         assert again is connection
         again.set_trace_callback(None)
         again.set_progress_handler(None, 0)

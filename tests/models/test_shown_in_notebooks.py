@@ -30,14 +30,14 @@ def everything(store, logged):
     model = store.models[IMAGE]
     model.set_alias(IMAGE, 1)
     model.promote(1, "production")
-    model.describe(EVIL)
+    model.set_description(EVIL)
     model.set_tags({IMAGE: EVIL})
     logged.version.set_tags({IMAGE: EVIL})
     logged.version.log_result(IMAGE, True)
     return {
         "registry": store.models, "model": model, "version": logged.version, "versions": model.versions,
         "searched": store.models.search(), "by reference": store.models.version(f"{IMAGE}:1"), "logged": logged,
-        "loaded": mm.load_model(logged.ref, store=store), "signature": logged.signature,
+        "loaded": mm.load_model(logged.reference, store=store), "signature": logged.signature,
         "lineage": store.lineage(f"{IMAGE}:1"),
     }  # fmt: skip
 
@@ -57,8 +57,9 @@ def test_they_say_what_matters(store, logged):
     pages = {what: shown._repr_html_() for what, shown in everything(store, logged).items()}
     for what in ("version", "logged", "loaded", "by reference"):
         assert logged.digest in pages[what], what
-    for what in ("registry", "model"):
-        assert "production 1" in pages[what], what
+    assert "production 1" in pages["registry"]
+    for what in ("model", "version", "by reference"):
+        assert "since 20" in pages[what], what
     for what in ("versions", "searched", "model", "version"):
         assert "production" in pages[what], what
         assert logged.digest[:16] in pages[what], what
@@ -77,7 +78,7 @@ def test_what_is_promoted_or_imported_shows_itself_too(store, tmp_path):
 
 
 def test_of_many_the_newest_are_shown(store):
-    digest = store.kernel.objects.put_bytes(b"weights").digest
+    digest = store._kernel.objects.put_bytes(b"weights").digest
     for _ in range(SHOWN_ROWS + 3):
         store.models.register("net", digest=digest, format="raw")
     for versions in (store.models["net"].versions, store.models.search(model="net")):

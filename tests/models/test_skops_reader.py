@@ -34,7 +34,10 @@ from modelmgmt.models.packaging.members import Members
 from modelmgmt.models.packaging.plain_zip import PlainZip
 
 if ours._nodes() is None:
-    pytest.skip(f"the insides of skops {skops.__version__} are not known: skops itself reads", allow_module_level=True)
+    pytest.skip(
+        f"this library does not know skops {skops.__version__} are not known: skops itself reads",
+        allow_module_level=True,
+    )
 
 from modelmgmt.models.formats import skops_nodes
 
@@ -96,7 +99,8 @@ def test_every_estimator_that_skops_trusts_is_read_as_skops_reads_it():
     features, target = rng.random((24, 4)), np.arange(24) % 2
     tried, unfitted_names = 0, []
     for name, model in unfitted():
-        if name in ("Birch", "GridSearchCV", "RandomizedSearchCV"):  # skops holds no Birch
+        # skops holds no Birch; another test of this process may have enabled what is experimental.
+        if name in ("Birch", "GridSearchCV", "RandomizedSearchCV", "IterativeImputer") or name.startswith("Halving"):
             continue
         full_name = f"{type(model).__module__}.{type(model).__name__}"
         assert full_name in skops.io._trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES
@@ -157,7 +161,7 @@ def test_whatever_skops_holds(value):
     try:
         data = dumped(value)
         skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
-    except Exception:  # noqa: BLE001 - some of it skops can not hold, or not read
+    except Exception:  # noqa: BLE001 - some of it skops cannot hold, or not read
         assume(False)
     assert_alike(data)
 
@@ -285,7 +289,7 @@ def test_another_skops_reads_by_itself(tmp_path, other_insides, change):
     data = dumped(model)
     assert_same(read(tmp_path, data), skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data)))
     with pytest.raises(UntrustedModelError):
-        read(tmp_path, dumped([np.linalg.norm]))
+        read(tmp_path, dumped([np.linalg.svd]))
 
 
 def test_the_known_version_is_read_by_our_own_nodes(tmp_path, monkeypatch):
@@ -327,7 +331,7 @@ def test_a_large_file_is_read_through_a_map(store, monkeypatch):
     with store.start_run("models") as run:
         logged = run.log_model(model, "model", input_example=np.zeros((2, 5)))
     monkeypatch.setattr(files, "IN_MEMORY", 100)
-    loaded = mm.load_model(logged.ref, store=store, cached=False)
+    loaded = mm.load_model(logged.reference, store=store, cached=False)
     assert loaded.check_example() == ""
     loaded.model.classes_[:] = 0
     assert_same(loaded.model.estimators_, model.estimators_)
@@ -360,14 +364,16 @@ def test_checksums_are_believed_of_a_trusted_writer_only(store, tmp_path, monkey
     elif writer == "nobody":
         monkeypatch.setattr("modelmgmt.models.packaging.package.sign", lambda kernel, digest: None)
     with store.start_run("models") as run:
-        logged = run.log_model(forest(), "model")
+        with pytest.raises(TypeError, match=r"what was written cannot be loaded .*CRC"):
+            run.log_model(forest(), "model", format="skops")
+        logged = run.log_model(forest(), "model", verify=False)
     monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "mine"))
     if writer == "me":
-        signing.sign(store.kernel, logged.digest)
-        assert mm.load_model(logged.ref, store=store).model.n_estimators == 3
+        signing.sign(store._kernel, logged.digest)
+        assert mm.load_model(logged.reference, store=store).model.n_estimators == 3
     else:
         with pytest.raises(CorruptDataError, match="CRC"):
-            mm.load_model(logged.ref, store=store)
+            mm.load_model(logged.reference, store=store)
 
 
 # ------------------------------------------------------------------------------------------------- what is hostile
@@ -665,3 +671,35 @@ def test_what_is_no_array(data):
         np.load(io.BytesIO(data), allow_pickle=False)
     with pytest.raises(type(theirs.value)):
         Arrays().load(memoryview(data))
+
+
+# ------------------------------------------------------------------------------------------------------ sound parts
+
+
+def circular_tree():
+    """A forest's tree whose first node is its own child: to ask it never ends."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    model = DecisionTreeClassifier(max_depth=2).fit([[0.0], [1.0], [2.0]], [0, 1, 0])
+    model.tree_.children_left[0] = 0
+    return model
+
+
+@pytest.mark.parametrize("place", ["alone", "in a partial", "in a keyword of a partial", "in an array of objects"])
+def test_a_tree_that_never_ends_is_refused_wherever_it_is(tmp_path, place):
+    import functools
+
+    from sklearn.preprocessing import FunctionTransformer
+
+    tree = circular_tree()
+    held = np.empty(1, object)
+    held[0] = tree
+    model = {
+        "alone": tree,
+        "in a partial": FunctionTransformer(functools.partial(np.subtract, tree)),
+        "in a keyword of a partial": FunctionTransformer(functools.partial(np.clip, a_min=tree)),
+        "in an array of objects": FunctionTransformer(kw_args={"a": held}),
+    }[place]
+    skops.io.dump(model, tmp_path / ours.FILE)
+    with pytest.raises(CorruptDataError, match="branches lead elsewhere"):
+        ours.load(FolderFiles(tmp_path, is_trusted=True), {}, None)

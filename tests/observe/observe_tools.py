@@ -10,12 +10,12 @@ def register(store, name="churn", weights=b"weights"):
     """The next version of a model, from a run of its own, with a package that only looks like one. Returns the run."""
     entries = {}
     for path, data in {"model.json": b'{"name": "classifier"}', "weights.bin": weights}.items():
-        stored = store.kernel.objects.put_bytes(data)
+        stored = store._kernel.objects.put_bytes(data)
         entries[path] = Entry(stored.digest, stored.size)
-    digest = Trees(store.kernel.objects).put(Tree(entries))
+    digest = Trees(store._kernel.objects).put(Tree(entries))
     with store.start_run("churn", code=False) as run:
         pass
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         artifacts.write(connection, run.id, artifacts.Kept("classifier", "model", digest, len(weights)))
     store.models.register_from(f"run:{run.id}/classifier", name)
     return run

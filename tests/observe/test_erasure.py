@@ -54,7 +54,7 @@ def others(monitor):
 
 
 def fold(store):
-    assert folding.fold(store.kernel, 1, 1) > 1
+    assert folding.fold(store._kernel, 1, 1) > 1
 
 
 def large(store, monitor, monkeypatch):
@@ -83,8 +83,8 @@ def test_an_id_and_all_that_was_said_is_nowhere(store, monitor, monkeypatch, kep
     assert files_with(store.path, SECRET, SECRET.upper(), SPOKEN) == []
     assert others(monitor) == rest
     with pytest.raises(NotFoundError):
-        store.prediction(SECRET)
-    assert store.prediction("person 3").inputs["age"] == 3
+        store.predictions[SECRET]
+    assert store.predictions["person 3"].inputs["age"] == 3
     store.close()
     assert files_with(store.path, SECRET, SECRET.upper(), SPOKEN) == []
     again = mm.Store(store.path)
@@ -99,10 +99,10 @@ def test_ids_that_were_made_are_erased_and_those_beside_keep_theirs(store, monit
     batch = monitor.log(None, [10, 11, 12, 13])
     assert monitor.delete(ids=[batch.ids[1], batch.ids[3]]).predictions == 2
     assert [(one.id, one.prediction) for one in monitor.predictions()] == [(batch.ids[0], 10), (batch.ids[2], 12)]
-    assert store.prediction(batch.ids[2]).prediction == 12
+    assert store.predictions[batch.ids[2]].prediction == 12
     fold_with = monitor.log(None, [14])
     fold(store)
-    assert store.prediction(batch.ids[2]).prediction == 12
+    assert store.predictions[batch.ids[2]].prediction == 12
     assert monitor.delete(ids=batch.ids).missing == (batch.ids[1], batch.ids[3])
     assert [one.id for one in monitor.predictions()] == fold_with.ids
 
@@ -116,14 +116,14 @@ def test_one_id_in_many_batches_folded_or_not(store, monitor):
     assert monitor.delete(ids="again").predictions == 4
     assert [one.prediction for one in monitor.predictions()] == [10, 11, 12]
     monitor.log(None, [100], ids=["again"])  # later is another prediction
-    assert store.prediction("again").prediction == 100
+    assert store.predictions["again"].prediction == 100
 
 
 def test_only_what_the_monitor_is_about(store, monitor):
     monitor.log(None, ["in production"], ids=["a"])
     store.monitor("churn:1").log(None, ["by number"], ids=["a"])
     assert monitor.delete(ids="a").predictions == 1
-    assert store.prediction("a").prediction == "by number"
+    assert store.predictions["a"].prediction == "by number"
     assert monitor.delete(ids="a").missing == ("a",)
     assert store.monitor("churn").delete(ids="a").predictions == 1
     assert len(list(store.audit.events(kind="predictions.erased"))) == 2  # nothing was said of nothing
@@ -170,7 +170,7 @@ def test_many_at_once(store, monitor):
     gone = [*range(0, 10_000, 2), *(f"one {n}" for n in range(25))]
     assert monitor.delete(ids=gone).predictions == 5025
     assert len(monitor.predictions()) == 5025
-    assert store.prediction(9999).inputs == {"0": 19998.0, "1": 19999.0}
+    assert store.predictions[9999].inputs == {"0": 19998.0, "1": 19999.0}
     assert store.check(deep=True) == []
 
 
@@ -184,7 +184,7 @@ def test_copies_from_before_are_named(store, monitor):
 def test_a_reader_in_the_way_is_said_and_calling_again_cleans(store, monitor, monkeypatch):
     log_people(monitor)
     monkeypatch.setattr(deletion, "_CHECKPOINT_TIMEOUT_S", 0.2)
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         connection.execute("SELECT count(*) FROM prediction_batches").fetchone()
         with pytest.raises(StoreWriteError, match="keeps reading"):
             monitor.delete(ids=SECRET)
@@ -208,7 +208,7 @@ def test_a_fold_that_was_under_way_does_not_bring_it_back(store, monitor, monkey
         return really(objects, block)
 
     monkeypatch.setattr(blocks, "write", slow)
-    thread = threading.Thread(target=folding.fold, args=(store.kernel, 1, 1))
+    thread = threading.Thread(target=folding.fold, args=(store._kernel, 1, 1))
     thread.start()
     assert begun.wait(10)
     monitor.delete(ids=SECRET)
@@ -221,11 +221,11 @@ def test_a_fold_that_was_under_way_does_not_bring_it_back(store, monitor, monkey
 
 def test_a_batch_of_which_some_is_gone_is_not_replaced_by_what_it_was(store, monitor):
     log_people(monitor)
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         [row] = batches.select(connection)
         schema = batches.schema(connection, row.schema)
     monitor.delete(ids=SECRET)
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         assert not batches.replace(connection, [row], None, schema)
 
 

@@ -89,7 +89,7 @@ def frame_of_everything():
 def read_both_ways(store, monitor):
     """As it waits in the table, and after it was folded."""
     waiting = monitor.predictions().to_frame()
-    assert folding.fold(store.kernel, 1, 1) == 2
+    assert folding.fold(store._kernel, 1, 1) == 2
     folded = monitor.predictions().to_frame()
     pd.testing.assert_frame_equal(waiting, folded)
     return folded
@@ -103,7 +103,7 @@ def test_a_frame_of_everything(store, monitor):
     assert found["prediction"].tolist() == ["yes", "no", "yes"]
     for name in frame:
         assert all(map(same, found[f"input.{name}"].tolist(), frame[name].tolist())), name
-    assert folding.fold(store.kernel, 1, 1) >= 0
+    assert folding.fold(store._kernel, 1, 1) >= 0
     again = monitor.predictions().to_frame().set_index("id").loc[found.index, found.columns]
     for name in found:
         assert all(map(same, again[name].tolist(), found[name].tolist())), name
@@ -150,35 +150,35 @@ def test_other_libraries(store, monitor):
     assert frame["prediction.0"].tolist()[:4] == [0.25, 0.5] * 2
     assert frame["input"].tolist()[:2] == [{1: 1.0, 2: 2.0}, {}]
     assert frame["input.c"].tolist()[4:] == ["q", "r", "r"]
-    folding.fold(store.kernel, 1, 1)
+    folding.fold(store._kernel, 1, 1)
     assert sorted(map(str, monitor.predictions().to_frame()["input"])) == sorted(map(str, frame["input"]))
 
 
 BAD = {
-    "rows": (lambda m: m.log([[1], [2]], [1]), InvalidValueError, "1 predictions and 2 rows of inputs"),
-    "ids": (lambda m: m.log(None, [1, 2], ids=[1]), InvalidValueError, "2 predictions and 1 ids"),
-    "id twice": (lambda m: m.log(None, [1, 2], ids=[1, "1"]), InvalidValueError, "'1' comes twice in one batch"),
+    "rows": (lambda m: m.log([[1], [2]], [1]), InvalidValueError, "1 prediction and 2 rows of inputs"),
+    "ids": (lambda m: m.log(None, [1, 2], ids=[1]), InvalidValueError, "2 predictions and 1 id do"),
+    "id twice": (lambda m: m.log(None, [1, 2], ids=[1, "1"]), InvalidValueError, "'1' occurs twice in one batch"),
     "id float": (lambda m: m.log(None, [1], ids=[1.0]), InvalidTypeError, "at place 0 is a float"),
     "id bool": (lambda m: m.log(None, [1], ids=[True]), InvalidTypeError, "at place 0 is a bool"),
     "id text": (lambda m: m.log(None, [1], ids="a"), InvalidTypeError, "a list or an array"),
-    "id empty": (lambda m: m.log(None, [1], ids=[""]), InvalidValueError, "can not be an id"),
+    "id empty": (lambda m: m.log(None, [1], ids=[""]), InvalidValueError, "cannot be an id"),
     "id control": (lambda m: m.log(None, [1], ids=["a\x1b[31m"]), InvalidValueError, "control characters"),
     "id long": (lambda m: m.log(None, [1], ids=["a" * 251]), InvalidValueError, "1 to 250 characters"),
-    "id surrogate": (lambda m: m.log(None, [1], ids=["\ud800"]), InvalidValueError, "can not be an id"),
+    "id surrogate": (lambda m: m.log(None, [1], ids=["\ud800"]), InvalidValueError, "cannot be an id"),
     "none": (lambda m: m.log([1], None), InvalidTypeError, "There are no predictions"),
     "scalar": (lambda m: m.log([1], 0.5), InvalidTypeError, "put it in a list"),
     "zero-dimensional": (lambda m: m.log([1], np.array(0.5)), InvalidValueError, "put it in a list"),
     "one row": (lambda m: m.log({"age": 1, "name": None}, [1]), InvalidTypeError, "single mapping was given: put"),
     "text": (lambda m: m.log("file.csv", [1]), InvalidTypeError, "The inputs are rows"),
     "no columns": (lambda m: m.log(None, np.zeros((3, 0))), InvalidValueError, "have no columns"),
-    "an object": (lambda m: m.log(None, [object()]), InvalidTypeError, "'predictions' holds in row 0 what can not be kept"),
+    "an object": (lambda m: m.log(None, [object()]), InvalidTypeError, "'predictions' has in row 0 a value of type object"),
     "a set": (lambda m: m.log({1}, [1]), InvalidTypeError, "set was given"),
     "huge text": (lambda m: m.log(None, ["ok", "x" * 2**21]), InvalidValueError, "in row 1 has 2,097,152 bytes, and 1,0"),
     "huge row": (lambda m: m.log(np.zeros((1, 2**18)), [1]), InvalidValueError, "2,097,152 bytes, and 1,048,576"),
     "many columns": (lambda m: m.log(pd.DataFrame(np.zeros((1, 10_001))), [1]), InvalidValueError, "pass an array"),
-    "naive time": (lambda m: m.log(None, [1], at="2026-01-01"), InvalidValueError, "no offset"),
+    "naive time": (lambda m: m.log(None, [1], at="2026-01-01"), InvalidValueError, "no time zone"),
     "no model": (lambda m: m.log(None, [1], model=3), InvalidTypeError, "what mm.load_model gave"),
-    "limit": (lambda m: m.predictions(limit=-1), InvalidValueError, "limit is how many"),
+    "limit": (lambda m: m.predictions(limit=-1), InvalidValueError, "limit is a number of predictions"),
     "sorts of ids": (lambda m: m.predictions(ids=3.5), InvalidTypeError, "one or a list of them"),
     "unknown input": (lambda m: mm.Store(m._kernel.path).monitor("churn:1", inputs=["z"]).log([{"a": 1}], [1]),
                       InvalidValueError, "no column 'z'; they have: a"),
@@ -198,7 +198,7 @@ def test_bad_input_is_a_clear_error_and_keeps_nothing(monitor, name):
 
 def test_a_batch_has_a_limit(monitor, monkeypatch):
     monkeypatch.setattr(what_is_given, "MAX_BATCH_BYTES", 100)
-    with pytest.raises(InvalidValueError, match="104 bytes, and 100 are the limit: log it in parts"):
+    with pytest.raises(InvalidValueError, match="104 bytes, and 100 is the limit: log it in parts"):
         monitor.log(None, np.zeros(13))
 
 
@@ -228,9 +228,9 @@ def test_columns_of_one_name_are_told_apart(store, monitor):
     for _ in range(2):
         found = monitor.predictions().to_frame()
         assert found.loc[0, ["input.a", "input.a#2", "input.1", "input.1#2"]].tolist() == [1, 2, 3, 4]
-        assert store.prediction("p").inputs == {"a": 1, "a#2": 2, "1": 3, "1#2": 4}
+        assert store.predictions["p"].inputs == {"a": 1, "a#2": 2, "1": 3, "1#2": 4}
         monitor.log(frame[:0], [])
-        folding.fold(store.kernel, 1, 1)
+        folding.fold(store._kernel, 1, 1)
 
 
 def test_inputs_are_kept_as_asked(store, run):
@@ -264,10 +264,10 @@ def test_conversations_are_values_and_texts_have_no_name(store, monitor):
     monitor.log(talks, ["hello", "so long"], ids=["a", "b"])
     monitor.log([talks[0] + talks[1]], ["?"], ids=["c"])
     monitor.log(["What is 2+2?"], ["4"], ids=["d"])
-    assert store.prediction("b").inputs == talks[1]
-    assert store.prediction("c").inputs == talks[0] + talks[1]
-    assert store.prediction("d").inputs == "What is 2+2?"
-    assert "What is 2+2?" in store.prediction("d")._repr_html_()
+    assert store.predictions["b"].inputs == talks[1]
+    assert store.predictions["c"].inputs == talks[0] + talks[1]
+    assert store.predictions["d"].inputs == "What is 2+2?"
+    assert "What is 2+2?" in store.predictions["d"]._repr_html_()
     assert monitor.predictions().to_frame()["input"].tolist() == [*talks, talks[0] + talks[1], "What is 2+2?"]
 
 

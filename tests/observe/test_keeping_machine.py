@@ -51,7 +51,7 @@ class Keeping(RuleBasedStateMachine):
 
     @rule(which=which)
     def fold(self, which):
-        folding.fold(self.stores[which].kernel, 2, 1 << 30)
+        folding.fold(self.stores[which]._kernel, 2, 1 << 30)
 
     @rule(which=which, minute=minutes)
     def delete(self, which, minute):
@@ -101,7 +101,7 @@ class Keeping(RuleBasedStateMachine):
     def find(self, which, data):
         if self.wanted[which]:
             id_, minute, value = data.draw(st.sampled_from(sorted(self.wanted[which].values())))
-            one = self.stores[which].prediction(id_)
+            one = self.stores[which].predictions[id_]
             assert (one.id, one.time, one.prediction) == (id_, at(minute), value)
 
     @invariant()

@@ -32,7 +32,7 @@ def test_from_a_prediction_to_everything_that_made_it(served):
     model = mm.load_model("churn@production", store=store)
     batch = store.monitor("churn@production").log([{"age": 3}], [0.5], model=model)
     for _ in range(2):
-        one = store.prediction(batch.ids[0])
+        one = store.predictions[batch.ids[0]]
         found = one.lineage()
         assert found.roots == (f"prediction:{batch.ids[0]}",)
         there = kinds(found)
@@ -42,8 +42,8 @@ def test_from_a_prediction_to_everything_that_made_it(served):
         assert there["environment"][0].startswith("environment:")
         assert there["code"][0].startswith("code:")
         assert found.nodes["churn:1"].detail["digest"] == one.package == model.package.digest
-        store.kernel.objects.verify(one.package)
-        folding.fold(store.kernel, 1, 1)
+        store._kernel.objects.verify(one.package)
+        folding.fold(store._kernel, 1, 1)
     assert str(store.lineage(f"prediction:{batch.ids[0]}", direction="up")).splitlines()[:3] == [
         f"prediction {batch.ids[0]}", "  from", "    predicted: churn:1",
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def test_a_picture_of_both(served):
 def test_a_model_that_is_not_registered(store):
     with store.start_run("fit", code=False) as run:
         logged = run.log_model({"w": 1.0}, "weights", format="cloudpickle")
-    store.monitor(logged.ref).log(None, [1, 2], ids=["a", "b"])
+    store.monitor(logged.reference).log(None, [1, 2], ids=["a", "b"])
     assert kinds(store.lineage("prediction:a"))["run"] == [f"run:{run.id}"]
     [node] = store.lineage(f"run:{run.id}").of("predictions")
     assert node.detail["count"] == 2
@@ -94,7 +94,7 @@ def test_a_model_that_is_not_registered(store):
 
 def test_two_versions_of_one_package(store):
     register(store)
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         [(run, artifact)] = connection.execute("SELECT run, artifact FROM model_versions").fetchall()
     store.models.register_from(f"run:{run}/{artifact}", "churn")
     store.monitor("churn:2").log(None, [1], ids=["a"])
@@ -117,21 +117,21 @@ def numbered_otherwise(store):
 
 def test_a_version_that_has_another_number_here_is_found_by_its_package(store):
     run = numbered_otherwise(store)
-    assert kinds(store.lineage("prediction:t"))["version"] == [f"package:{store.prediction('t').package}"]
+    assert kinds(store.lineage("prediction:t"))["version"] == [f"package:{store.predictions['t'].package}"]
     [label] = [node.label for node in store.lineage(f"run:{run.id}").of("version")]
-    assert label == "churn:1 (not the one here)"
+    assert label == "churn:1 (another one here)"
     assert [node.detail["count"] for node in store.lineage(f"run:{run.id}").of("predictions")] == [1]
     store.models.register_from(f"run:{run.id}/classifier", "churn")
     for _ in range(2):
         found = store.lineage("prediction:t")
         assert kinds(found)["version"] == ["churn:2"]
-        assert found.nodes["churn:2"].detail["digest"] == store.prediction("t").package
+        assert found.nodes["churn:2"].detail["digest"] == store.predictions["t"].package
         assert kinds(found)["run"] == [f"run:{run.id}"]
         assert [node.detail["count"] for node in store.lineage("churn:2").of("predictions")] == [1]
         assert store.lineage("churn:1").of("predictions") == []
         assert kinds(store.lineage(f"run:{run.id}"))["version"] == ["churn:2"]
-        folding.fold(store.kernel, 1, 1)
-    assert store.prediction("t").version == "churn:1"  # as it was logged
+        folding.fold(store._kernel, 1, 1)
+    assert store.predictions["t"].version == "churn:1"  # as it was logged
 
 
 def test_a_version_that_predicted_elsewhere_is_not_deleted_by_the_way(store):
@@ -140,7 +140,7 @@ def test_a_version_that_predicted_elsewhere_is_not_deleted_by_the_way(store):
     for number in (1, 2):
         store.models["churn"].archive(number)
     store.models["churn"].delete(1)
-    with pytest.raises(PinnedError, match="1 predictions were made with churn:2"):
+    with pytest.raises(PinnedError, match="1 prediction was made with churn:2"):
         store.models["churn"].delete(2)
 
 
@@ -184,7 +184,7 @@ def test_in_whichever_order_stores_are_merged_each_prediction_has_its_version(
             store.monitor(f"churn:{number}").log(None, [1], ids=[id_])
             made[id_] = numbers[number - 1]
         if folds[place]:
-            folding.fold(store.kernel, 1, 1)
+            folding.fold(store._kernel, 1, 1)
     for place in [*order, 1, 2]:
         stores[0].merge(stores[place])
     counts = dict.fromkeys(range(3), 0)

@@ -67,15 +67,13 @@ def test_the_loaded_model_says_who_it_is(store, monitor):
 def test_a_model_that_is_another_or_not_here(store, monitor):
     register(store, "other", weights=b"others")
     other = Loaded(store.models["other"][1].digest)
-    with pytest.raises(NotFoundError, match=r"no version of churn, it is other:1: log with store\.monitor\(model\)"):
+    with pytest.raises(NotFoundError, match=r"not a version of churn, it is other:1: log with store\.monitor\(model\)"):
         monitor.log(None, [1], model=other)
-    with pytest.raises(
-        InvalidValueError, match="monitor is of churn:1, and the model that was given is another, other:1"
-    ):
+    with pytest.raises(InvalidValueError, match="monitor is of churn:1, and the given model is another, other:1"):
         store.monitor("churn:1").log(None, [1], model=other)
     with pytest.raises(NotFoundError, match="is not in the store"):
         store.monitor(Loaded("0" * 64))
-    with pytest.raises(NotFoundError, match=r"churn names no version: pass the model="):
+    with pytest.raises(NotFoundError, match=r"churn does not name a version: pass model="):
         store.monitor("churn").log(None, [1])
     assert len(store.monitor("churn").predictions()) == 0
 
@@ -87,7 +85,7 @@ def test_what_names_no_model_is_answered_with_those_there_are(store, monitor):
         with pytest.raises(InvalidTypeError, match=r"does not say which version it is: pass a reference"):
             store.monitor(given)
     with pytest.raises(NotFoundError, match="modelmgmt predictions list MODEL"):
-        store.prediction("never")
+        store.predictions["never"]
 
 
 def test_the_predictions_of_a_model_that_was_deleted_are_still_found_by_its_name(store, monitor):
@@ -102,12 +100,12 @@ def test_the_predictions_of_a_model_that_was_deleted_are_still_found_by_its_name
 def test_a_model_of_a_run_that_is_not_registered(store):
     with store.start_run("fit", code=False) as run:
         logged = run.log_model({"w": 1.0}, "weights", format="cloudpickle")
-    monitor = store.monitor(logged.ref)
+    monitor = store.monitor(logged.reference)
     monitor.log([[1]], [1], ids=["a"])
-    store.monitor(mm.load_model(logged.ref, store=store)).log([[1]], [1], ids=["b"])
-    assert [store.prediction(one).version for one in "ab"] == [f"run:{run.id}/weights"] * 2
+    store.monitor(mm.load_model(logged.reference, store=store)).log([[1]], [1], ids=["b"])
+    assert [store.predictions[one].version for one in "ab"] == [f"run:{run.id}/weights"] * 2
     assert len(monitor.predictions()) == 2
-    assert store.prediction("a").run == run.id
+    assert store.predictions["a"].run == run.id
 
 
 def test_what_was_predicted_can_be_read_when_nothing_is_there_any_more(store, monitor):
@@ -135,15 +133,15 @@ def test_times_and_limits(store, monitor):
         assert said(limit=0) == []
         assert said(until=NOON) == []
         assert len(monitor.predictions(since=NOON + timedelta(minutes=4))) == 2
-        folding.fold(store.kernel, 1, 1)
+        folding.fold(store._kernel, 1, 1)
 
 
 def test_an_id_that_comes_again(store, monitor):
     for minute in range(3):
         monitor.log(None, [minute, 10 + minute], ids=["same", f"other {minute}"], at=NOON + timedelta(minutes=minute))
-    folding.fold(store.kernel, 1, 1)
+    folding.fold(store._kernel, 1, 1)
     monitor.log(None, [0.5], ids=["same"], at=NOON - timedelta(days=1))
-    assert store.prediction("same").prediction == 2
+    assert store.predictions["same"].prediction == 2
     assert [one.prediction for one in monitor.predictions(ids="same")] == [0.5, 0, 1, 2]
 
 
@@ -152,13 +150,13 @@ def test_ids_that_only_look_alike(store, monitor):
     monitor.log(None, ["mine"], ids=[f"{batch.id}-7"])
     monitor.log(None, [b"x"], ids=["100%_'\""])
     for _ in range(2):
-        assert store.prediction(batch.ids[1]).prediction == 2
-        assert store.prediction(f"{batch.id}-7").prediction == "mine"
-        assert store.prediction("100%_'\"").prediction == b"x"
+        assert store.predictions[batch.ids[1]].prediction == 2
+        assert store.predictions[f"{batch.id}-7"].prediction == "mine"
+        assert store.predictions["100%_'\""].prediction == b"x"
         for missing in (f"{batch.id}-2", f"{batch.id}-", batch.id, "100", f"{batch.id}-01"):
             with pytest.raises(NotFoundError, match="no prediction"):
-                store.prediction(missing)
-        folding.fold(store.kernel, 1, 1)
+                store.predictions[missing]
+        folding.fold(store._kernel, 1, 1)
 
 
 def test_many_ids_at_once(store, monitor):
@@ -167,18 +165,18 @@ def test_many_ids_at_once(store, monitor):
         monitor.log(None, np.arange(start, start + 100), ids=ids[start : start + 100])
     for _ in range(2):
         assert [one.prediction for one in monitor.predictions(ids=ids[50:350])] == list(range(50, 350))
-        folding.fold(store.kernel, 1, 1)
+        folding.fold(store._kernel, 1, 1)
 
 
 def test_a_large_batch_becomes_objects_at_once(store, monitor, monkeypatch):
     monkeypatch.setattr(monitoring, "INLINE_BYTES", 1000)
     asked = pd.DataFrame({"a": np.arange(300.0), "b": ["x"] * 300})
     batch = monitor.log(asked, np.arange(300))
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         assert connection.execute("SELECT data IS NULL, rows FROM prediction_batches").fetchall() == [(1, 300)]
     frame = monitor.predictions().to_frame()
     assert frame["id"].tolist() == batch.ids
-    assert store.prediction(batch.ids[299]).inputs == {"a": 299.0, "b": "x"}
+    assert store.predictions[batch.ids[299]].inputs == {"a": 299.0, "b": "x"}
     assert store.check(deep=True) == []
 
 
@@ -202,8 +200,8 @@ def test_what_waits_is_folded_by_itself(store, monitor, monkeypatch):
     monkeypatch.setattr(folding, "FOLD_BATCHES", 20)
     for n in range(45):
         monitor.log([{"x": n}], [n], ids=[n])
-        folding.of(store.kernel).settle()
-    with store.kernel.database.reading() as connection:
+        folding.of(store._kernel).settle()
+    with store._kernel.database.reading() as connection:
         folds, rows = connection.execute("SELECT count(content_digest), count(*) FROM prediction_batches").fetchone()
     assert folds >= 1
     assert rows < 30
@@ -214,16 +212,16 @@ def test_what_waits_is_folded_by_itself(store, monitor, monkeypatch):
 def test_a_fold_that_fails_loses_nothing_and_is_said(store, monitor, monkeypatch):
     monkeypatch.setattr(folding, "LOOK_BATCHES", 1)
     monkeypatch.setattr(folding, "FOLD_BATCHES", 2)
-    monkeypatch.setattr(type(store.kernel.objects), "put_bytes", _full)
+    monkeypatch.setattr(type(store._kernel.objects), "put_bytes", _full)
     monitor.log(None, [1])
-    folding.of(store.kernel).settle()
+    folding.of(store._kernel).settle()
     monitor.log(None, [2])
-    folding.of(store.kernel).settle()
-    with pytest.warns(UserWarning, match="kept, but could not be folded yet: the disk is full"):
+    folding.of(store._kernel).settle()
+    with pytest.warns(UserWarning, match="stored, but could not be compacted yet: the disk is full"):
         monitor.log(None, [3])
-    folding.of(store.kernel).settle()
+    folding.of(store._kernel).settle()
     assert len(monitor.predictions()) == 3
-    folding.of(store.kernel)._error = None
+    folding.of(store._kernel)._error = None
 
 
 def _full(*_, **__):
@@ -233,7 +231,7 @@ def _full(*_, **__):
 def test_two_who_fold_at_once(store, monitor):
     for n in range(40):
         monitor.log([{"x": n}], [n])
-    threads = [threading.Thread(target=folding.fold, args=(store.kernel, 2, 1)) for _ in range(4)]
+    threads = [threading.Thread(target=folding.fold, args=(store._kernel, 2, 1)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -298,9 +296,9 @@ def test_a_store_that_is_read_only(store, monitor):
     copy = mm.Store(store.backup("copy").as_posix(), read_only=True)
     assert len(copy.monitor("churn@production").predictions()) == 1
     reader = copy.monitor("churn:1")
-    with pytest.warns(UserWarning, match="open for reading only"):
+    with pytest.warns(UserWarning, match="is read-only"):
         reader.log(None, [2])
-    with pytest.warns(UserWarning, match="lost 1 prediction: .* open for reading only: it was opened so"):
+    with pytest.warns(UserWarning, match="lost 1 prediction: .* is read-only: it was opened with read_only"):
         reader.close()
 
 
@@ -353,7 +351,7 @@ def test_a_process_that_is_killed_loses_nothing_that_returned(store, monitor):
     for name, last in done.items():
         assert {f"{name}-{n}" for n in range(last + 1)} <= set(found)
     assert store.check(deep=True) == []
-    folding.fold(store.kernel, 1, 1)
+    folding.fold(store._kernel, 1, 1)
     assert sorted(one.id for one in monitor.predictions()) == sorted(found)
 
 
@@ -414,7 +412,7 @@ def test_a_closed_store_takes_no_more_predictions(store, monitor, call):
     monitor.log(None, [1])
     store.close()
     calls = {"log": lambda: monitor.log(None, [2]), "flush": monitor.flush}
-    with pytest.raises(StoreClosedError, match=r"was closed: open it again with Store\("):
+    with pytest.raises(StoreClosedError, match=r"is closed, and objects .* open it again with Store\("):
         calls[call]()
     assert not (store.path / "store.db-wal").exists()
     assert [one.prediction for one in mm.Store(store.path).monitor("churn@production").predictions()] == [1]
@@ -440,13 +438,13 @@ def test_closing_a_store_says_what_is_lost(store, monitor, refuses):
 
 def test_closing_a_store_syncs_what_was_logged_and_only_then(store, monitor, monkeypatch):
     durable = []
-    really = store.kernel.database.writing
+    really = store._kernel.database.writing
 
     def writing(*, durable=False, seen=durable):
         seen.append(durable)
         return really(durable=durable)
 
-    monkeypatch.setattr(store.kernel.database, "writing", writing)
+    monkeypatch.setattr(store._kernel.database, "writing", writing)
     monitor.log(None, [1])
     store.close()
     assert durable == [False, True]
@@ -482,7 +480,7 @@ def test_closing_while_threads_log_loses_nothing_that_returned(store, monitor, m
 
 def test_one_prediction_is_one_line_and_a_table_in_a_notebook(store, monitor):
     batch = monitor.log([{"<b>": "x" * 200}], ["two\nlines \x1b[31m" * 9], ids=["<script>"], at=NOON)
-    one = store.prediction("<script>")
+    one = store.predictions["<script>"]
     assert repr(one).startswith("<Prediction <script>: two\\nlines \\x1b[31m")
     assert repr(one).endswith("…, by churn:1, 2026-01-01 12:00:00 UTC>")
     assert len(repr(one)) < 140
@@ -499,9 +497,9 @@ def test_one_prediction_is_one_line_and_a_table_in_a_notebook(store, monitor):
 def test_one_with_many_values_is_short(store, monitor):
     monitor.log(np.zeros((1, 784)), np.full((1, 12), 0.5), ids=["wide"])
     monitor.log(None, pd.DataFrame({"stays": [0.25], "leaves": [float("nan")]}), ids=["two"])
-    assert len(repr(store.prediction("wide"))) < 140
-    assert "766 more values" in store.prediction("wide")._repr_html_()
-    assert repr(store.prediction("two")).startswith("<Prediction two: stays=0.25, leaves=nan, by churn:1, ")
+    assert len(repr(store.predictions["wide"])) < 140
+    assert "766 more values" in store.predictions["wide"]._repr_html_()
+    assert repr(store.predictions["two"]).startswith("<Prediction two: stays=0.25, leaves=nan, by churn:1, ")
     assert "<table" in monitor.log(None, np.zeros(5))._repr_html_()
     assert "0 predictions" in repr(monitor.log(None, []))
 
@@ -533,7 +531,7 @@ def test_one_of_many_chunks_is_found_wherever_it_is(store, monitor, monkeypatch)
     made = monitor.log(asked, order)
     again = monitor.log(asked[:5000], order[:5000] + count, ids=order[:5000], at=NOON)
     for place in (0, 1, 7, 4999, 5000, 9_999, 13_333, count - 1):
-        one, other = store.prediction(given.ids[place]), store.prediction(made.ids[place])
+        one, other = store.predictions[given.ids[place]], store.predictions[made.ids[place]]
         assert one.prediction == other.prediction == one.inputs["n"] == order[place]
         assert one.inputs["name"] == other.inputs["name"] == name[place]
         found = monitor.predictions(ids=[given.ids[place], made.ids[place], "nobody"])
@@ -543,7 +541,7 @@ def test_one_of_many_chunks_is_found_wherever_it_is(store, monitor, monkeypatch)
     assert found.to_frame()["input.wide"].tolist() == [asked["wide"][count - 1]] * 2
     for id_ in (made.id, f"{made.id}-20000", f"{made.id}-00", f"{made.id}-", f"{given.id}-0", "-1", "20000"):
         with pytest.raises(NotFoundError):
-            store.prediction(id_)
+            store.predictions[id_]
     wanted = given.ids[:500]
     assert len(monitor.predictions(ids=wanted)) == 1000
     assert [one.prediction for one in monitor.predictions()][:5000] == (order[:5000] + count).tolist()
@@ -553,7 +551,7 @@ def test_a_fold_that_is_not_what_its_row_says_is_damage(store, monitor, monkeypa
     monkeypatch.setattr(monitoring, "INLINE_BYTES", 1)
     monitor.log(None, [1, 2], ids=["a", "b"])
     monitor.log([{"x": 1}], [3], ids=["c"])
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         one, other = batches.select(connection)
         schema = batches.schema(connection, one.schema)
     for row in (
@@ -561,5 +559,5 @@ def test_a_fold_that_is_not_what_its_row_says_is_damage(store, monitor, monkeypa
         replace(other, rows=1, content_digest=one.content_digest),
     ):
         for ids in (["a"], ["c"]):
-            with pytest.raises(CorruptDataError, match="are not those of the row"):
-                blocks.read_ids(store.kernel.objects, row, schema, ids)
+            with pytest.raises(CorruptDataError, match="do not match the row"):
+                blocks.read_ids(store._kernel.objects, row, schema, ids)

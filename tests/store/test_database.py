@@ -11,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from modelmgmt.errors import CorruptDataError, StoreError, StorePathError, StoreTooNewError, StoreWriteError
+from modelmgmt.errors import (
+    CorruptDataError,
+    StoreError,
+    StorePathError,
+    StoreTooNewError,
+    StoreTooOldError,
+    StoreWriteError,
+)
 from modelmgmt.store import database as database_module
 from modelmgmt.store import schema
-from modelmgmt.store.database import APPLICATION_ID, SCHEMA_VERSION, Database, prepare
+from modelmgmt.store.database import APPLICATION_ID, OLDEST_VERSION, SCHEMA_VERSION, Database, prepare
 from modelmgmt.store.kernel import Kernel
 
 
@@ -59,7 +66,8 @@ def test_a_new_file_says_what_it_is(database, path):
 
 
 def test_there_is_a_migration_for_every_version():
-    assert len(schema.migrations._migrations) == SCHEMA_VERSION
+    names = [migration.name for migration in schema.migrations._migrations]
+    assert [int(name[1:5]) for name in names] == list(range(OLDEST_VERSION, SCHEMA_VERSION + 1))
 
 
 def test_opening_again_changes_nothing(database, path):
@@ -166,7 +174,7 @@ def test_an_sqlite_file_of_something_else_is_refused(path):
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE people (name TEXT)")
     connection.close()
-    unchanged(path, "SQLite file of something else")
+    unchanged(path, "SQLite database of another program")
 
 
 def test_an_sqlite_file_with_another_application_id_is_refused(path):
@@ -174,7 +182,7 @@ def test_an_sqlite_file_with_another_application_id_is_refused(path):
         connection.execute("PRAGMA application_id = 77")
         connection.execute("VACUUM")
     connection.close()
-    unchanged(path, "something else .application id 0x4d.")
+    unchanged(path, "another program .application id 0x4d.")
 
 
 def test_an_empty_file_becomes_a_store(path):
@@ -194,11 +202,26 @@ def test_a_newer_store_is_refused_with_one_sentence(path):
     Database(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-        connection.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('modelmgmt', 'later')")
+        connection.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('modelmgmt', 'm0011_later')")
     connection.close()
     message = unchanged(path, "newer modelmgmt", StoreTooNewError)
     assert f"version {SCHEMA_VERSION + 1}" in message
     assert "pip install --upgrade modelmgmt" in message
+
+
+@pytest.mark.parametrize("version", [1, 5])
+def test_an_older_store_is_refused_with_one_sentence(path, version):
+    Database(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute(
+            "UPDATE _sqlite_migrations SET name = printf('m%04d%s', substr(name, 2, 4) - 5, substr(name, 6))"
+        )
+        connection.execute(f"DELETE FROM _sqlite_migrations WHERE substr(name, 2, 4) + 0 > {version}")
+    connection.close()
+    message = unchanged(path, "early modelmgmt", StoreTooOldError)
+    assert f"store version {version}," in message
+    assert f"reads {OLDEST_VERSION} to {SCHEMA_VERSION}" in message
 
 
 # -- upgrading
@@ -215,7 +238,7 @@ def newer_library(monkeypatch):
     monkeypatch.setattr(schema, "migrations", migrations)
 
     @migrations()
-    def m9999_more(db):
+    def m0011_more(db):
         if getattr(newer_library, "fails", False):
             raise sqlite3.OperationalError("no")
         db.execute("CREATE TABLE more (name TEXT) STRICT")
@@ -310,7 +333,7 @@ def test_a_transaction_that_was_cut_off_before_it_could_end_is_left_by_the_next(
     assert names(database) == ["b"]
     done = threading.Thread(target=put, args=(database, "c"))
     done.start()
-    done.join()  # it gives up by itself when it can not have its turn
+    done.join()  # it gives up by itself when it cannot have its turn
     assert names(database) == ["b", "c"]
     del traceback
 

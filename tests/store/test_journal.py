@@ -424,7 +424,7 @@ LIMITED = """
         try:
             log(step)
         except StoreWriteError as error:
-            room = os.environ["IS_MAPPED"] or "points to" not in str(error)
+            room = os.environ["IS_MAPPED"] or "Could not write" not in str(error)
             assert ("Could not make room" if room else "Could not write") in str(error), error
             assert sys.argv[1] in str(error), error
             refused += 1

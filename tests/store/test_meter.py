@@ -18,7 +18,7 @@ from modelmgmt.tracking import run as run_module
 
 
 def test_points_are_counted_exactly_over_segments_definitions_and_runs(store, monkeypatch):
-    store.kernel.journal._capacity = 64
+    store._kernel.journal._capacity = 64
     monkeypatch.setattr(journal_module, "LAST_CAPACITY", 256)
     for number in range(3):
         with store.start_run("meter") as run:
@@ -64,7 +64,7 @@ def test_files_and_transactions(store):
 
 def test_waiting_for_another_writer_is_seen(store, monkeypatch):
     """By a clock that goes on while this one waits for the turn, and at no other time."""
-    database, clock = store.kernel.database, [0.0]
+    database, clock = store._kernel.database, [0.0]
     monkeypatch.setattr(database_module, "time", SimpleNamespace(**{**vars(time), "perf_counter": lambda: clock[0]}))
     entered, asked = threading.Event(), threading.Event()
     turns = database._alone_in_process
@@ -96,7 +96,7 @@ def test_losses_and_retries(store, monkeypatch):
 
     run = store.start_run("meter")
     with monkeypatch.context() as patch, pytest.warns(UserWarning, match="Logging goes on in memory"):
-        patch.setattr(store.kernel.objects, "put_bytes", lambda *_: (_ for _ in ()).throw(StoreWriteError("full")))
+        patch.setattr(store._kernel.objects, "put_bytes", lambda *_: (_ for _ in ()).throw(StoreWriteError("full")))
         run.log_text("a", "a.txt")
     assert store.stats().retries == 0
     run.log(loss=1.0)

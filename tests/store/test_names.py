@@ -119,7 +119,7 @@ def test_bad_names_are_refused_with_the_reason(name, why):
     with pytest.raises(InvalidNameError) as caught:
         check_name(name, "metric name")
     message = str(caught.value)
-    assert message.startswith("metric name ")
+    assert message.startswith("The metric name ")
     assert why in message
     assert isinstance(caught.value, ValueError)
     assert_fit_to_print(message)
@@ -141,7 +141,9 @@ def test_bad_paths_are_refused_with_the_reason(path, why):
 @pytest.mark.parametrize("check", [check_name, check_path])
 @pytest.mark.parametrize("value", [None, 5, 0.5, b"loss", ["loss"], ("a",), object()])
 def test_what_is_not_text_is_a_type_error(check, value):
-    with pytest.raises(InvalidTypeError, match=f"must be a str, found {type(value).__name__}") as caught:
+    with pytest.raises(
+        InvalidTypeError, match=f"A name is text.* tag name .* of type {type(value).__name__}"
+    ) as caught:
         check(value, "tag name")
     assert isinstance(caught.value, TypeError)
 

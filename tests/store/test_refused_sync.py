@@ -42,7 +42,7 @@ def refusals(request, monkeypatch):
 
 def points_without_journals(store):
     """The steps that are in the tables: what is only in a journal that was never synced is not there after a power cut."""
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         return connection.execute("SELECT sum(count) FROM chunks").fetchone()[0] or 0
 
 
@@ -86,7 +86,7 @@ def test_a_fold_in_place_of_a_sync_is_tried_again(tmp_path, refusals, monkeypatc
         raise StoreWriteError("full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(store.kernel.series), "fold", refuse)
+        patched.setattr(type(store._kernel.series), "fold", refuse)
         for _ in range(2):
             with pytest.raises(StoreWriteError, match="full"):
                 run.flush()

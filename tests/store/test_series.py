@@ -242,7 +242,7 @@ def test_a_damaged_record_costs_that_record_and_its_journal_is_set_aside(kernel)
     name = kernel.journal.path.name
     flip(kernel.journal.path, record(3) + 3)
     assert steps(kernel) == [0, 1, 3, 4]
-    with pytest.warns(UserWarning, match=f"{name}, 1 records were damaged"):
+    with pytest.warns(UserWarning, match=f"{name}, 1 record was damaged"):
         kernel.retire()
     assert steps(kernel) == [0, 1, 3, 4]
     assert journals(kernel) == []
@@ -254,7 +254,7 @@ def test_a_damaged_record_that_was_passed_by_an_earlier_fold_is_not_forgotten(ke
         log(kernel, "loss", step)
     name = kernel.journal.path.name
     flip(kernel.journal.path, record(3) + 3)
-    with pytest.warns(UserWarning, match="1 records were damaged"):
+    with pytest.warns(UserWarning, match="1 record was damaged"):
         kernel.fold()
     log(kernel, "loss", 5)
     kernel.retire()
@@ -266,7 +266,7 @@ def test_points_of_a_run_that_is_not_there_are_set_aside(kernel):
     log(kernel, "loss", 1)
     log(kernel, "loss", 2, run="nobody")
     name = kernel.journal.path.name
-    with pytest.warns(UserWarning, match="1 points belong to runs that are not in the store"):
+    with pytest.warns(UserWarning, match="1 point belongs to runs that are not in the store"):
         kernel.retire()
     assert steps(kernel) == [1]
     assert steps(kernel, run="nobody") == []
@@ -694,7 +694,7 @@ def test_it_is_said_what_became_of_a_journal_that_was_not_whole(kernel, child):
     add_run(kernel)
     unreadable = leave(child, kernel.path)
     flip(unreadable, 20)
-    with pytest.warns(UserWarning, match="nothing of it can be read, and 'modelmgmt check' names it"):
+    with pytest.warns(UserWarning, match="damaged and cannot be read; 'modelmgmt store check' names it"):
         Kernel(kernel.path).close()
     assert [problem.where for problem in check_kernel(kernel, deep=False)] == [f"journal/{unreadable.name}"]
 

@@ -215,7 +215,7 @@ def test_nobody_changes_the_mode_while_another_has_the_store_open(child, tmp_pat
     path = tmp_path / "store"
     monkeypatch.setattr("modelmgmt.store.shared.BUSY_S", 0.2)
     for mode, other, message in (
-        ("local", "shared", "open as a local one"),
+        ("local", "shared", "open as a local store"),
         ("shared", "local", "is writing to the shared"),
     ):
         monkeypatch.setenv("MODELMGMT_FILESYSTEM", mode)
@@ -235,7 +235,7 @@ def test_a_local_process_notices_that_the_store_is_shared_now(child, tmp_path, m
     assert holder.hear() == "ready"
     (path / SHARED).touch()
     holder.go_on()
-    assert "has become a shared one meanwhile" in holder.end()
+    assert "was made a shared store" in holder.end()
 
 
 # -- turns
@@ -266,11 +266,14 @@ def test_the_turn_of_another_machine_is_not_taken_and_a_person_is_told(tmp_path,
     monkeypatch.setattr(turn, "TIMEOUT_S", 0.1)
     held(tmp_path, other(host="elsewhere", pid=17))
     with pytest.raises(
-        StoreBusyError, match=r"the process 17 on elsewhere has had the turn.*'modelmgmt check --gone elsewhere:17'"
+        StoreBusyError,
+        match=r"the process 17 on elsewhere has held the store's lock.*'modelmgmt store check --gone elsewhere:17'",
     ):
         Turn(tmp_path).taken().__enter__()
     (tmp_path / turn.NAME / "owner-x").write_text("{")
-    with pytest.raises(StoreBusyError, match=f"somebody has had the turn.*remove the folder {tmp_path}"):
+    with pytest.raises(
+        StoreBusyError, match=f"an unknown process has held the store's lock.*remove the folder {tmp_path}"
+    ):
         Turn(tmp_path).taken().__enter__()
     assert (tmp_path / turn.NAME).exists()
 

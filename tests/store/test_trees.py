@@ -401,7 +401,8 @@ def test_links_can_be_followed(trees, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "target", "why"), [("sub/up", "..", "leads back"), ("x", "x", "circle"), ("x", "no", "nothing")]
+    ("path", "target", "why"),
+    [("sub/up", "..", "link to a folder that contains it"), ("x", "x", "circle"), ("x", "no", "nothing")],
 )
 def test_following_ends_where_links_do_not(trees, folder, path, target, why):
     (folder / path).symlink_to(target)

@@ -92,7 +92,7 @@ def test_which_is_best(store):
 def test_wrong_questions(store):
     with store.start_run("t", code=False) as run:
         run.log(loss=1)
-    with pytest.raises(NotFoundError, match="they have: loss"):
+    with pytest.raises(NotFoundError, match="it has: loss"):
         store.by_commit("acc")
     with pytest.raises(InvalidValueError, match="best is"):
         store.by_commit("loss", best="largest")

@@ -123,14 +123,31 @@ def test_code_and_environment(store, script):
     assert comparison.unread == ()
 
 
+def test_packages_that_no_run_had_imported_are_counted(store, script, tmp_path, monkeypatch):
+    for version in ("1.0", "2.0"):
+        site = tmp_path / version
+        for name in ("used_one", "left_a", "left_b"):
+            (site / f"{name}-{version}.dist-info").mkdir(parents=True)
+            (site / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+            (site / f"{name}.py").write_text("")
+        monkeypatch.setenv("PYTHONPATH", str(site))
+        done = script("import used_one\nmm.start_run('code', name=sys.argv[1]).finish()\n", f"with-{version}")
+        assert done.returncode == 0, done.stderr
+    comparison = store.compare("with-1.0", "with-2.0")
+    found = {row.key: row.is_imported for row in comparison.differences if row.section == "environment"}
+    assert found == {"used_one": True, "left_a": False, "left_b": False}
+    assert "used_one" in repr(comparison)
+    assert "2 packages that no run had imported differ, too: left_a, left_b" in repr(comparison)
+
+
 @pytest.mark.parametrize("table", ["params", "tags", "artifacts", "code_versions", "run_environments", "metrics"])
 def test_damage_hides_only_what_it_damaged(store, script, table):
     code = "with mm.start_run('code', name=sys.argv[1], params={'p': sys.argv[1]}, tags={'t': sys.argv[1]}) as run:\n"
     code += "    run.log_series('loss', [float(len(sys.argv[1])), 1.0])\n    run.log_text(sys.argv[1], 'x')\n"
     for name in ("one", "three"):
         assert script(code, name).returncode == 0
-    with store.kernel.database.writing() as connection:
-        connection.execute(f"UPDATE {table} SET crc = crc + 1 WHERE run = ?", (store.run("one").id,))
+    with store._kernel.database.writing() as connection:
+        connection.execute(f"UPDATE {table} SET crc = crc + 1 WHERE run = ?", (store.runs["one"].id,))
     comparison = store.compare("one", "three")
     section = {"code_versions": "code", "run_environments": "environment"}.get(table, table)
     assert [(note.section, note.name) for note in comparison.unread] == [(section, "one")]
@@ -145,8 +162,8 @@ def test_damage_hides_only_what_it_damaged(store, script, table):
 def test_a_missing_object_hides_only_what_it_held(store, script):
     for name in ("one", "two"):
         assert script("with mm.start_run('code', name=sys.argv[1]):\n    pass\n", name).returncode == 0
-    tree = store.run("one").code.version.tree_digest
-    store.kernel.objects.path(tree).unlink()
+    tree = store.runs["one"].code.version.tree_digest
+    store._kernel.objects.path(tree).unlink()
     comparison = store.compare("one", "two")
     assert {note.section for note in comparison.unread} == {"code"}
     assert "code of one" in repr(comparison)

@@ -50,7 +50,7 @@ def test_the_experiment(monkeypatch, store):
     with store.start_run() as run, store.start_run("other") as other, store.start_run() as inner:
         pass
     assert (run.experiment, other.experiment, inner.experiment) == ("nightly", "other", "other")
-    assert store.experiments() == ["nightly", "other"]
+    assert store.experiments == ["nightly", "other"]
 
 
 CHILD = """
@@ -75,7 +75,7 @@ def test_a_subprocess_joins_the_run(store):
         run.log(parent=1)
     assert run.metrics == {"child": 1, "parent": 1}
     assert run.params == {"child": True}
-    assert store.run(inner).metrics == {"inner": 1}
+    assert store.runs[inner].metrics == {"inner": 1}
     assert run.status == "finished"
     assert len(store.runs()) == 2
 

@@ -53,7 +53,7 @@ def train(path):
 
 def train_with_turn(path):
     run = train(path)
-    holding = run.kernel.database.writing()
+    holding = run._kernel.database.writing()
     holding.__enter__()
     kept.append(holding)
 
@@ -62,7 +62,7 @@ kept = []
 
 
 def in_tables(store):
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         return connection.execute("SELECT sum(count) FROM chunks").fetchone()[0] or 0
 
 
@@ -71,16 +71,16 @@ def test_what_a_process_elsewhere_left_is_taken_in_on_a_word(tmp_path, filesyste
     path = tmp_path / "store"
     pid = elsewhere(lambda: train(path))
     with mm.Store(path) as store:
-        assert (store.run("lost").status, in_tables(store)) == ("running", 0)
-        assert len(store.run("lost").series("loss")) == POINTS
+        assert (store.runs["lost"].status, in_tables(store)) == ("running", 0)
+        assert len(store.runs["lost"].series("loss")) == POINTS
         assert declare_gone(path, f"{host}:{pid}") == TakenIn(f"{host}:{pid}", ("lost",), 1, had_turn=False)
-        run = store.run("lost")
+        run = store.runs["lost"]
         assert (run.status, in_tables(store)) == ("crashed", POINTS)
-        assert run.record.ended_at >= run.record.started_at
+        assert run._record.ended_at >= run._record.started_at
         assert [note.text for note in run.notes] == [f"The process {host}:{pid} was declared gone."]
         assert list((path / "journal").glob("*.journal")) == []
         assert store.check(deep=True) == []
-        store.delete("lost")
+        store.delete_run("lost")
 
 
 def test_the_turn_of_a_machine_that_is_gone_is_free(tmp_path, monkeypatch):
@@ -88,14 +88,16 @@ def test_the_turn_of_a_machine_that_is_gone_is_free(tmp_path, monkeypatch):
     path = tmp_path / "store"
     pid = elsewhere(lambda: train_with_turn(path))
     monkeypatch.setattr(turn, "TIMEOUT_S", 0.1)
-    said = f"modelmgmt check --gone node7/pid:[4026531836]:{pid}"
+    said = f"modelmgmt store check --gone node7/pid:[4026531836]:{pid}"
     with pytest.raises(mm.errors.StoreBusyError, match=re.escape(said)):
         mm.Store(path)
-    answer = CliRunner().invoke(cli, ["check", "--gone", f"node7:{pid}", "--store", str(path)], standalone_mode=False)
+    answer = CliRunner().invoke(
+        cli, ["store", "check", "--gone", f"node7:{pid}", "--store", str(path)], standalone_mode=False
+    )
     assert answer.return_value == 0
-    assert answer.stderr == f"node7:{pid}: 1 journals taken in; crashed: lost; its turn is free.\n"
+    assert answer.stderr == f"node7:{pid}: 1 journal read; crashed: lost; its lock is released.\n"
     with mm.Store(path) as store:
-        assert (store.run("lost").status, in_tables(store)) == ("crashed", POINTS)
+        assert (store.runs["lost"].status, in_tables(store)) == ("crashed", POINTS)
 
 
 def test_what_is_there_is_named_when_something_else_is_asked_for(tmp_path, filesystem):
@@ -106,7 +108,7 @@ def test_what_is_there_is_named_when_something_else_is_asked_for(tmp_path, files
     with pytest.raises(InvalidValueError, match="HOST:PID"):
         declare_gone(path, "node7")
     with mm.Store(path) as store:
-        assert store.run("lost").status == "running"
+        assert store.runs["lost"].status == "running"
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
@@ -117,7 +119,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path):
     with pytest.raises(NotFoundError, match="There is no store at"):
         CliRunner().invoke(
             cli,
-            ["check", "--gone", "node7:1", "--store", str(tmp_path / "none")],
+            ["store", "check", "--gone", "node7:1", "--store", str(tmp_path / "none")],
             standalone_mode=False,
             catch_exceptions=False,
         )
@@ -147,10 +149,10 @@ def test_a_run_whose_points_a_live_process_still_holds_is_not_deleted(tmp_path):
     assert os.read(reading, 1) == b"."
     with mm.Store(path) as store:
         with pytest.raises(RunInUseError, match=rf"process {pid} on .* has points of the run lost .*: end its runs"):
-            store.delete("lost")
+            store.delete_run("lost")
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     with warnings.catch_warnings(), mm.Store(path) as store:
-        assert store.delete("lost").leftovers == ()
+        assert store.delete_run("lost").leftovers == ()
     os.close(reading)
     os.close(writing)

@@ -44,7 +44,7 @@ def test_what_could_not_be_written_waits_and_is_written_later(store, disk):
     assert run.series("x").steps.tolist() == [*range(50), 53]
     assert run.series("y").values.tolist() == [1, 2, 3]
     run.finish()
-    assert run.record.lost_points == 0
+    assert run.lost_points == 0
     assert run.status == "finished"
 
 
@@ -56,7 +56,7 @@ def test_points_that_still_wait_at_the_end_are_written_then(store, disk):
     disk.heal()
     run.finish()
     assert run.metrics == {"x": 1}
-    assert run.record.lost_points == 0
+    assert run.lost_points == 0
 
 
 def test_a_disk_that_stays_away_loses_points_by_count(store, disk):
@@ -67,7 +67,7 @@ def test_a_disk_that_stays_away_loses_points_by_count(store, disk):
     run.log(x=3)
     with pytest.warns(UserWarning, match="lost 3 points and 0 other writes"):
         run.finish()
-    assert run.record.lost_points == 3
+    assert run.lost_points == 3
     assert run.status == "finished"
     disk.heal()
 
@@ -79,11 +79,11 @@ def test_what_waits_is_bounded(store, disk):
         run.log(x=0)
     for _ in range(MAX_WAITING_POINTS // 1_000 + 1):
         run.log_series("x", range(1_000))
-    with pytest.warns(UserWarning, match="lost 1001 points"):
+    with pytest.warns(UserWarning, match="lost 1,001 points"):
         disk.heal()
         run.finish()
     assert len(run.series("x")) == MAX_WAITING_POINTS
-    assert run.record.lost_points == 1_001
+    assert run.lost_points == 1_001
 
 
 def test_the_disk_fails_when_a_segment_is_full(store, disk):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import os
 import sqlite3
 import threading
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import modelmgmt as mm
@@ -36,8 +39,34 @@ def run(store):
     run.finish()
 
 
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("cell", "loaded"),
+    [
+        (Level.HIGH, 3),
+        (Colour.RED, "red"),
+        (pa.scalar(3), 3),
+        (pa.scalar(Decimal("0.10")), Decimal("0.10")),
+        (pa.scalar({"a": [1]}), {"a": [1]}),
+    ],
+)
+def test_a_cell_is_the_same_in_a_list_and_in_a_column_of_objects(run, cell, loaded):
+    cells = np.array([None, None, "other"], dtype=object)
+    cells[:2] = [cell, cell]
+    column = pd.Series(cells, dtype=object)
+    for data in ({"x": column.tolist()}, pd.DataFrame({"x": column})):
+        assert run.log_dataset(data, "mixed", keep=True).load()["x"].tolist() == [loaded, loaded, "other"]
+
+
 def rows_of(store, table):
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         return connection.execute(f"SELECT * FROM {table}").fetchall()
 
 
@@ -53,8 +82,8 @@ def test_the_same_data_is_the_same_version(store, run):
     assert one.reference == "train:1"
     assert run.log_dataset(FRAME, "another").number == 1
     assert {role: len(found) for role, found in run.datasets_by_role().items()} == {"input": 3, "test": 1}
-    assert store.datasets["train"].latest == other
-    assert store.datasets["train"](1) == store.dataset("train:1") == one
+    assert store.datasets["train"] == other
+    assert store.datasets["train:1"] == store.datasets["train"].versions[0] == one
     assert set(store.datasets) == {"train", "another"}
 
 
@@ -97,7 +126,7 @@ def test_it_survives_a_kill(script, tmp_path):
         """
     )
     assert done.returncode == -9
-    np.testing.assert_array_equal(mm.Store(tmp_path / "store").dataset("numbers").load(), np.arange(10.0))
+    np.testing.assert_array_equal(mm.Store(tmp_path / "store").datasets["numbers"].load(), np.arange(10.0))
 
 
 # ------------------------------------------------------------------------------------------- files, queries, references
@@ -161,11 +190,11 @@ def test_the_result_of_a_query(run):
     ],
 )  # fmt: skip
 def test_a_reference_keeps_no_secret(store, run, location, shown):
-    version = run.log_dataset(mm.Reference(location, sha256="A" * 64, rows=7), "there")
+    version = run.log_dataset(mm.DataReference(location, sha256="A" * 64, rows=7), "there")
     assert (version.source, version.rows, version.kind) == (shown, 7, "reference")
     assert (
         version.fingerprint
-        == run.log_dataset(mm.Reference("elsewhere", digest="sha256:" + "a" * 64), "there").fingerprint
+        == run.log_dataset(mm.DataReference("elsewhere", digest="sha256:" + "a" * 64), "there").fingerprint
     )
 
 
@@ -175,7 +204,7 @@ def test_a_reference_keeps_no_secret(store, run, location, shown):
 )
 def test_a_reference_without_one_good_digest_is_refused(options):
     with pytest.raises((InvalidValueError, InvalidTypeError)):
-        mm.Reference("s3://x", **options)
+        mm.DataReference("s3://x", **options)
 
 
 # ------------------------------------------------------------------------------------------- bad input
@@ -203,10 +232,10 @@ def test_bad_names_are_refused(run, name):
 def test_what_is_not_there_is_refused(run, tmp_path):
     with pytest.raises(FileNotFoundError):
         run.log_dataset(tmp_path / "nothing", "x")
-    with pytest.raises(FileNotFoundError, match=r"pass mm\.Reference"):
+    with pytest.raises(FileNotFoundError, match=r"pass mm\.DataReference"):
         run.log_dataset("s3://bucket/x.csv", "x")
     with pytest.raises(RunFinishedError):
-        mm.Store(run.kernel.path).run(run.id).log_dataset(FRAME, "x")
+        mm.Store(run._kernel.path).runs[run.id].log_dataset(FRAME, "x")
 
 
 def test_odd_folders_are_refused_by_name(run, tmp_path):
@@ -287,7 +316,7 @@ def test_a_full_disk_leaves_the_run_going(store, run, monkeypatch):
     def full(*_, **__):
         raise StoreWriteError("no space left on device")
 
-    monkeypatch.setattr(type(store.kernel.objects), "put_bytes", full)
+    monkeypatch.setattr(type(store._kernel.objects), "put_bytes", full)
     with pytest.warns(UserWarning, match="no space"):
         lost = run.log_dataset(FRAME, "train", keep=True)
     assert lost.number == 0
@@ -323,13 +352,13 @@ def test_deleting_the_last_run_deletes_the_data(store):
         own = one.log_dataset(FRAME.assign(x=0.5), "own", keep=True)
     with store.start_run("data") as two:
         two.log_dataset(FRAME, "shared", keep=True)
-    store.delete(one.id)
+    store.delete_run(one.id)
     assert list(store.datasets) == ["shared"]
-    pd.testing.assert_frame_equal(store.dataset("shared").load(), FRAME)
-    assert not store.kernel.objects.has(own.content_digest)
-    store.delete(two.id)
+    pd.testing.assert_frame_equal(store.datasets["shared"].load(), FRAME)
+    assert not store._kernel.objects.has(own.content_digest)
+    store.delete_run(two.id)
     assert list(store.datasets) == []
-    assert list(store.kernel.objects.digests()) == []
+    assert list(store._kernel.objects.digests()) == []
 
 
 def test_a_version_that_builds_on_a_deleted_one_stays_whole(store):
@@ -341,10 +370,10 @@ def test_a_version_that_builds_on_a_deleted_one_stays_whole(store):
         one.log_dataset(first, "t", keep=True)
     with store.start_run("data") as two:
         two.log_dataset(second, "t", keep=True)
-    store.delete(one.id)
+    store.delete_run(one.id)
     store.gc(grace_s=0)
     assert store.check(deep=True) == []
-    pd.testing.assert_frame_equal(store.dataset("t").load(), second)
+    pd.testing.assert_frame_equal(store.datasets["t"].load(), second)
 
 
 def test_backup_and_merge_bring_versions_and_content(store, run, tmp_path):
@@ -352,18 +381,18 @@ def test_backup_and_merge_bring_versions_and_content(store, run, tmp_path):
     run.log_dataset(FRAME.iloc[:1], "train", keep=True)
     run.finish()
     copy = mm.Store(store.backup(tmp_path / "copy"))
-    pd.testing.assert_frame_equal(copy.dataset("train:1").load(), FRAME)
+    pd.testing.assert_frame_equal(copy.datasets["train:1"].load(), FRAME)
     with mm.Store(tmp_path / "other") as other:
         with other.start_run("elsewhere") as there:
             there.log_dataset(FRAME.iloc[1:], "train")
             there.log_dataset(FRAME, "train")  # without its content
         other.merge(store)
         assert other.merge(store).runs == ()
-        found = {version.fingerprint: version.number for version in other.datasets["train"]}
+        found = {version.fingerprint: version.number for version in other.datasets["train"].versions}
         assert sorted(found.values()) == [1, 2, 3]
-        mine = {version.fingerprint: version for version in store.datasets["train"]}
+        mine = {version.fingerprint: version for version in store.datasets["train"].versions}
         assert found.keys() > mine.keys()
-        whole = other.datasets["train"](2)
+        whole = other.datasets["train:2"]
         pd.testing.assert_frame_equal(whole.load(), FRAME)
         assert {used.id for used in whole.runs()} == {there.id, run.id}
         assert other.check(deep=True) == []
@@ -375,11 +404,11 @@ def test_a_repair_keeps_what_is_left(store, run, what):
     run.finish()
     tree = version.content_digest
     for digest in {"content": [tree], "profile": [version.profile_digest]}.get(what, [tree, version.profile_digest]):
-        store.kernel.objects.path(digest).unlink()
+        store._kernel.objects.path(digest).unlink()
     assert any("data train:1" in problem.where for problem in store.check())
     assert store.repair().data == ("train:1",)
     assert store.check(deep=True) == []
-    found = store.dataset("train:1")
+    found = store.datasets["train:1"]
     assert found.fingerprint == version.fingerprint
     assert (found.content_digest is None) == (what != "profile")
     if what == "profile":
@@ -390,11 +419,11 @@ def test_a_repair_keeps_what_is_left(store, run, what):
 
 def test_a_damaged_row_is_named(store, run):
     run.log_dataset(FRAME, "train")
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         connection.execute("UPDATE dataset_versions SET rows = 4")
     with pytest.raises(CorruptDataError, match="dataset_versions"):
-        store.dataset("train")
-    with store.kernel.database.reading() as connection, pytest.raises(CorruptDataError):
+        store.datasets["train"]
+    with store._kernel.database.reading() as connection, pytest.raises(CorruptDataError):
         record.history(connection)
 
 
@@ -402,11 +431,11 @@ def test_references_that_fit_nothing_say_what_there_is(store, run):
     run.log_dataset(FRAME, "train")
     for wrong in ("train:2", "train:", "train:x"):
         with pytest.raises(NotFoundError, match="it has: 1"):
-            store.dataset(wrong)
+            store.datasets[wrong]
     with pytest.raises(NotFoundError, match="there are: train"):
         store.datasets["nothing"]
-    with pytest.raises(NotFoundError, match="there are: 1"):
-        store.datasets["train"](7)
+    with pytest.raises(NotFoundError, match="it has: 1"):
+        store.datasets["train:7"]
 
 
 def test_a_disabled_run_takes_data_and_keeps_nothing(monkeypatch, tmp_path):

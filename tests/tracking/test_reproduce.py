@@ -63,18 +63,149 @@ def test_unseeded_random_numbers_come_out_equal(project, tmp_path):
     assert found.is_reproduced
     assert found.causes == ()
     assert json.loads((tmp_path / "new" / "conf.json").read_text()) == {"scale": 3}, "not imported, but in git's diff"
-    new = mm.Store(project.store_path).run(found.new_run)
+    new = mm.Store(project.store_path).runs[found.new_run]
     assert new.tags["reproduces"] == second.id
     assert new.params == second.params
-    assert [run.tags.get("reproduces") for run in runs_of(project)] == [None, None, first.id, second.id]
+    assert runs_of(project) == [first, second, new]  # and not the one that was done on the way
     assert new.code.version.root == str(tmp_path / "new")
+
+
+TWELVE = """
+    import random, sys
+    import modelmgmt as mm
+
+    for number in range(12):
+        print("doing", number)
+        with mm.start_run("again", params={"seed": None}, name=f"n{number}") as run:
+            for _ in range(3):
+                run.log(loss=random.random())
+            run.log_params(number=number)
+            assert mm.active_run() is run and run.metrics["loss"] < 1
+    print("the end")
+"""
+
+
+@pytest.mark.parametrize("number", [0, 7, 11])
+def test_one_run_of_twelve_is_done_again_alone(project, tmp_path, number):
+    """All have the same params when they start: it is their order that tells them apart."""
+    project.write("train.py", TWELVE)
+    project.python("train.py")
+    before = runs_of(project)
+    store = mm.Store(project.store_path)
+    with (tmp_path / "output").open("w") as output:
+        found = store.reproduce(before[number], output=output)
+    assert found.is_reproduced
+    new = store.runs[found.new_run]
+    assert new.params["number"] == number
+    assert new.status == "finished"
+    assert runs_of(project) == [*before, new]
+    done = (tmp_path / "output").read_text().splitlines()
+    last = [] if number == 11 else [f"doing {number + 1}"]  # up to its start_run, which ends the script
+    assert done == [*(f"doing {each}" for each in range(number + 1)), *last] + (["the end"] if number == 11 else [])
+    assert any(f"{number} runs" in note for note in found.notes) == (number > 0)
+    assert store.check() == []
+
+
+def test_the_whole_script_is_done_again_when_asked(project):
+    project.write("train.py", TWELVE)
+    project.python("train.py")
+    run = runs_of(project)[2]
+    done = command_line(project, "runs", "reproduce", run.id, "--siblings", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [each.tags.get("reproduces") for each in runs_of(project)] == [None] * 12 + [
+        each.id for each in runs_of(project)[:12]
+    ]
+
+
+@pytest.mark.parametrize("which", ["parent", "child", "grandchild"])
+def test_runs_above_and_below_are_kept(project, which):
+    project.write(
+        "train.py",
+        """
+        import modelmgmt as mm
+        from concurrent.futures import ThreadPoolExecutor
+
+        def fit(fold):
+            with mm.start_run(params={"fold": fold}, name="child") as run:
+                run.log(loss=fold)
+                with mm.start_run(params={"deep": fold}, name="grandchild") as deep:
+                    deep.log(loss=fold)
+
+        for model in "ab":
+            with mm.start_run("again", params={"model": model}, name="parent") as run:
+                for fold in range(3):
+                    fit(fold)
+                run.log(loss=1)
+        """,
+    )
+    project.python("train.py")
+    before = runs_of(project)
+    run = [each for each in before if each.name.startswith(which)][1]
+    found = mm.Store(project.store_path).reproduce(run.id)
+    assert found.is_reproduced
+    names = sorted(each.name.split("-")[0] for each in runs_of(project) if each not in before)
+    assert (
+        names
+        == {
+            "parent": ["child"] * 3 + ["grandchild"] * 3 + ["parent"],
+            "child": ["child", "grandchild", "parent"],
+            "grandchild": ["child", "grandchild", "parent"],
+        }[which]
+    )
+
+
+def test_a_function_and_runs_without_a_block(project):
+    project.write(
+        "train.py",
+        """
+        import random
+        import modelmgmt as mm
+
+        @mm.start_run("again")
+        def fit(number, run):
+            run.log(loss=number, noise=random.random())
+            return run.metrics["loss"]
+
+        random.random()
+        assert [fit(number) for number in range(4)] == [0, 1, 2, 3]
+        for number in range(4):
+            run = mm.start_run("again", params={"number": number})
+            mm.log(loss=number)
+        """,
+    )
+    project.python("train.py")
+    before = runs_of(project)
+    for number in (2, 6):
+        found = mm.Store(project.store_path).reproduce(before[number].id)
+        assert found.is_reproduced
+        assert mm.Store(project.store_path).runs[found.new_run].tags["reproduces"] == before[number].id
+    assert len(runs_of(project)) == 8 + 2
+
+
+def test_a_run_that_registered_a_model_on_the_way_is_kept(project):
+    project.write(
+        "train.py",
+        """
+        import modelmgmt as mm
+        for number in range(3):
+            with mm.start_run("again", params={"number": number}) as run:
+                run.log_model({"w": number}, "m", format="cloudpickle", register_as="m" if number == 0 else None)
+                run.log(loss=number)
+        """,
+    )
+    project.python("train.py")
+    before = runs_of(project)
+    found = mm.Store(project.store_path).reproduce(before[2].id)
+    assert found.is_reproduced
+    assert any("is kept" in note and "m:2" in note for note in found.notes)
+    assert len(runs_of(project)) == 5
 
 
 def test_a_changed_line_is_named(project):
     project.python("train.py", "word")
     run = runs_of(project)[0]
     project.write("lib/core.py", "def value():\n    return 1.5\n")
-    done = command_line(project, "reproduce", run.id, "--from-folder", str(project.root), "--json")
+    done = command_line(project, "runs", "reproduce", run.id, "--from-folder", str(project.root), "--json")
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     assert not found["is_reproduced"]
@@ -84,7 +215,7 @@ def test_a_changed_line_is_named(project):
     assert "return 1.5" in cause["detail"]
     verdicts = {metric["key"]: metric["verdict"] for metric in found["metrics"]}
     assert verdicts == {"loss": "different", "noise": "equal"}
-    done = command_line(project, "reproduce", run.id, "--from-folder", str(project.root), "--metric", "noise")
+    done = command_line(project, "runs", "reproduce", run.id, "--from-folder", str(project.root), "--metric", "noise")
     assert done.returncode == 0, done.stderr
     assert "is reproduced" in done.stdout
 
@@ -100,7 +231,7 @@ def test_bytecode_of_an_earlier_text_is_not_run_again(project):
     found = reproduce(run, from_folder=project.root)
     assert [(cause.kind, "return 1.5" in cause.detail) for cause in found.causes] == [("code", True)]
     assert not found.is_reproduced
-    new = mm.Store(project.store_path).run(found.new_run)
+    new = mm.Store(project.store_path).runs[found.new_run]
     assert "lib/core.py" not in dict(new.code.version.left_out)
 
 
@@ -139,6 +270,9 @@ def test_a_changed_package_is_named(project, tmp_path, monkeypatch):
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Name: fresh\nVersion: 1.0\n")
     (site / "fresh.py").write_text("value = 1\n")
+    for name in ("alpha", "zeta"):  # that nothing imports
+        (site / f"{name}-1.0.dist-info").mkdir()
+        (site / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
     monkeypatch.setenv("PYTHONPATH", f"{mm.__path__[0]}/..:{site}")
     project.write("lib/core.py", "import fresh\ndef value():\n    return fresh.value\n")
     project.write("conf.json", json.dumps({"scale": 1}))
@@ -147,9 +281,16 @@ def test_a_changed_package_is_named(project, tmp_path, monkeypatch):
     (site / "fresh.py").write_text("value = 1 + 1\n")  # of another size: bytecode is told by size and second
     (info / "METADATA").write_text("Name: fresh\nVersion: 1.1\n")
     info.rename(site / "fresh-1.1.dist-info")
+    for name in ("alpha", "zeta"):
+        (site / f"{name}-1.0.dist-info").rename(site / f"{name}-2.0.dist-info")
+        (site / f"{name}-2.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 2.0\n")
     found = reproduce(run, from_folder=project.root)
     assert not found.is_reproduced
-    assert [(cause.kind, cause.detail) for cause in found.causes] == [("environment", "fresh: 1.0 then, 1.1 now")]
+    assert [cause.kind for cause in found.causes] == ["environment", "environment"]
+    first, rest = (cause.detail for cause in found.causes)
+    assert first == "fresh: 1.0 then, 1.1 now"
+    assert rest.startswith("2 packages differ that the run had not imported when it started: alpha, zeta;")
+    assert f"runs env {run.id} --diff {found.new_run}" in rest
 
 
 def test_a_changed_data_row_is_named(project):
@@ -223,7 +364,7 @@ def test_a_command_that_fails(project):
     project.write("lib/core.py", "raise SystemExit(3)\n")
     with pytest.raises(ReproductionError, match="exit code 3"):
         reproduce(run, from_folder=project.root)
-    assert command_line(project, "reproduce", run.id, "--from-folder", str(project.root)).returncode == 2
+    assert command_line(project, "runs", "reproduce", run.id, "--from-folder", str(project.root)).returncode == 2
 
 
 def test_a_command_that_starts_no_such_run(project):

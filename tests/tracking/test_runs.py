@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import modelmgmt as mm
-from modelmgmt.errors import InvalidNameError, InvalidTypeError, InvalidValueError, NotFoundError, QuerySyntaxError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, QuerySyntaxError
 
 
 @pytest.fixture
@@ -50,6 +50,27 @@ def test_an_order_by_what_no_run_has_warns(store, runs):
     assert "No run has tags.part: there are parity." in repr(store.runs("tags.part = 'a'"))
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("params.name = 'R1'", "No run has params.name = 'R1'; there are: r0, r1, r2, r3, r4. Did you mean 'r1'?"),
+        ("tags.parity in ('evn', 'odd') and params.n = 9", "No run has tags.parity = 'evn'; there are: even, odd."),
+        ("run.name = 'run4'", "No run has run.name = 'run4'; there are: run-0, run-1, run-2, run-3, run-4."),
+        ("params.name > 2", "params.name is a number in no run, so that none compares with 2; there are: r0, r1"),
+        ("params.rate between 'a' and 'z'", "params.rate is text in no run, so that none compares with 'a'."),
+        ("'x' = params.flag", "params.flag is text in no run, so that none compares with 'x'."),
+    ],
+)
+def test_a_filter_that_can_find_nothing_says_why(store, runs, text, sentence):
+    assert any(found.startswith(sentence) for found in store.runs(text).unknown), store.runs(text).unknown
+
+
+@pytest.mark.parametrize("text", ["params.n = '77'", "params.mixed = 3", "params.name like 'q%'", "params.flag = 'x'"])
+def test_a_filter_whose_answer_is_no_says_nothing_of_values(store, runs, text):
+    expected = 1 if text == "params.flag = 'x'" else 0
+    assert len(store.runs(text).unknown) == expected
+
+
 def test_a_name_that_is_in_the_journal_alone_is_known(store):
     with store.start_run("many") as run:
         run.log(late=1)
@@ -74,7 +95,7 @@ def test_a_sequence(store, runs):
     assert runs[2:2].to_frame().empty
     with pytest.raises(IndexError):
         runs[5]
-    with pytest.raises(InvalidTypeError, match="run\\(id\\)"):
+    with pytest.raises(InvalidTypeError, match="by name or id"):
         runs["run-1"]
 
 
@@ -86,10 +107,10 @@ def test_the_frame_is_typed(runs):
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     assert dtypes == {
         "name": "object", "experiment": "object", "status": "object", "started_at": "datetime64[us, UTC]",
-        "duration_s": "float64", "group": "object", "parent": "object", "params.flag": "bool", "params.maybe": "boolean",
-        "params.mixed": "object", "params.n": "int64", "params.name": "object", "params.part": "float64",
-        "params.rate": "float64", "params.some": "Int64", "metrics.x": "float64", "metrics.y": "float64",
-        "tags.parity": "object",
+        "duration_s": "float64", "group": "object", "parent": "object", "diverged": "object", "params.flag": "bool",
+        "params.maybe": "boolean", "params.mixed": "object", "params.n": "int64", "params.name": "object",
+        "params.part": "float64", "params.rate": "float64", "params.some": "Int64", "metrics.x": "float64",
+        "metrics.y": "float64", "tags.parity": "object",
     }  # fmt: skip
     assert frame["params.mixed"].tolist() == [1, "x", None, 2.5, True]
     assert [type(value) for value in frame["params.mixed"]] == [int, str, type(None), float, bool]
@@ -109,7 +130,7 @@ def test_nobody(store):
     runs = store.runs("params.n > 3")
     assert len(runs) == 0
     assert list(runs) == []
-    assert runs.to_frame().shape == (0, 7)
+    assert runs.to_frame().shape == (0, 8)
     assert runs.history("x").shape == (0, 5)
     assert runs.history("x").dtypes["time"] == "datetime64[us, UTC]"
     assert runs.summaries("x") == []
@@ -117,7 +138,7 @@ def test_nobody(store):
 
 
 def test_the_history_of_what_none_has_is_refused_with_what_there_is(store, runs):
-    with pytest.raises(NotFoundError, match=r"None of these 5 runs has a metric 'xx'; they have: x, y\."):
+    with pytest.raises(NotFoundError, match=r"None of these 5 runs has the metric 'xx'; they have: x, y\."):
         store.runs().history("xx")
     some = store.start_run("more")
     some.log(late=1.0)
@@ -132,7 +153,7 @@ def test_summaries_of_many_runs(store, runs):
         run.log(late=1.0)
     assert [summary.last for summary in runs.summaries("x")] == [0, 1, 2, 3, 4]
     assert [summary is None for summary in store.runs().summaries("late")] == [False, True, True, True, True, True]
-    with pytest.raises(NotFoundError, match=r"None of these 5 runs has a metric 'lates'; they have: x, y\."):
+    with pytest.raises(NotFoundError, match=r"None of these 5 runs has the metric 'lates'; they have: x, y\."):
         runs.summaries("lates")
     with pytest.raises(NotFoundError, match=r"they have: late, x, y\. Did you mean 'late'\?"):
         store.runs().summaries("lates")
@@ -149,7 +170,7 @@ def test_what_is_no_text_is_the_name_of_nothing(store, runs, name):
 def test_the_filter_that_an_error_proposes_finds_the_runs(store):
     store.start_run("it's").finish()
     with pytest.raises(NotFoundError, match="is an experiment") as error:
-        store.run("it's")
+        store.runs["it's"]
     assert len(store.runs(str(error.value).split('"')[-2])) == 1
 
 
@@ -232,7 +253,7 @@ def test_questions_that_are_none(store, runs):
         store.runs(3)
     with pytest.raises((InvalidTypeError, QuerySyntaxError)):
         store.runs(order_by=3)
-    with pytest.raises(InvalidNameError):
+    with pytest.raises(NotFoundError, match="None of these"):
         runs.history("")
     with pytest.raises(InvalidTypeError):
         runs.history(3)
@@ -241,12 +262,13 @@ def test_questions_that_are_none(store, runs):
 def test_one_run_by_what_people_remember(store, runs):
     run = runs[2]
     for reference in (run.id, run.name, run.id[:-1], run.id[1:]):
-        assert store.run(reference) == run
+        assert store.runs[reference] == run
     for reference in ("", "%", "_", "run", "nothing"):
         with pytest.raises(KeyError):
-            store.run(reference)
+            store.runs[reference]
+    assert store.runs[2] == run, "by its place, newest first"
     with pytest.raises(InvalidTypeError):
-        store.run(3)
+        store.runs[3.5]
 
 
 def test_the_database_is_there_to_explore_and_not_to_write(store, runs):

@@ -56,7 +56,7 @@ def test_the_end_of_a_very_long_error_is_kept(store):
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (KeyboardInterrupt(), "failed"),
+        (KeyboardInterrupt(), "interrupted"),
         (SystemExit(0), "finished"),
         (SystemExit(), "finished"),
         (SystemExit(3), "failed"),
@@ -116,7 +116,7 @@ def test_finish_as_failed(store):
     ("arguments", "error"),
     [
         ({"status": "crashed"}, InvalidValueError),
-        ({"status": None}, InvalidValueError),
+        ({"status": ""}, InvalidValueError),
         ({"error": 3}, InvalidTypeError),
     ],
 )
@@ -247,7 +247,7 @@ def test_decorated_coroutine(store):
         run.log(a=2)
         return run.id
 
-    assert store.run(asyncio.run(train())).status == "finished"
+    assert store.runs[asyncio.run(train())].status == "finished"
     assert list(store.runs()[0].series("a").values) == [1, 2]
 
 
@@ -326,7 +326,7 @@ def test_a_parent_that_is_not_there(store):
 
 def test_nobody_is_active(store):
     assert mm.active_run() is None
-    with pytest.raises(RunFinishedError, match="no active run"):
+    with pytest.raises(RunFinishedError, match="needs a run"):
         mm.log(a=1)
 
 
@@ -389,12 +389,11 @@ def test_leaving_the_interpreter_finishes(script, store):
     assert (lost.status, lost.metrics) == ("finished", {"a": 1})
 
 
-@pytest.mark.parametrize("ending", ["raise ValueError('diverged')", "raise KeyboardInterrupt"])
-def test_a_script_that_ends_with_an_error_has_failed(script, store, ending):
-    script(f"run = mm.start_run()\nrun.log(a=1)\n{ending}")
+def test_a_script_that_ends_with_an_error_has_failed(script, store):
+    script("run = mm.start_run()\nrun.log(a=1)\nraise ValueError('diverged')")
     (run,) = store.runs()
     assert (run.status, run.metrics) == ("failed", {"a": 1})
-    assert ending.split()[1].partition("(")[0] in run.error
+    assert "ValueError: diverged" in run.error
 
 
 def test_sys_exit_in_a_script(script, store):

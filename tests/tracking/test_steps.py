@@ -99,7 +99,7 @@ def test_another_input_is_another_call(in_runs, one, other):
     _, steps = in_runs(lambda: work(one), lambda: work(other), lambda: work(one))
     assert seen.calls == 2
     assert steps[1][0].status == "ran"
-    assert steps[1][0].reason.startswith("input 'x' changed")
+    assert steps[1][0].reason.startswith("input 'x'")
     assert steps[2][0].status == "cached"
 
 
@@ -155,7 +155,7 @@ def test_a_pickle_is_not_read_by_a_step_that_does_not_allow_it(store, in_runs, m
     careless, _ = counted(Model, pickle=True)
     in_runs(lambda: careless(1))
     monkeypatch.setattr(cloudpickle, "loads", lambda data: pytest.fail("a pickle was read"))
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         [key] = connection.execute("SELECT cache_key FROM steps").fetchone()
     with store.start_run("steps") as run:
         from modelmgmt.tracking.steps import call
@@ -171,7 +171,7 @@ def test_a_pickle_of_another_account_is_not_read(in_runs, monkeypatch):
     work, seen = counted(Model, pickle=True)
     in_runs(lambda: work(1))
     monkeypatch.setattr("os.geteuid", lambda: 12345)
-    with pytest.warns(UserWarning, match="kept, but not signed"):  # nor are the keys of that account its own
+    with pytest.warns(UserWarning, match="stored without a signature"):  # nor are the keys of that account its own
         _, [[step]] = in_runs(lambda: work(1))
     assert seen.calls == 2
     assert "another account" in step.reason
@@ -185,7 +185,7 @@ def test_a_pickle_is_read_only_under_a_key_that_is_trusted(store, in_runs, tmp_p
 
     work, seen = counted(Model, pickle=True)
     _, [[mine]] = in_runs(lambda: work(1))
-    [signature] = signing.verify(store.kernel, mine.output_digest)
+    [signature] = signing.verify(store._kernel, mine.output_digest)
     monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "theirs"))
     with monkeypatch.context() as patched:
         patched.setattr(cloudpickle, "loads", lambda data: pytest.fail("a pickle was read"))
@@ -193,7 +193,7 @@ def test_a_pickle_is_read_only_under_a_key_that_is_trusted(store, in_runs, tmp_p
     assert seen.calls == 2
     assert theirs.status == "ran"
     assert signature.key in theirs.reason
-    assert "which you do not trust" in theirs.reason
+    assert "a key that you do not trust" in theirs.reason
 
     keys.trust_key(signature.key, "a colleague")
     monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "third"))
@@ -210,13 +210,13 @@ def test_a_pickle_that_nobody_signed_is_not_read(store, in_runs, monkeypatch):
 
     work, seen = counted(Model, pickle=True)
     in_runs(lambda: work(1))
-    with store.kernel.database.writing() as connection:
+    with store._kernel.database.writing() as connection:
         connection.execute("DELETE FROM signatures")
     with monkeypatch.context() as patched:
         patched.setattr(cloudpickle, "loads", lambda data: pytest.fail("a pickle was read"))
         _, [[step]] = in_runs(lambda: work(1))
     assert seen.calls == 2
-    assert step.reason == "the kept result can not be used: it is a pickle, and nobody has signed it."
+    assert step.reason == "the kept result cannot be used: it is a pickle, and it is not signed."
     _, [[again]] = in_runs(lambda: work(1))
     assert again.status == "cached"
 
@@ -225,7 +225,7 @@ def test_a_result_without_a_key_to_sign_it_is_made_again(in_runs, tmp_path, monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "file" / "below"))
     work, seen = counted(Model, pickle=True)
-    with pytest.warns(UserWarning, match="kept, but not signed"):
+    with pytest.warns(UserWarning, match="stored without a signature"):
         in_runs(lambda: work(1), lambda: work(1))
     assert seen.calls == 2
 
@@ -233,13 +233,13 @@ def test_a_result_without_a_key_to_sign_it_is_made_again(in_runs, tmp_path, monk
 def test_a_damaged_result_is_not_used(store, in_runs):
     work, seen = counted(lambda x: "precious")
     _, [[step]] = in_runs(lambda: work(1))
-    path = store.kernel.objects.path(step.output_digest)
+    path = store._kernel.objects.path(step.output_digest)
     path.chmod(0o600)
     path.write_bytes(b"rot" + path.read_bytes()[3:])
     results, [[again]] = in_runs(lambda: work(1))
     assert results == ["precious"]
     assert seen.calls == 2
-    assert again.reason.startswith("the kept result can not be used")
+    assert again.reason.startswith("the kept result cannot be used")
 
 
 def test_garbage_collection_keeps_results_and_deletion_frees_them(store, in_runs):
@@ -248,15 +248,15 @@ def test_garbage_collection_keeps_results_and_deletion_frees_them(store, in_runs
     store.gc(grace_s=0)
     _, [[second]] = in_runs(lambda: work(1))
     assert second.status == "cached"
-    store.delete(first.run)
+    store.delete_run(first.run)
     results, [[third]] = in_runs(lambda: work(1))
     assert third.status == "cached"
     assert third.cached_run == first.run
     assert results[0].sum() == 499500
     for run in store.runs():
-        store.delete(run)
+        store.delete_run(run)
     store.gc(grace_s=0)
-    assert not list(store.kernel.objects.digests())
+    assert not list(store._kernel.objects.digests())
 
 
 def test_arguments_count_by_what_they_are(in_runs):
@@ -336,7 +336,7 @@ def test_without_a_run_it_is_just_a_call(store):
     work, seen = counted(lambda x: x + 1)
     assert [work(1), work(1)] == [2, 2]
     assert seen.calls == 2
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         assert connection.execute("SELECT count(*) FROM steps").fetchone() == (0,)
 
 
@@ -468,7 +468,7 @@ def test_a_path_stands_for_its_content(in_runs, tmp_path):
     file.write_text("two")
     results, [[step]] = in_runs(lambda: work(file))
     assert results == ["two"]
-    assert step.reason.startswith("input 'x' changed")
+    assert step.reason.startswith("input 'x'")
     folder = tmp_path / "folder"
     folder.mkdir()
     count, seen = counted(lambda path: len(list(path.iterdir())))
@@ -542,10 +542,10 @@ def test_code_counts_where_it_is_executed(program):
     assert program(part=spaced)[1].startswith("cached from run")
     assert program(body='"""Says more."""\n    return project_part.double(x)  # here')[1].startswith("cached")
     # What it reaches does: a function of another module, and what that calls.
-    assert program(part="def double(x):\n    return 3 * x\n") == ["9", "ran code changed"]
+    assert program(part="def double(x):\n    return 3 * x\n") == ["9", "ran function double (called by work) changed"]
     indirect = "def helper(x):\n    return {n} * x\ndef double(x):\n    return helper(x)\n"
-    assert program(part=indirect.format(n=4)) == ["12", "ran code changed"]
-    assert program(part=indirect.format(n=5)) == ["15", "ran code changed"]
+    assert program(part=indirect.format(n=4)) == ["12", "ran function double (called by work) changed"]
+    assert program(part=indirect.format(n=5)) == ["15", "ran function helper (called by double) changed"]
     assert program(part=indirect.format(n=4))[1].startswith("cached")
 
 
@@ -553,11 +553,14 @@ def test_globals_and_late_imports_count(program):
     body = "return LIMIT + x"
     assert program(body, globals_="LIMIT = 1") == ["4", "ran first call"]
     assert program(body, globals_="UNUSED = 0\nLIMIT = 1")[1].startswith("cached")
-    assert program(body, globals_="LIMIT = 2") == ["5", "ran code changed"]
+    assert program(body, globals_="LIMIT = 2") == ["5", "ran global LIMIT (used by work) changed from 1 to 2"]
     late = "from project_part import double\n    return double(x)"
-    assert program(late)[1] == "ran code changed"
+    assert program(late)[1] == "ran function work changed"
     assert program(late)[1].startswith("cached")
-    assert program(late, part="def double(x):\n    return 7 * x\n") == ["21", "ran code changed"]
+    assert program(late, part="def double(x):\n    return 7 * x\n") == [
+        "21",
+        "ran module project_part (used by work) changed",
+    ]
 
 
 def test_sets_in_code_have_one_fingerprint_in_every_process(program, monkeypatch):
@@ -634,7 +637,7 @@ def test_steps_survive_backup_merge_and_check(store, in_runs, tmp_path):
     _, [[first]] = in_runs(lambda: work(1))
     with mm.Store(tmp_path / "other") as other:
         other.merge(store)
-        assert other.run(first.run).steps == (first,)
+        assert other.runs[first.run].steps == (first,)
         with other.start_run("steps") as run:
             assert work(1).sum() == 4
         assert run.steps[0].status == "cached"
@@ -648,7 +651,7 @@ def test_a_pickle_of_another_store_never_runs_here(store, in_runs, tmp_path):
     assert first.output_digest
     with mm.Store(tmp_path / "other") as other:
         other.merge(store)
-        [brought] = other.run(first.run).steps
+        [brought] = other.runs[first.run].steps
         assert brought == replace(first, output_digest=None)
         with other.start_run("steps") as run:
             work(1)
@@ -656,7 +659,7 @@ def test_a_pickle_of_another_store_never_runs_here(store, in_runs, tmp_path):
         assert other.merge(store).updated == ()
         assert other.check(deep=True) == []
         store.merge(other)
-        assert store.run(first.run).steps == (first,)  # one's own stays
+        assert store.runs[first.run].steps == (first,)  # one's own stays
     assert seen.calls == 2
 
 

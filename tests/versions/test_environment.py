@@ -104,11 +104,11 @@ def test_a_run_has_its_environment_and_runs_share_it(store):
     found = runs[0].environment
     assert found == environment.here()
     assert "pytest" in {each.key for each in found.distributions}
-    with store.kernel.database.reading() as connection:
+    with store._kernel.database.reading() as connection:
         digests = connection.execute("SELECT DISTINCT digest FROM run_environments").fetchall()
         count = connection.execute("SELECT count(*) FROM run_environments").fetchone()
     assert (len(digests), count) == (1, (3,))
-    assert Environment.decode(found.encode()) == found
+    assert Environment._decode(found._encode()) == found
 
 
 def test_a_second_process_need_not_look_again(project):
@@ -137,7 +137,7 @@ def test_what_is_installed_meanwhile_is_seen_by_the_next_process(project, tmp_pa
 def test_a_deleted_run_takes_its_environment_along(store):
     with store.start_run() as run:
         pass
-    store.delete(run)
+    store.delete_run(run)
     with store.start_run() as run:
         pass
     assert run.environment is not None
@@ -147,7 +147,7 @@ def test_a_deleted_run_takes_its_environment_along(store):
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"format": "other"}', b'{"format": "modelmgmt.environment/1"}'])
 def test_bytes_that_are_no_environment(data):
     with pytest.raises(CorruptDataError, match="no environment"):
-        Environment.decode(data)
+        Environment._decode(data)
 
 
 # -- compared, exported ------------------------------------------------------------------------------------------------

@@ -106,6 +106,29 @@ def test_importance(runs, tmp_path):
         plots.importance(runs, "acc", params=["same"])
 
 
+@pytest.mark.parametrize("few", [lambda runs: list(runs[:5]), lambda runs: tuple(runs[:5]), lambda runs: runs[0]])
+def test_a_list_of_runs_and_one_run(runs, tmp_path, few):
+    given = few(runs)
+    assert saved(plots.curves(given, "acc"), tmp_path)
+    assert saved(plots.scatter(given, "params.lr", "metrics.acc"), tmp_path)
+    page = mm.report.write_report(given, tmp_path / "report.html").read_text()
+    assert runs[0].name in page
+    assert runs[5].name not in page
+
+
+@pytest.mark.parametrize("given", ["acc", ["acc"], 3, None, []])
+def test_what_is_no_collection_of_runs(given, tmp_path):
+    for draw in (
+        lambda: plots.curves(given, "acc"),
+        lambda: plots.parallel(given, "acc"),
+        lambda: plots.importance(given, "acc"),
+        lambda: plots.scatter(given, "params.a", "metrics.acc"),
+        lambda: mm.report.write_report(given, tmp_path / "report.html"),
+    ):
+        with pytest.raises((InvalidTypeError, NotFoundError), match=r"store\.runs\(|the list is empty"):
+            draw()
+
+
 def test_nothing_to_draw(store):
     empty = store.runs("run.experiment = 'none'")
     for draw in (

@@ -1,6 +1,7 @@
 """The report: one file that holds everything, says everything, and runs nothing."""
 
 import base64
+import io
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
+from matplotlib.figure import Figure
 
 from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.view.report import write_report
@@ -193,7 +196,7 @@ def test_no_runs_one_run_and_five_hundred(tmp_path):
 def test_only_nan_and_running_runs_can_be_reported(tmp_path):
     rows = [FakeRun(f"r{i}", "same", "running", duration_s=None) for i in range(2)]
     page = Page(write_report(FakeRuns(rows, {"loss": [[np.nan] * 3] * 2}), tmp_path / "nan.html", now=NOW))
-    assert "No number in any: loss" in page.text["main"]
+    assert page.text["main"].count("nan") == 2
     assert "values from nan to nan" in page.all("img")[0]["alt"]
 
 
@@ -241,6 +244,201 @@ def test_colours_have_contrast_in_both_schemes(tmp_path):
         for ink in ("ink", "quiet", "running", "finished", "failed", "crashed"):
             assert contrast(scheme[ink], scheme["paper"]) >= 4.5
             assert contrast(scheme[ink], scheme["best"]) >= 4.5
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" onload="alert(1)"><script>alert(1)</script></svg>'
+
+
+def drawn():
+    figure = Figure()
+    figure.subplots().plot([1, 3, 2])
+    return figure
+
+
+def shown(store, tmp_path, **options):
+    """The page; the pictures by their words, as (type, bytes); all text."""
+    page = Page(store.report(tmp_path / "page.html", **options))
+    pictures = {}
+    for image in page.all("img"):
+        head, _, body = image["src"].partition(",")
+        pictures[image["alt"]] = head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(body)
+    return page, pictures
+
+
+def test_images_and_figures_are_in_the_page(store, tmp_path):
+    class Chart:
+        def to_html(self):
+            return f"<html><script>{'x' * 100_000}</script>{'</html>'}"
+
+    with store.start_run("pictures", name="one", code=False) as run:
+        run.log_figure(drawn(), "roc")
+        run.log_figure(drawn(), "plots/roc.svg")
+        run.log_figure(drawn(), "roc.pdf")
+        run.log_figure(Chart(), "chart")
+        run.log_image(np.zeros((9, 9)), "photo.jpg", caption="a < b")
+        for step in (2, 10):
+            run.log_image(
+                [np.zeros((9, 9))] * 11, "samples", captions=[f"no. {place}" for place in range(11)], step=step
+            )
+        (tmp_path / "saved.png").write_bytes(run.artifact("roc.png").read_bytes())
+        run.log_artifact(tmp_path / "saved.png")
+        run.log_artifact(b"only text", "notes.txt")
+    page, pictures = shown(store, tmp_path)
+    samples = [
+        f"samples/step-{step}/{place}.png of one: step {step} · no. {place}" for step in (2, 10) for place in range(11)
+    ]
+    assert sorted(pictures) == sorted(
+        ["roc.png of one", "plots/roc.svg of one", "photo.jpg of one: a < b", "saved.png of one", *samples]
+    )
+    assert [text for text in pictures if text.startswith("samples")] == samples, "by step and place, not as text"
+    for name, artifact in run.artifacts.items():
+        text = next((text for text in pictures if text.split(" of one")[0] == name), None)
+        assert text is None or pictures[text][1] == artifact.read_bytes()
+    assert {kind for kind, _ in pictures.values()} == {"image/png", "image/svg+xml", "image/jpeg"}
+    [link] = page.all("a")
+    assert link["download"] == "chart.html"
+    assert base64.b64decode(link["href"].removeprefix("data:text/html;base64,")) == run.artifact("chart").read_bytes()
+    assert "shows no figures of these formats: roc.pdf" in page.text["p"]
+    assert "notes" not in page.text["main"]
+    assert not {"script", "iframe", "object", "embed", "svg"} & {tag for tag, _ in page.elements}
+
+
+def test_scripts_and_names_of_pictures_stay_data(store, tmp_path):
+    names = [f"{place}{text.split('/')[0][:40]}.svg" for place, text in enumerate(EVIL[:6])]
+    with store.start_run("pictures", name=EVIL[1], code=False) as run:
+        for name in names:
+            run.log_artifact(SVG.encode(), name)
+        run.log_image(np.zeros((9, 9)), "grey", caption=EVIL[0])
+    page, pictures = shown(store, tmp_path)
+    assert len(pictures) == 7
+    assert {kind for kind, _ in pictures.values()} == {"image/svg+xml", "image/png"}
+    assert not {"script", "iframe", "svg"} & {tag for tag, _ in page.elements}
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    [policy] = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+BOMB = '<!DOCTYPE svg [<!ENTITY a "aaaa">]><svg xmlns="http://www.w3.org/2000/svg"><text>&a;</text></svg>'
+BROKEN = {
+    "empty.png": b"",
+    "text.png": b"only text",
+    "half.png": None,
+    "page.jpg": b"<html>",
+    "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    "page.svg": b"<html xmlns='http://www.w3.org/1999/xhtml'></html>",
+    "plain.svg": b"<svg></svg>",
+    "half.svg": SVG.encode()[:60],
+    "unknown.svg": b"<?xml version='1.0' encoding='none'?><svg/>",
+    "bomb.svg": BOMB.encode(),
+}
+
+
+def test_a_broken_picture_is_named_and_costs_nothing_else(store, tmp_path):
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50), np.uint8)).save(buffer, format="PNG")
+    with store.start_run("pictures", name="one", code=False) as run:
+        for name, data in BROKEN.items():
+            run.log_artifact(buffer.getvalue()[:1000] if data is None else data, name)
+        run.log_artifact(buffer.getvalue(), "whole.png")
+        run.log_image(np.zeros((9, 9)), "flipped")
+        run.log_image(np.ones((9, 9)), "gone")
+    objects = {path.name: path for path in (tmp_path / "store" / "objects").rglob("*") if path.is_file()}
+    for name, spoil in (
+        ("flipped", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?")),
+        ("gone", lambda p: p.unlink()),
+    ):
+        digest = run.artifact(name).digest
+        path = objects[next(found for found in objects if digest.endswith(found))]
+        path.parent.chmod(0o700)
+        path.chmod(0o600)
+        spoil(path)
+    page, pictures = shown(store, tmp_path)
+    assert list(pictures) == ["whole.png of one"]
+    for name in [*BROKEN, "flipped.png", "gone.png"]:
+        assert f"{name} of the run one ({run.id}) is not shown: " in page.text["p"]
+    assert "0x" not in page.text["p"], "no addresses of Python's objects"
+
+
+def test_a_run_whose_artifacts_are_damaged_is_named(store, tmp_path):
+    import sqlite3
+
+    for name in ("good", "bad"):
+        with store.start_run("pictures", name=name, code=False) as run:
+            run.log_image(np.zeros((9, 9)), "grey")
+    connection = sqlite3.connect(tmp_path / "store" / "store.db")
+    with connection:
+        connection.execute("UPDATE artifacts SET size = size + 1 WHERE run = ?", (run.id,))
+    connection.close()
+    page, pictures = shown(store, tmp_path)
+    assert list(pictures) == ["grey.png of good"]
+    assert f"The pictures of the run bad ({run.id}) are not shown: " in page.text["p"]
+
+
+def test_pictures_are_bounded_and_what_is_left_out_is_said(store, tmp_path):
+    for name in ("one", "two"):
+        with store.start_run("pictures", name=name, code=False) as run:
+            for step in range(30):
+                run.log_image(np.full((9, 9), step / 29), "grey", step=step)
+            if name == "two":
+                for place in range(30):
+                    run.log_image(np.full((9, 9), place / 29), f"other-{place:02}")
+    page, pictures = shown(store, tmp_path)
+    grey = [text for text in pictures if text.startswith("grey")]
+    assert grey == [f"grey/step-{step}.png of {name}: step {step}" for name in ("two", "one") for step in range(18, 30)]
+    assert len(pictures) == 24 + 23
+    assert "24 of 60 are shown, in turn from each run, the last steps first." in page.text["p"]
+    assert (
+        "Pictures of 24 names are shown; left out are other-23, other-24, other-25, other-26, other-27 and 2 more"
+        in (page.text["p"])
+    )
+
+
+def test_a_page_takes_so_many_bytes_of_pictures(store, tmp_path):
+    with store.start_run("pictures", name="one", code=False) as run:
+        for place in range(5):
+            run.log_artifact(SVG.encode() + b"\n" * (4 << 20), f"{place}.svg")
+    page, pictures = shown(store, tmp_path)
+    assert len(pictures) == 3, "of 4 MiB and something each"
+    assert "A page holds 16 MiB of pictures; left out are 3.svg of one, 4.svg of one." in page.text["p"]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"])
+def test_a_large_picture_is_shown_smaller_whatever_its_mode(store, tmp_path, mode):
+    noise = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (1200, 1500, 4), np.uint8), "RGBA")
+    if mode in {"I;16", "I", "F"}:
+        image = PIL.Image.fromarray(np.asarray(noise)[:, :, 0].astype({"I;16": "u2", "I": "i4", "F": "f4"}[mode]))
+    else:
+        image = noise.convert("RGB").convert(mode) if mode in {"LAB", "CMYK", "YCbCr"} else noise.convert(mode)
+    image.save(tmp_path / "photo.tiff")
+    with store.start_run("pictures", name="one", code=False) as run:
+        run.log_artifact(tmp_path / "photo.tiff")
+    _, pictures = shown(store, tmp_path)
+    kind, data = pictures["photo.tiff of one"]
+    assert PIL.Image.open(io.BytesIO(data)).size == (1000, 800)
+    assert kind in {"image/png", "image/jpeg"}
+
+
+def test_where_a_photo_was_taken_does_not_leave_the_store(store, tmp_path):
+    image = PIL.Image.new("RGB", (40, 20))
+    exif = image.getexif()
+    exif[0x0112] = 6  # turned by a quarter
+    exif.get_ifd(0x8825)[1] = "N"
+    image.save(tmp_path / "photo.jpg", exif=exif)
+    with store.start_run("pictures", name="one", code=False) as run:
+        run.log_artifact(tmp_path / "photo.jpg")
+    _, pictures = shown(store, tmp_path)
+    found = PIL.Image.open(io.BytesIO(pictures["photo.jpg of one"][1]))
+    assert (found.size, dict(found.getexif())) == ((20, 40), {})
+
+
+def test_runs_of_one_name_are_told_apart_below_their_pictures(store, tmp_path):
+    ids = []
+    for _ in range(2):
+        with store.start_run("pictures", name="same", code=False) as run:
+            run.log_image(np.zeros((9, 9)), "grey")
+            ids.append(run.id)
+    page, _ = shown(store, tmp_path)
+    assert [f"same ({each[-4:]})" in page.text["figcaption"] for each in ids] == [True, True]
 
 
 def contrast(one, other):

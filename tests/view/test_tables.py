@@ -1,17 +1,29 @@
 """Tables: they show what differs, fit their width, and no value can break out of its cell."""
 
 import io
+import math
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
 from modelmgmt.view.tables import Column, Table, as_html, as_rich, as_text, comparison_table, runs_table
-from modelmgmt.view.text import MISSING, clean, format_age, format_duration, format_value
+from modelmgmt.view.text import (
+    MISSING,
+    clean,
+    format_age,
+    format_all,
+    format_duration,
+    format_exact,
+    format_value,
+    identity,
+)  # fmt: skip
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HOSTILE = [
@@ -141,9 +153,9 @@ def test_what_differs_has_a_column_and_what_is_the_same_is_said_once():
 
 
 def test_a_param_that_a_run_lacks_differs_and_one_that_none_has_is_not_shown():
-    table = runs_table(frame(**{"params.l2": [0.1, np.nan, 0.1], "params.none": [None] * 3, "tags.x": [np.nan] * 3}))
+    table = runs_table(frame(**{"params.l2": [0.1, pd.NA, 0.1], "params.never": [pd.NA] * 3, "tags.x": [pd.NA] * 3}))
     assert column(table, "params.l2") == ["0.1", MISSING, "0.1"]
-    assert "none" not in table.note
+    assert "never" not in table.note
     assert len(table.columns) == 5
 
 
@@ -155,7 +167,7 @@ def test_params_that_differ_in_the_ninth_digit_look_different():
 def test_params_of_mixed_types_are_all_shown_and_aligned_as_text():
     values = [1, "1", True, None, [1, 2], {"a": 1}, 1.5, b"x"]
     table = runs_table(frame(8, **{"params.mixed": pd.Series(values, dtype=object).to_numpy()}))
-    assert column(table, "params.mixed") == ["1", "1", "True", MISSING, "[1, 2]", "{'a': 1}", "1.5", "b'x'"]
+    assert column(table, "params.mixed") == ["1", "'1'", "True", "None", "[1, 2]", "{'a': 1}", "1.5", "b'x'"]
     assert not table.columns[-1].right
 
 
@@ -165,12 +177,13 @@ def test_metrics_line_up_and_counts_stay_whole():
     assert column(table, "metrics.epoch") == ["3", "4", "12"]
 
 
-def test_a_metric_with_only_nan_is_named_in_the_note():
-    table = runs_table(frame(**{"metrics.loss": [np.nan] * 3, "metrics.acc": [np.nan, 0.5, np.nan]}))
-    assert heads(table)[-1] == "metrics.acc"
-    assert column(table, "metrics.acc") == [MISSING, "0.5000", MISSING]
-    assert "No number in any: loss" in table.note
-    assert "in a metric: not logged, or not a number." in table.note
+def test_nan_is_data_and_a_dash_is_what_was_never_logged():
+    metrics = {"metrics.loss": [np.nan] * 3, "metrics.acc": [np.nan, -np.inf, pd.NA]}
+    table = runs_table(frame(**metrics, diverged=["acc, loss", "acc, loss", "loss"], **{"params.missing": np.nan}))
+    assert column(table, "metrics.loss") == ["nan"] * 3
+    assert column(table, "metrics.acc") == ["nan", "-inf", MISSING]
+    assert column(table, "diverged") == ["acc, loss", "acc, loss", "loss"]
+    assert "missing=nan" in table.note
 
 
 def test_no_runs_and_one_run():
@@ -238,12 +251,12 @@ def hostile_table():
 
 
 @pytest.mark.parametrize("width", [10, 40, 80, 120, 400])
-def test_text_never_exceeds_its_width_and_never_wraps_a_row(width):
+def test_text_never_exceeds_its_width(width):
     lines = as_text(hostile_table(), width).split("\n")
     assert max(map(cell_len, lines)) <= width
-    rule = next(place for place, line in enumerate(lines) if line.startswith("----"))
+    rule = next(place for place, line in enumerate(lines) if line.startswith("---"))
     assert len(lines[rule + 1 :]) > len(HOSTILE)
-    assert lines[rule + 1].startswith("<script>")
+    assert lines[rule + 1].startswith("<scr")
 
 
 def test_columns_that_do_not_fit_are_named_and_metrics_go_last():
@@ -251,6 +264,7 @@ def test_columns_that_do_not_fit_are_named_and_metrics_go_last():
     text = as_text(runs_table(frame(**wide), now=NOW), 80)
     assert "acc" in text.split("\n")[1]
     assert "more columns: started, duration" in text
+    assert "Same in all rows: status=finished" in text
     assert max(map(len, text.split("\n"))) <= 80
 
 
@@ -317,11 +331,140 @@ def test_what_matters_least_gives_way_and_a_digest_is_whole_or_not_there(width):
     assert "d" * 32 in shown
     assert shown.count("word") == 12
     assert ("somebody" in shown) == (width > 60)
-    assert (str(10**9) in shown) == (width > 60)
-    assert ("+2 more columns: event, who" in shown) == (width == 60)
+    assert ("+1 more column: who" in shown) == (width == 60)
 
 
 def test_a_digest_below_a_table_is_not_folded():
     console = Console(file=io.StringIO(), width=80)
     console.print(as_rich(Table((Column("key"), Column("value")), (("a", "b"),), "sha256:" + "0" * 64), 80))
     assert "sha256:" + "0" * 64 in console.file.getvalue()
+
+
+# ----------------------------------------------------------------------------------- numbers
+
+
+@given(st.floats(allow_nan=False) | st.integers())
+def test_a_param_prints_so_that_it_reads_back_as_itself(value):
+    shown = format_exact(value)
+    assert type(value)(shown) == value
+    assert math.copysign(1, type(value)(shown)) == math.copysign(1, value)
+
+
+@given(st.text(max_size=20))
+def test_text_that_would_read_as_something_else_is_in_quotes(text):
+    shown = format_exact(text)
+    for other in (None, True, 1, 0.5, float("nan"), [], {}, (), pd.NA):
+        assert shown != format_exact(other)
+    if shown != f"'{clean(text, None)}'":
+        with pytest.raises(ValueError):
+            float(shown)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1, "0.1"), (0.30000000000000004, "0.30000000000000004"), (1e22, "1e+22"), (1e-300, "1e-300"), (-0.0, "-0.0"),
+        (5e-324, "5e-324"), (1.0, "1.0"), (10**40, "1" + "0" * 40), (-7, "-7"), (True, "True"), (None, "None"),
+        (np.float32(0.1), "0.1"), (np.float64(0.1), "0.1"), (np.float16(0.1), "0.1"), (np.int8(3), "3"),
+        (np.nan, "nan"), (-np.inf, "-inf"), ("", "''"), (" a ", "' a '"), ("nan", "'nan'"), ("1e5", "'1e5'"),
+        ("1_000", "'1_000'"), ("adam", "adam"), ("0x10", "0x10"), ([0.1, "1"], "[0.1, '1']"),
+    ],
+)  # fmt: skip
+def test_the_shortest_exact_form(value, text):
+    assert format_exact(value) == text
+
+
+def test_an_integer_beyond_the_digits_that_python_writes():
+    assert format_exact(10**5000).startswith("0x")
+
+
+@given(st.lists(st.floats() | st.integers() | st.text(max_size=4) | st.booleans() | st.none(), min_size=2, max_size=6),
+       st.booleans())  # fmt: skip
+def test_what_differs_never_looks_alike_side_by_side(values, exact):
+    cells = format_all(values, is_exact=exact)
+    shown = {}
+    for value, cell in zip(values, cells, strict=True):
+        if isinstance(value, (int, float)) or (exact and not isinstance(value, str)):
+            shown.setdefault(cell, set()).add(identity(value))
+    assert all(len(found) == 1 for found in shown.values())
+
+
+def test_long_texts_show_where_they_differ():
+    prompts = ["You are a helpful assistant. " * 5 + end for end in ("Be brief.", "Be exact.")]
+    table = comparison_table([("params", "prompt", dict(zip("ab", prompts, strict=True)))])
+    assert [cell[-9:] for cell in table.rows[0][2:]] == ["Be brief.", "Be exact."]
+    numbers = comparison_table(
+        [("metrics", "x", {"a": 0.1, "b": 0.1 + 2e-17 + 1e-16}), ("metrics", "n", {"a": 2**53, "b": 2**53 + 1})]
+    )
+    assert numbers.rows[0][2:] == ("0.1", "0.10000000000000012")
+    assert numbers.rows[1][2:] == ("9007199254740992", "9007199254740993")
+
+
+# ----------------------------------------------------------------------------------- widths
+
+
+def many(count=40, rows=6):
+    params = {f"params.layer_{i}": [i + row for row in range(rows)] for i in range(count)}
+    return {**params, **{f"metrics.val/score_{i}": [row / 7 + i for row in range(rows)] for i in range(count)}}
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_what_was_asked_for_stays(width):
+    asked = ["metrics.val/score_39", "params.layer_38", "duration_s"]
+    text = as_text(runs_table(frame(6, **many()), now=NOW, asked=asked), width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    above = text[: text.index("\n\n")] if width > 40 else text
+    for row in range(6):
+        assert f"{row / 7 + 39:#.4g}" in above
+        assert f"1m {3 + row:02d}s" in above
+    assert "score_39" in above
+    assert "layer_38" in above
+
+
+def test_what_is_asked_for_and_has_no_room_continues_below_with_its_names():
+    asked = [f"metrics.val/score_{i}" for i in range(12)]
+    text = as_text(runs_table(frame(2, **many(rows=2)), asked=asked, columns=asked), 60)
+    assert max(map(cell_len, text.splitlines())) <= 60
+    assert text.count("calm-otter-1") > 1
+    assert all(f"{1 / 7 + i:#.4g}" in text for i in range(12))
+    assert "more column" not in text
+
+
+def test_columns_that_are_the_same_in_all_rows_go_first_and_say_their_value():
+    columns = (Column("name"), Column("kind", rank=1), Column("size", rank=9, right=True))
+    table = Table(columns, (("a" * 16, "table", "10"), ("b" * 16, "table", "20")))
+    assert as_text(table, 22).splitlines()[2] == "a" * 16 + "    10"
+    assert "Same in all rows: kind=table" in as_text(table, 28)
+    assert "kind" in as_text(table, 29).splitlines()[0]
+
+
+@pytest.mark.parametrize("width", [30, 50, 80])
+def test_words_and_numbers_are_not_split(width):
+    detail = "from staging to production, because the reviewers agreed"
+    columns = (Column("event", right=True), Column("detail"), Column("who"), Column("p"))
+    table = Table(columns, (("12345678", detail, "somebody@a-host", "-0.1795236854217593"),) * 2)
+    shown = as_text(table, width)
+    words = set(shown.split())
+    assert {*detail.split(), "12345678", "-0.1795236854217593"} <= words
+    assert max(map(cell_len, shown.splitlines())) <= width
+
+
+def test_a_name_that_is_too_long_keeps_both_its_ends():
+    rows = tuple((f"experiment-with-a-very-long-name-indeed-seed{seed}", f"{seed}") for seed in range(2))
+    shown = as_text(Table((Column("name"), Column("n", right=True)), rows), 30)
+    assert "…" in shown
+    assert "seed0 " in shown
+    assert "seed1 " in shown
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=30), min_size=1, max_size=4), st.integers(8, 60))
+def test_any_text_fits_any_width(cells, width):
+    table = Table(tuple(Column(clean(f"head {cell}", 12)) for cell in cells), (tuple(map(clean, cells)),) * 2)
+    for line in as_text(table, width).splitlines():
+        assert cell_len(line) <= width
+
+
+def test_emoji_and_combining_characters_count_by_cells():
+    names = ["模型-训练", "e\u0301te\u0301", "🚀🚀", "plain"]
+    table = Table((Column("name"), Column("n", right=True)), tuple((name, "1") for name in names))
+    assert {cell_len(line) for line in as_text(table).splitlines()[2:]} == {cell_len("模型-训练") + 3}

@@ -5,7 +5,7 @@
     signatures.json      who has signed the package
     files/PATH           the files
 
-All members are stored, not compressed: an archive can not grow while it is read. A member's name is looked up in the
+All members are stored, not compressed: an archive cannot grow while it is read. A member's name is looked up in the
 manifest and never used as a path; what is read goes to objects by digest, and is refused unless it has the digest and
 the size of the manifest.
 """
@@ -13,6 +13,7 @@ the size of the manifest.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import stat
@@ -30,8 +31,13 @@ from modelmgmt.errors import (
 )
 from modelmgmt.models.packaging.archive import UNSOUND, refusal
 from modelmgmt.models.packaging.package import Package, read_package
+from modelmgmt.models.registry.decisions import of_model
+from modelmgmt.models.registry.imported import Origin, made_with
 from modelmgmt.models.registry.naming import check_model_name
+from modelmgmt.models.registry.projection import ENTERED, detail_of
+from modelmgmt.models.registry.reference import Reference, Resolved, find_version
 from modelmgmt.models.trust import signing
+from modelmgmt.store import events
 from modelmgmt.store.disk import THEIRS, reads, token, unreadable
 from modelmgmt.store.names import shown
 from modelmgmt.store.trees import Entry, Tree, Trees
@@ -55,13 +61,15 @@ class Bundle:
 
     package: Package
     model: str | None
+    origin: Origin
+    """The file, what it says of where it was exported, what the package says of how it was made; not yet its signatures."""
 
 
-def write_bundle(kernel: Kernel, package: Package, path: Path, model: str | None = None) -> None:
-    """Write the package, a version of `model`, to the new file `path`, each file verified; on an error nothing is left."""
-    head = {"format": FORMAT, "package": package.digest, "name": package.name}
-    if model is not None:
-        head["model"] = model
+def write_bundle(kernel: Kernel, package: Package, path: Path, found: Resolved) -> None:
+    """Write the package that a reference led to, to the new file `path`, each file verified; on an error nothing is left."""
+    head = {"format": FORMAT, "package": package.digest, "name": package.name, "exported": _exported(kernel, found)}
+    if found.model is not None:
+        head["model"] = found.model
     part = path.parent / f".{token()}.part"
     try:
         with zipfile.ZipFile(part, "x", zipfile.ZIP_STORED) as archive:
@@ -83,29 +91,50 @@ def read_bundle(kernel: Kernel, path: Path) -> Bundle:
     anything that `write_bundle` does not write.
     """
     with reads(path, but=THEIRS), path.open("rb") as file:
-        digest, model, signatures = _read(kernel, file, path)
+        own = hashlib.file_digest(file, "sha256").hexdigest()
+        digest, head, signatures = _read(kernel, file, path)
     try:
         found = read_package(kernel, digest)
     except CorruptDataError as error:
-        raise BundleError(f"What is in {path} is no model: {error}") from error
+        raise BundleError(f"{path} does not contain a model: {error}") from error
     _keep_signatures(kernel, digest, signatures)
-    return Bundle(found, model)
+    model, told = head
+    name = "".join(char if char.isprintable() else "?" for char in path.name)
+    # What the bundle may say of itself is where it was exported, and no more.
+    origin = Origin(
+        "bundle", told.reference, store=told.store, event=told.event, file=name, digest=own,
+        origin=None if told.origin is None else told.origin.as_claimed(),
+    )  # fmt: skip
+    return Bundle(found, model, dataclasses.replace(origin, **made_with(found.content)))
 
 
-def _read(kernel: Kernel, file: BinaryIO, path: Path) -> tuple[str, str | None, Any]:
-    """The digest of the package, the model's name, the signatures: not looked at yet."""
+def _exported(kernel: Kernel, found: Resolved) -> dict[str, Any]:
+    """What was exported, from which store, and where it had come from before. The same again, at each export."""
+    with kernel.database.reading() as connection:
+        store = events.log_of(connection)
+        if found.model is None:
+            return Origin("bundle", f"run:{found.run}/{found.artifact}", store=store).to_dict()
+        row = find_version(connection, Reference(found.model, number=found.number))
+        entered = (event for event in of_model(connection, row.model) if event.kind in ENTERED)
+        event = next((event.hash for event in entered if detail_of(event).get("version") == row.number), None)
+    origin = None if row.origin is None else Origin.decode(row.origin)
+    return Origin("bundle", f"{row.model}:{row.number}", store=store, event=event, origin=origin).to_dict()
+
+
+def _read(kernel: Kernel, file: BinaryIO, path: Path) -> tuple[str, tuple[str | None, Origin], Any]:
+    """The digest of the package, the model's name with what was exported, the signatures: not looked at yet."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = _checked(archive, path)
-            model = _read_head(archive, members)
+            head = _read_head(archive, members)
             digest = _take_in(kernel, archive, members, _read_tree(archive, members))
-            return digest, model, _json_of(archive, members, SIGNATURES)
+            return digest, head, _json_of(archive, members, SIGNATURES)
     except UNSOUND as error:
         if isinstance(error, ModelmgmtError):
             raise
         if (refused := refusal(error)) is not None:
             raise unreadable(path, refused) from error
-        raise BundleError(f"{path} is no bundle of a model, or a damaged one ({error}).") from error
+        raise BundleError(f"{path} is not a model bundle, or is damaged ({error}).") from error
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
@@ -142,37 +171,41 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     for member in listed:
         _check_member(member)
         if member.filename in members:
-            raise BundleError(f"{path} has two members {shown(member.filename)}: which one is meant can not be known.")
+            raise BundleError(f"{path} has two members {shown(member.filename)}: it is not clear which one is meant.")
         members[member.filename] = member
     if sum(member.file_size for member in listed) > path.stat().st_size:
-        raise BundleError(f"The members of {path} are larger than the file: some of them share their bytes.")
+        raise BundleError(f"The members of {path} are larger than the file: members overlap.")
     for name in (HEAD, TREE, SIGNATURES):
         if name not in members:
-            raise BundleError(f"{path} has no {name}: it is no bundle of a model.")
+            raise BundleError(f"{path} has no {name}: it is not a model bundle.")
     return members
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
     name = shown(member.filename)
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG) or member.is_dir():
-        raise BundleError(f"The member {name} is no plain file but a folder, link or device: a bundle has only files.")
+        raise BundleError(f"The member {name} is a folder, link or device, and a bundle contains only files.")
     if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-        raise BundleError(f"The member {name} is compressed: a bundle is not, so that it can not grow when it is read.")
+        raise BundleError(f"The member {name} is compressed, and the members of a bundle are not.")
     if member.flag_bits & 0x1:
-        raise BundleError(f"The member {name} is encrypted: a bundle is not.")
+        raise BundleError(f"The member {name} is encrypted, and the members of a bundle are not.")
 
 
-def _read_head(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> str | None:
-    """The name of the registered model; None in a bundle of a model that was not registered."""
+def _read_head(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> tuple[str | None, Origin]:
+    """The name of the registered model, None in a bundle of a model that was not registered; what was exported."""
     head = _json_of(archive, members, HEAD)
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         written = head.get("format") if isinstance(head, dict) else head
-        raise BundleError(f"The bundle is written as {shown(str(written))}, and this version reads {FORMAT!r}.")
+        raise BundleError(f"The bundle has the format {shown(str(written))}, and this version reads {FORMAT!r}.")
     model = head.get("model")
     try:
-        return None if model is None else check_model_name(model)
+        told = Origin.from_dict(head.get("exported", {"kind": "bundle"}))
+    except InvalidValueError as error:
+        raise BundleError(f"The bundle's origin cannot be read: {error}") from error
+    try:
+        return None if model is None else check_model_name(model), told
     except (InvalidNameError, InvalidTypeError) as error:
-        raise BundleError(f"The bundle says that it is of a model whose name can not be used: {error}.") from error
+        raise BundleError(f"The bundle names a model whose name is not valid: {error}.") from error
 
 
 def _read_tree(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Tree:
@@ -180,13 +213,13 @@ def _read_tree(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) ->
         # Every path in it is one that stays inside a folder, or this raises.
         tree = Tree.decode(_whole(archive, members, TREE))
     except (CorruptDataError, InvalidValueError) as error:
-        raise BundleError(f"The manifest of the bundle can not be used: {error}") from error
+        raise BundleError(f"The manifest of the bundle is not valid: {error}") from error
     extra = sorted(members.keys() - {HEAD, TREE, SIGNATURES} - {FILES + name for name in tree})
     if extra:
         raise BundleError(f"The bundle has a member {shown(extra[0])} that its manifest does not name.")
     links = [name for name, entry in tree.items() if entry.mode == "link"]
     if links:
-        raise BundleError(f"The bundle has a symbolic link {shown(links[0])} in it: a model is made of files.")
+        raise BundleError(f"The bundle has a symbolic link {shown(links[0])} in it: a model contains only files.")
     return tree
 
 
@@ -217,7 +250,7 @@ class _Bounded:
         data = self._source.read(min(size, self._left + 1))
         self._left -= len(data)
         if self._left < 0:
-            raise BundleError("A member of the bundle is longer than the archive says.")
+            raise BundleError("A member of the bundle is longer than its archive says.")
         return data
 
 
@@ -231,7 +264,7 @@ def _json_of(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name
     try:
         return json.loads(_whole(archive, members, name))
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"The member {name} of the bundle is no JSON ({str(error)[:100]}).") from error
+        raise BundleError(f"The member {name} of the bundle is not JSON ({str(error)[:100]}).") from error
 
 
 def _keep_signatures(kernel: Kernel, digest: str, rows: Any) -> None:
@@ -239,10 +272,10 @@ def _keep_signatures(kernel: Kernel, digest: str, rows: Any) -> None:
     fields = {field.name for field in dataclasses.fields(signing.Signature)}
     for row in rows if isinstance(rows, list) else ():
         if not isinstance(row, dict) or row.keys() != fields or row["package"] != digest:
-            raise BundleError("A signature in the bundle is of another package, or is no signature.")
+            raise BundleError("A signature in the bundle is not valid, or belongs to another model.")
         if not all(isinstance(value, str) or (value is None and key == "public_key") for key, value in row.items()):
-            raise BundleError("A signature in the bundle has a field that is no text.")
+            raise BundleError("A signature in the bundle has a field that is not text.")
         try:
             signing.add(kernel, signing.Signature(**row))
         except InvalidValueError as error:
-            raise BundleError(f"A signature in the bundle does not fit: {error}") from error
+            raise BundleError(f"A signature in the bundle is not valid: {error}") from error

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelmgmt import packaged
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
 from modelmgmt.models.packaging.files import Files
 
@@ -45,11 +46,22 @@ class Format(Protocol):
     def load(self, files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
         """The model that `save` was given. `trusted` are exact names of types that the caller allows besides.
 
-        For a format that executes, None says that trust was decided, and names ask for its restricted reader.
+        For a format that executes, None says that trust was decided, and names ask for its restricted reader. Another
+        format makes types that are not known to be harmless when they are named, or, without any names, when the caller
+        trusts the files (`files.distrust`).
         """
 
     def predict(self, model: Any, data: Any, method: str) -> Any:
         """What the model says of the data, as numpy arrays or the library's own frames."""
+
+
+def unreviewed(found: Format, files: Files) -> frozenset[str]:
+    """The types that a model's files name beyond those that everybody may have made: nobody's without trust.
+
+    Empty for a format whose files name no types, and for one that executes, of which names would say little.
+    """
+    of_files = getattr(found, "unreviewed", None)
+    return frozenset() if of_files is None else frozenset(of_files(files))
 
 
 class CannotHoldError(ModelmgmtError, TypeError):
@@ -65,7 +77,7 @@ NAMES = (
 def get(name: str) -> Format:
     """The format of that name. Raises InvalidValueError."""
     if name not in NAMES:
-        raise InvalidValueError(f"There is no format {name!r} for models; there are {', '.join(NAMES)}.")
+        raise InvalidValueError(f"There is no model format {name!r}; the formats are {', '.join(NAMES)}.")
     module: Any = import_module(f"modelmgmt.models.formats.{name}")
     return module  # type: ignore[no-any-return]
 
@@ -73,6 +85,12 @@ def get(name: str) -> Format:
 def choose(model: Any) -> Format:
     """The safest format that a model of this kind is kept in."""
     return next(found for found in map(get, NAMES) if found.accepts(model))
+
+
+def candidates(model: Any) -> list[Format]:
+    """All formats for a model of this kind, the safest first. What holds weights alone is none for want of a better one."""
+    first, *others = (found for found in map(get, NAMES) if found.accepts(model))
+    return [first, *(found for found in others if found.NAME != "safetensors")]
 
 
 def library_of(model: Any) -> str:
@@ -93,7 +111,7 @@ def class_name(model: Any) -> str:
     """The full name of a model's class; of a function its own."""
     is_named = hasattr(model, "__qualname__") and hasattr(model, "__module__")
     named = model if is_named else type(model)
-    return f"{named.__module__}.{named.__qualname__}"
+    return f"{packaged.original(named.__module__)}.{named.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +131,13 @@ class OwnClasses:
         """Raises CannotHoldError for a model of another class."""
         if not self.accepts(model):
             known = ", ".join(sorted(self.names))
-            raise CannotHoldError(f"its own format holds {known}, not a {type(model).__name__}")
+            raise CannotHoldError(f"its format can store {known}, not a {type(model).__name__}")
 
     def named(self, options: Mapping[str, Any]) -> tuple[Any, Any]:
         """The library, and the class that a package names. Raises MissingExtraError, CorruptDataError."""
         library, name = require(self.module, self.module), options.get("class")
         if not isinstance(name, str) or name not in self.names:
-            raise CorruptDataError(f"The package names the class {name!r}, which is none of {self.title}'s.")
+            raise CorruptDataError(f"The package names the class {name!r}, which is not a class of {self.title}.")
         return library, getattr(library, name)
 
 
@@ -131,7 +149,7 @@ def saving(by: str) -> Iterator[None]:
     except (OSError, CannotHoldError):
         raise
     except Exception as error:
-        raise CannotHoldError(f"{by} can not hold it ({type(error).__name__}: {error})") from error
+        raise CannotHoldError(f"{by} cannot store it ({type(error).__name__}: {error})") from error
 
 
 @contextmanager
@@ -140,7 +158,7 @@ def reading(by: str, *errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        raise CorruptDataError(f"{by} can not read the model ({str(error).partition(chr(10))[0][:300]}).") from error
+        raise CorruptDataError(f"{by} cannot read the model ({str(error).partition(chr(10))[0][:300]}).") from error
 
 
 def require(module: str, extra: str) -> Any:
@@ -148,7 +166,7 @@ def require(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtraError(f"This needs {module.partition('.')[0]}: pip install {extra}.") from error
+        raise MissingExtraError(f"This model needs {module.partition('.')[0]}: pip install {extra}.") from error
 
 
 def plain_predict(model: Any, data: Any, method: str) -> Any:
@@ -158,4 +176,4 @@ def plain_predict(model: Any, data: Any, method: str) -> Any:
         return found(data)
     if method == "predict" and callable(model):
         return model(data)
-    raise InvalidTypeError(f"A {type(model).__name__} has no {method}: use .model, which is the object itself.")
+    raise InvalidTypeError(f"A {type(model).__name__} has no {method} method: use .model, which is the model itself.")

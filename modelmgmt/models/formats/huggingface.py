@@ -29,7 +29,7 @@ def save(model: Any, folder: Path) -> Saved:
     if isinstance(model, Path):
         _copy(model, folder)
     elif library_of(model) != "transformers":
-        raise CannotHoldError(f"{type(model).__name__} is no class of transformers itself: load it by its own code")
+        raise CannotHoldError(f"{type(model).__name__} is not a class of transformers: load it with its own code")
     else:
         require("transformers", "transformers")
         model.save_pretrained(folder)
@@ -48,7 +48,9 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     _check_kernels(folder)
     allowed = (transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase)
     if not isinstance(found, type) or not issubclass(found, allowed):
-        raise CorruptDataError(f"The package names the class {name!r}, which is no model or tokenizer of transformers.")
+        raise CorruptDataError(
+            f"The package names the class {name!r}, which is not a model or tokenizer of transformers."
+        )
     safe = {"use_safetensors": True} if issubclass(found, transformers.PreTrainedModel) else {}
     loader: Any = found
     return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **safe)
@@ -61,7 +63,7 @@ def predict(model: Any, data: Any, method: str) -> Any:
     if not hasattr(model, "forward"):
         return model(data.tolist() if hasattr(data, "tolist") else data)
     if method != "predict":
-        raise InvalidTypeError(f"{type(model).__name__} is asked by predict alone: use .model for {method}.")
+        raise InvalidTypeError(f"{type(model).__name__} has only predict: use .model for {method}.")
     inputs = data if isinstance(data, Mapping) else {"input_ids": data}
     with torch.no_grad():
         output = model(**{name: torch.as_tensor(value) for name, value in inputs.items()})
@@ -80,7 +82,7 @@ def _copy(source: Path, folder: Path) -> None:
 def _check(folder: Path) -> None:
     odd = [path.name for path in folder.rglob("*") if path.suffix.lower() in _PICKLES]
     if odd:
-        raise CannotHoldError(f"{odd[0]!r} may run code when it is loaded: save the weights as safetensors")
+        raise CannotHoldError(f"{odd[0]!r} can run code when it is loaded: save the weights as safetensors")
 
 
 def _check_kernels(folder: Path) -> None:
@@ -91,14 +93,14 @@ def _check_kernels(folder: Path) -> None:
             try:
                 todo.append(json.loads(path.read_bytes()))
             except (ValueError, RecursionError) as error:
-                raise CorruptDataError(f"The file {path.name} of the model is no JSON ({error}).") from error
+                raise CorruptDataError(f"The file {path.name} of the model is not JSON ({error}).") from error
     while todo:
         item = todo.pop()
         todo += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
         for key, value in item.items() if isinstance(item, dict) else ():
             if str(key).endswith("_implementation") and not _is_built_in(value):
                 raise CorruptDataError(
-                    f"The model asks for the program {str(value)[:80]!r} as its {key}: it is not part of transformers."
+                    f"The model asks for the program {str(value)[:80]!r} as its {key}: that is not part of transformers."
                 )
 
 
@@ -114,5 +116,5 @@ def _class(model: Any, folder: Path) -> str:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     names = config.get("architectures") or []
     if len(names) != 1:
-        raise CannotHoldError("its config.json names no single architecture, so nobody can say which class loads it")
+        raise CannotHoldError("its config.json does not name one architecture, so the class that loads it is not known")
     return str(names[0])

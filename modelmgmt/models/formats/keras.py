@@ -12,6 +12,7 @@ from modelmgmt.errors import CorruptDataError, UntrustedModelError
 from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, reading, require, saving
 from modelmgmt.models.packaging.archive import check_archive
 from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.trust import refused
 
 NAME = "keras"
 EXECUTES = False
@@ -36,7 +37,7 @@ def accepts(model: Any) -> bool:
 def save(model: Any, folder: Path) -> Saved:
     require("keras", "keras")
     if not accepts(model):
-        raise CannotHoldError(f"a {type(model).__name__} is no Keras model")
+        raise CannotHoldError(f"a {type(model).__name__} is not a Keras model")
     with saving("Keras"):
         model.save(folder / FILE)
     foreign = {name.rpartition(".")[0] for name in foreign_names(folder)}
@@ -46,16 +47,25 @@ def save(model: Any, folder: Path) -> Saved:
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
     del options
     if FILE not in files.names():
-        raise CorruptDataError(f"The package has no file {FILE}: it is no model of Keras.")
-    names = sorted(foreign_names(files.folder()) - set(trusted or ()))
-    if names:
+        raise CorruptDataError(f"The package has no file {FILE}: it is not a Keras model.")
+    foreign = foreign_names(files.folder())
+    refused.check_names(foreign)
+    names = sorted(foreign - set(trusted or ()))
+    reason = files.distrust() if names and trusted is None else None
+    if names and (trusted is not None or reason is not None):
+        because = "" if reason is None else f" The package is not trusted: {reason}"
         raise UntrustedModelError(
-            f"The model is built of things that are not Keras's own: {', '.join(names)}. Look at them, and when they are "
-            f"yours, load it with trust={names!r}."
+            f"The model contains classes that are not part of Keras: {', '.join(names)}. Look at them, and when they are "
+            f"yours, load it with trust={names!r}.{because}"
         )
     keras = require("keras", "keras")
     with reading("Keras", ValueError, TypeError, KeyError):
         return keras.saving.load_model(files.folder() / FILE, safe_mode=True)
+
+
+def unreviewed(files: Files) -> set[str]:
+    """The names in the archive beyond those of Keras. Makes nothing."""
+    return foreign_names(files.folder())
 
 
 def foreign_names(folder: Path) -> set[str]:
@@ -67,7 +77,7 @@ def foreign_names(folder: Path) -> set[str]:
                 raise CorruptDataError("The description of the Keras model is larger than 64 MiB.")
             config = json.loads(archive.read("config.json"))
     except (BadZipFile, KeyError, ValueError, RecursionError) as error:
-        raise CorruptDataError(f"The file {FILE} of the model is no Keras archive ({error}).") from error
+        raise CorruptDataError(f"The file {FILE} of the model is not a Keras archive ({error}).") from error
     return set(_foreign(config))
 
 

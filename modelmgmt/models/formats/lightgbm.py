@@ -1,4 +1,7 @@
-"""LightGBM, in its own text format; what its scikit-learn classes know besides is kept as plain values."""
+"""LightGBM, in its own text format; what its Python objects know besides is kept as plain values beside it.
+
+All iterations are kept, also those after the best one. The data that a booster was trained on is no part of it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.formats import CannotHoldError, OwnClasses, Saved, plain_predict, reading
+from modelmgmt.models.formats import CannotHoldError, OwnClasses, Saved, plain_predict, reading, saving, wrapper_state
 from modelmgmt.models.packaging.files import Files
 
 NAME = "lightgbm"
@@ -17,19 +20,22 @@ FILE = "model.txt"
 
 CLASSES = OwnClasses("lightgbm", "LightGBM", frozenset({"Booster", "LGBMClassifier", "LGBMRegressor", "LGBMRanker"}))
 accepts = CLASSES.accepts
+_DATA = ("train_set", "valid_sets")
+_MADE = ("_Booster", "_le")
 
 
 def save(model: Any, folder: Path) -> Saved:
     CLASSES.check(model)
-    options: dict[str, Any] = {"class": type(model).__name__}
-    if options["class"] == "Booster":
-        model.save_model(folder / FILE)
-        return Saved(frozenset({"lightgbm"}), options)
-    if not model.__sklearn_is_fitted__():
-        raise CannotHoldError("it is not fitted, and LightGBM's own format holds fitted models")
-    model.booster_.save_model(folder / FILE)
-    options |= _state(model)
-    return Saved(frozenset({"lightgbm", "sklearn"}), options)
+    name = type(model).__name__
+    is_booster = name == "Booster"
+    if not is_booster and not model.__sklearn_is_fitted__():
+        raise CannotHoldError("it is not fitted, and LightGBM's format stores fitted models only")
+    with saving("LightGBM"):
+        booster = model if is_booster else model.booster_
+        booster.save_model(folder / FILE, num_iteration=-1)
+        attributes = {} if is_booster else {key: value for key, value in vars(model).items() if key not in _MADE}
+        wrapper_state.write(folder, attributes, booster=_kept(vars(booster)))
+    return Saved(frozenset({"lightgbm"} if is_booster else {"lightgbm", "sklearn"}), {"class": name})
 
 
 def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | None) -> Any:
@@ -37,48 +43,26 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     lightgbm, kind = CLASSES.named(options)
     with reading("LightGBM", lightgbm.basic.LightGBMError):
         booster = lightgbm.Booster(model_str=files.read(FILE).decode())
+    state = wrapper_state.read(files)
     try:
-        return booster if options["class"] == "Booster" else _rebuilt(lightgbm, kind, booster, options)
+        vars(booster).update(_kept(state.of("booster", dict)))
+        if kind is lightgbm.Booster:
+            return booster
+        model = kind()
+        vars(model).update({key: value for key, value in state.attributes.items() if key not in _MADE})
+        model._Booster = booster  # noqa: SLF001 - LightGBM has no other way to make one that is fitted
+        if model._classes is not None:  # noqa: SLF001
+            model._le = lightgbm.compat._LGBMLabelEncoder().fit(model._classes)  # noqa: SLF001
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        message = (
-            f"What model.json says of a {options['class']} is not what was written ({type(error).__name__}: {error})."
-        )
+        message = f"The file {wrapper_state.FILE} of the model is damaged ({type(error).__name__}: {error})."
         raise CorruptDataError(message) from error
+    return model
 
 
 def predict(model: Any, data: Any, method: str) -> Any:
     return plain_predict(model, data, method)
 
 
-def _state(model: Any) -> dict[str, Any]:
-    params = model.get_params(deep=False)
-    odd = [name for name, value in params.items() if not isinstance(value, (str, int, float, bool, type(None)))]
-    if odd:
-        raise CannotHoldError(f"its parameter {odd[0]!r} is a {type(params[odd[0]]).__name__}, which is no plain value")
-    state: dict[str, Any] = {"params": params, "n_features": model.n_features_in_}
-    if hasattr(model, "classes_"):
-        labels = model.classes_
-        state["labels"] = {
-            "dtype": "str" if labels.dtype.kind in "UO" else str(labels.dtype),
-            "values": labels.tolist(),
-        }
-    return state
-
-
-def _rebuilt(lightgbm: Any, kind: Any, booster: Any, options: Mapping[str, Any]) -> Any:
-    """An estimator as `fit` leaves it. LightGBM has no way of its own to do so: these are the attributes that it sets."""
-    import numpy as np
-
-    model = kind(**options["params"])
-    model._Booster = booster  # noqa: SLF001
-    model._n_features = model._n_features_in = options["n_features"]  # noqa: SLF001
-    model._objective = booster.params.get("objective", options["params"].get("objective"))  # noqa: SLF001
-    model._best_iteration, model._best_score, model._evals_result = booster.best_iteration, {}, {}  # noqa: SLF001
-    model.fitted_ = True
-    if "labels" in options:
-        about = options["labels"]
-        labels = np.array(about["values"], None if about["dtype"] == "str" else about["dtype"])
-        model._classes, model._n_classes = labels, len(labels)  # noqa: SLF001
-        model._le = lightgbm.compat._LGBMLabelEncoder().fit(labels)  # noqa: SLF001
-        model._class_map = dict(zip(labels, range(len(labels)), strict=True))  # noqa: SLF001
-    return model
+def _kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a booster knows beside its text: the best iteration, its parameters. What is private goes with its handle."""
+    return {key: value for key, value in attributes.items() if not key.startswith("_") and key not in _DATA}

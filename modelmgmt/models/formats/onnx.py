@@ -25,13 +25,15 @@ def accepts(model: Any) -> bool:
 def save(model: Any, folder: Path) -> Saved:
     onnx = require("onnx", "'modelmgmt[onnx]'")
     if not accepts(model):
-        raise CannotHoldError(f"a {type(model).__name__} is no ModelProto; export_model(ref, path, 'onnx') makes one")
+        raise CannotHoldError(
+            f"a {type(model).__name__} is not a ModelProto; export_model(reference, path, 'onnx') makes one"
+        )
     is_large = model.ByteSize() > _ONE_FILE
     onnx.save_model(model, folder / FILE, save_as_external_data=is_large, location=WEIGHTS)
     try:
         onnx.checker.check_model(folder / FILE)
     except onnx.checker.ValidationError as error:
-        raise CannotHoldError(f"ONNX's own checker refuses it ({error})") from error
+        raise CannotHoldError(f"ONNX's checker rejects it ({error})") from error
     return Saved(frozenset({"onnx", "onnxruntime"}), {})
 
 
@@ -39,7 +41,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     del options, trusted
     onnx = require("onnx", "'modelmgmt[onnx]'")
     if FILE not in files.names():
-        raise CorruptDataError(f"The package has no file {FILE}: it is no ONNX model.")
+        raise CorruptDataError(f"The package has no file {FILE}: it is not an ONNX model.")
     folder = files.folder()
     from google.protobuf.message import DecodeError
 
@@ -49,7 +51,7 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
         if (folder / WEIGHTS).exists():
             onnx.load_external_data_for_model(model, str(folder))
     except DecodeError as error:
-        raise CorruptDataError(f"The file {FILE} of the model is no ONNX file ({error}).") from error
+        raise CorruptDataError(f"The file {FILE} of the model is not an ONNX file ({error}).") from error
     return model
 
 

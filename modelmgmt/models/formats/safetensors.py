@@ -1,6 +1,6 @@
 """Arrays by name, in the format of safetensors: numpy arrays, a torch `state_dict`, the weights of a torch module.
 
-Of a module only the weights are kept: `load_model(ref, into=Net(...))` fills one that the caller has built.
+Of a module only the weights are kept: `load_model(reference, into=Net(...))` fills one that the caller has built.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
-from modelmgmt.models.formats import CannotHoldError, Saved, class_name, libraries_of, library_of, require
+from modelmgmt.models.formats import CannotHoldError, Saved, class_name, libraries_of, library_of, require, saving
 from modelmgmt.models.packaging.files import Files
 
 NAME = "safetensors"
@@ -47,10 +47,8 @@ def save(model: Any, folder: Path) -> Saved:
         modules.add(type(model).__module__)
     if library == "torch":
         arrays, options["same_as"] = _without_repeats(arrays)
-    try:
+    with saving("safetensors"):
         _library_of_files(library).save_file(arrays, folder / FILE)
-    except (TypeError, ValueError, KeyError) as error:
-        raise CannotHoldError(f"safetensors can not hold it ({error})") from error
     return Saved(frozenset(modules) - {"__main__"}, options)
 
 
@@ -64,12 +62,37 @@ def load(files: Files, options: Mapping[str, Any], trusted: Collection[str] | No
     try:
         arrays = _read(files, _library_of_files(options["library"]))
     except SafetensorError as error:
-        raise CorruptDataError(f"The file {FILE} of the model is no safetensors file ({error}).") from error
+        raise CorruptDataError(f"The file {FILE} of the model is not a safetensors file ({error}).") from error
     try:
         arrays |= {name: arrays[other] for name, other in options.get("same_as", {}).items()}
         return arrays[_SINGLE] if options["holds"] == "array" else arrays
     except (KeyError, TypeError, AttributeError) as error:
-        raise CorruptDataError(f"model.json speaks of weights that are not in {FILE} ({error}).") from error
+        raise CorruptDataError(f"model.json names weights that are not in {FILE} ({error}).") from error
+
+
+def unlike(model: Any, loaded: Any) -> str:
+    """How loaded arrays differ from those of the model, which they are not, but its weights; empty when they do not."""
+    import numpy as np
+
+    is_several = is_module(model) or isinstance(model, Mapping)
+    expected = (model.state_dict() if is_module(model) else model) if is_several else {_SINGLE: model}
+    found = loaded if is_several else {_SINGLE: loaded}
+    if expected.keys() != found.keys():
+        return f"the names are {sorted(expected)} and {sorted(found)}"
+    for name, value in expected.items():
+        if _library(value) == "torch":
+            save = _library_of_files("torch").save
+            is_same = save({"": value.detach().contiguous()}) == save(
+                {"": found[name].contiguous()}
+            )  # NaN is NaN there
+        elif type(value) not in (np.ndarray, np.memmap):
+            return f"{name!r} is a {type(value).__name__} and becomes an array"
+        else:
+            native = [array.dtype.newbyteorder("=") for array in (value, found[name])]
+            is_same = native[0] == native[1] and np.array_equal(value, found[name], equal_nan=value.dtype.kind in "fc")
+        if not is_same:
+            return f"{name!r} has other values"
+    return ""
 
 
 def fill(model: Any, arrays: Any, what: str) -> Any:
@@ -87,7 +110,7 @@ def predict(model: Any, data: Any, method: str) -> Any:
     """A module's forward pass without gradients: arrays in, arrays out; what else it has by name likewise."""
     if not is_module(model):
         raise InvalidTypeError(
-            "These are weights, and weights predict nothing: load them with load_model(ref, into=Net(...)), or take "
+            "These are weights, and weights predict nothing: load them with load_model(reference, into=Net(...)), or take "
             ".model, the arrays by name."
         )
     import torch
@@ -153,7 +176,7 @@ def _arrays(model: Any) -> tuple[dict[str, Any], str]:
     odd = [name for name, value in arrays.items() if not _library(value)]
     if odd:
         raise CannotHoldError(
-            f"{odd[0]!r} is a {type(arrays[odd[0]]).__name__}, and safetensors holds arrays of numbers"
+            f"{odd[0]!r} is a {type(arrays[odd[0]]).__name__}, and safetensors stores arrays of numbers"
         )
     return {n: np.ascontiguousarray(v) if isinstance(v, np.ndarray) and v.ndim else v for n, v in arrays.items()}, holds
 

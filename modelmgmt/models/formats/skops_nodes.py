@@ -17,7 +17,7 @@ and a class of ours in its place would open it again: only versions whose inside
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +38,7 @@ KNOWN = frozenset({"0.16.0"})
 """Versions of skops whose insides are as this module takes them to be."""
 
 if skops.__version__ not in KNOWN:
-    raise ImportError(f"the insides of skops {skops.__version__} have not been read")
+    raise ImportError(f"this library does not know skops {skops.__version__} well enough to read it")
 
 _QUICK: Any = object()
 """The protocol under which our nodes are known to skops: one that no file can name, so that skops itself never makes them."""
@@ -48,9 +48,12 @@ class OtherProtocolError(Exception):
     """A file of an earlier skops, whose nodes are others."""
 
 
-def read(members: Members, trusted: Collection[str]) -> Any:
-    """What `skops.io.load(file, trusted=...)` gives, or raises. Raises OtherProtocolError before anything is made."""
-    tree = _tree(members)
+def read(members: Members, trusted: Collection[str], rename: Callable[[str], str] | None = None) -> Any:
+    """What `skops.io.load(file, trusted=...)` gives, or raises, of a file whose schema is renamed.
+
+    Raises OtherProtocolError before anything is made.
+    """
+    tree = _tree(members, rename)
     audit_tree(tree, trusted=list(trusted))
     return tree.construct()
 
@@ -60,12 +63,12 @@ def untrusted(members: Members) -> set[str]:
     return set(_tree(members).get_unsafe_set())
 
 
-def _tree(members: Members) -> Any:
-    source = _Source(members)
+def _tree(members: Members, rename: Callable[[str], str] | None = None) -> Any:
+    source = _Source(members, rename)
     try:
         schema, context = read_schema(source)
     except AttributeError as error:  # it asks whatever is there as it asks a mapping
-        raise TypeError("its schema is no mapping") from error
+        raise TypeError("its schema is not a mapping") from error
     if context.protocol != PROTOCOL:
         raise OtherProtocolError
     check_spelled_out(schema)
@@ -76,10 +79,14 @@ def _tree(members: Members) -> Any:
 class _Source:
     """What nodes read from, in the place of a ZipFile."""
 
-    def __init__(self, members: Members) -> None:
-        self.read = members.whole
+    def __init__(self, members: Members, rename: Callable[[str], str] | None) -> None:
+        self._whole, self._rename = members.whole, rename
         self.view = members.view
         self.arrays = Arrays(members.whole_bytes)
+
+    def read(self, name: str) -> bytes:
+        data = self._whole(name)
+        return data if self._rename is None or name != "schema.json" else self._rename(data.decode()).encode()
 
 
 class _Quick:

@@ -24,7 +24,7 @@ def check_spelled_out(schema: Any) -> None:
     modelmgmt.errors.CorruptDataError: The schema of the model refers to part 2 without writing it in full...
     """
     if not isinstance(schema, dict):
-        raise CorruptDataError(f"The schema of the model is no mapping but a {type(schema).__name__}.")
+        raise CorruptDataError(f"The schema of the model is not a mapping but a {type(schema).__name__}.")
     known: dict[Any, int] = {}
     leaves: list[Any] = []
     _parts(schema, known, leaves)

@@ -15,14 +15,14 @@ from modelmgmt.errors import InvalidValueError
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["code", "data", "environment", "run", "version", "deployment", "prediction", "predictions"]
+Kind = Literal["code", "data", "environment", "run", "bundle", "version", "deployment", "prediction", "predictions"]
 Direction = Literal["both", "up", "down"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """One thing. `id` is also a reference to it: `churn:3`, `churn@production`, `run:ID`, `data:NAME:2`, `code:COMMIT`,
-    `prediction:ID`; but for all predictions of a version, which are one node."""
+    `bundle:SHA256`, `prediction:ID`; but for all predictions of a version, which are one node."""
 
     id: str
     kind: Kind
@@ -33,7 +33,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`start` went into `end`, as what `role` says."""
+    """`start` went into `end`, as what `role` says. A role that ends in `(claimed)` is what a bundle or its package says."""
 
     start: str
     end: str

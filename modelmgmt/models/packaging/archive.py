@@ -54,7 +54,7 @@ class Budget:
         self._left -= count
         if self._left < 0:
             raise TooMuchError(
-                f"It unpacks to more than {self.allowed:,} bytes: that is no model, or set the limits higher."
+                f"It unpacks to more than {self.allowed:,} bytes: a model is smaller, or the limits must be raised."
             )
 
 
@@ -137,7 +137,7 @@ def of_model(kind: Callable[[Any, Limits], A], source: Any) -> A:
     try:
         return kind(source, _ANY_SIZE)
     except (InvalidNameError, InvalidValueError) as error:
-        raise CorruptDataError(f"This is no archive that a model is kept in: {error}") from error
+        raise CorruptDataError(f"This is not an archive of a model: {error}") from error
 
 
 class _Member(io.RawIOBase):
@@ -192,7 +192,7 @@ class _ours:  # noqa: N801 - used as a function
             raise unreadable(Path(self._name), refused) from error
         if isinstance(error, UNSOUND):
             raise CorruptDataError(
-                f"{shown(self._name)} can not be read from its archive: {str(error)[:120]}."
+                f"{shown(self._name)} cannot be read from its archive: {str(error)[:120]}."
             ) from error
 
 
@@ -214,7 +214,7 @@ def _checked(file: zipfile.ZipFile, limits: Limits) -> dict[str, zipfile.ZipInfo
         _check_member(info, name)
         if not info.is_dir():
             if name in members:
-                raise InvalidValueError(f"The archive has {shown(name)} twice: which one is meant can not be known.")
+                raise InvalidValueError(f"The archive has {shown(name)} twice: it is not clear which one is meant.")
             members[name] = info
     _check_clashes(members)
     return members
@@ -222,16 +222,16 @@ def _checked(file: zipfile.ZipFile, limits: Limits) -> dict[str, zipfile.ZipInfo
 
 def _check_member(info: zipfile.ZipInfo, name: str) -> None:
     if info.flag_bits & _ENCRYPTED:
-        raise InvalidValueError(f"{shown(name)} is encrypted in the archive: unpack it yourself.")
+        raise InvalidValueError(f"{shown(name)} is encrypted in the archive: unpack it first.")
     if info.compress_type not in _METHODS:
         raise InvalidValueError(
-            f"{shown(name)} is packed by method {info.compress_type}: stored and deflated are read."
+            f"{shown(name)} is packed by method {info.compress_type}: only stored and deflated members can be read."
         )
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise InvalidValueError(f"{shown(name)} is a link or a device in the archive: only files are read.")
+        raise InvalidValueError(f"{shown(name)} is a link or a device in the archive, and only files can be read.")
     if info.orig_filename != info.filename and "\0" in info.orig_filename:
-        raise InvalidNameError(f"{shown(name)} has a name that ends early: it may mean another file elsewhere.")
+        raise InvalidNameError(f"{shown(name)} has a name with a NUL in it, which other programs cut off there.")
 
 
 def _check_clashes(members: dict[str, zipfile.ZipInfo]) -> None:
@@ -239,7 +239,7 @@ def _check_clashes(members: dict[str, zipfile.ZipInfo]) -> None:
     for name in members:
         other = folded.setdefault(name.casefold(), name)
         if other != name:
-            raise InvalidValueError(f"{shown(name)} and {shown(other)} are one file on some systems: rename one.")
+            raise InvalidValueError(f"{shown(name)} and {shown(other)} are the same file on some systems: rename one.")
     for name in members:
         folder = name.rpartition("/")[0]
         while folder:
@@ -258,6 +258,10 @@ def compression_of(data: bytes | memoryview) -> str | None:
         if head.startswith(magic):
             return kind
     if len(head) > 1 and head[0] & 0x0F == 8 and head[0] >> 4 <= 7 and int.from_bytes(head[:2], "big") % 31 == 0:
+        try:  # two bytes are a weak sign: a pickle of text may begin with them, too
+            zlib.decompressobj().decompress(bytes(data[:64]), 1 << 10)
+        except zlib.error:
+            return None
         return "zlib"
     return None
 

@@ -1,77 +1,93 @@
-"""The project's own modules in a package: used when they are not there where the model is loaded."""
+"""Which code a model is loaded with: the package's own, under names of its own, or the same code of this process."""
 
 from __future__ import annotations
 
-import atexit
-import hashlib
-import importlib.machinery
+import functools
 import shutil
 import sys
-import tempfile
-import warnings
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelmgmt import packaged
+from modelmgmt.errors import warn
 from modelmgmt.models.packaging.files import PackageFiles
-from modelmgmt.models.packaging.package import CODE, Package
+from modelmgmt.models.packaging.project import ProjectCode, source_of
+from modelmgmt.models.trust.decision import decide, distrust
+from modelmgmt.versions.project import process_start
 
 if TYPE_CHECKING:
+    from modelmgmt.models.packaging.package import Package
+    from modelmgmt.models.trust.decision import Trust
     from modelmgmt.store.kernel import Kernel
 
-_folders: dict[str, Path] = {}
+CODE = "code"
+"""The folder of a package that has it."""
+_CLOCK_S = 2.0  # how much the clock of a file system may be off
+_process_start = functools.cache(process_start)  # a forked child has the modules of its parent
 
 
-def missing(package: Package) -> list[str]:
-    """The modules that the package has and this process can not import. Says so where one that it can has changed."""
-    absent = []
-    for path in package.code:
-        name = _module_name(path)
-        origin = _origin(name)
-        if origin is None:
-            absent.append(name)
-        elif _digest(origin) != package.tree[f"{CODE}/{path}"].digest:
-            warnings.warn(
-                f"The module {name} is not what it was when the model {package.name} was logged: the one that is here, "
-                f"{origin}, is used.",
-                stacklevel=5,
-            )
-    return absent
+def code_of_package(kernel: Kernel, package: Package, trust: Trust) -> packaged.Code | None:
+    """The package's own code; None where that of this process is the same, or there is none.
+
+    To import code runs it, so trust is asked for first, whatever the format. Without trust, a model that may be made all
+    the same (`trust=[names]` means classes of this machine) is made of the modules that are here, if all of them are.
+    Raises UntrustedModelError.
+    """
+    manifest = {path: package.tree[f"{CODE}/{path}"].digest for path in package.code}
+    differing = _differing(manifest)
+    if not differing:
+        return None
+    if distrust(kernel, package.digest, trust) is not None:
+        if not all(differing.values()):
+            decide(kernel, package, trust)
+        digests = set(manifest.values())
+        for name, origin in differing.items():
+            if origin is not None and sha256(origin.read_bytes()).hexdigest() not in digests:
+                warn(
+                    f"The module {name} differs from when the model {package.name} was logged. The code in the package is "
+                    f"not trusted: the installed module, {origin}, is used."
+                )
+        return None
+    return packaged.put(manifest, PackageFiles(kernel, package, CODE).copy_to)
 
 
-def make_importable(kernel: Kernel, package: Package) -> None:
-    """Put the package's code at the end of `sys.path`, for as long as the process lives: what is here goes first."""
-    if package.digest in _folders:
-        return
-    folder = Path(tempfile.mkdtemp(prefix="modelmgmt-code-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    PackageFiles(kernel, package, CODE).copy_to(folder)
-    _folders[package.digest] = folder
-    sys.path.append(str(folder))
-    importlib.invalidate_caches()
+def code_of_project(own: ProjectCode) -> packaged.Code | None:
+    """What another process will load a model with that this one writes; None where the modules here are that."""
+    manifest = {path: sha256(file.read_bytes()).hexdigest() for path, file in sorted(own.files.items())}
+
+    def copy(folder: Path) -> None:
+        for path, file in own.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / path)
+
+    return packaged.put(manifest, copy) if _differing(manifest) else None
 
 
-def _module_name(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+def _differing(manifest: Mapping[str, str]) -> dict[str, Path | None]:
+    """The files, path -> SHA-256, that are not in this process as they are there: module or path -> the file that is here."""
+    found: dict[str, Path | None] = {}
+    for path, digest in manifest.items():
+        parent, _, file = path.rpartition("/")
+        if path.endswith(".py"):
+            name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            origin = source_of(name)
+        else:  # data beside a module
+            name, beside = path, source_of(parent.replace("/", "."))
+            origin = None if beside is None else beside.with_name(file)
+        if origin is None or not _is_same(name, origin, digest):
+            found[name] = origin
+    return found
 
 
-def _origin(name: str) -> Path | None:
-    """The file that the module would come from. Parents are looked at first: looking must not import anything."""
-    loaded = sys.modules.get(name)
-    if loaded is not None:
-        file = getattr(loaded, "__file__", None)
-        return Path(file) if file else None
-    locations = None
-    for depth in range(1, name.count(".") + 2):
-        part = ".".join(name.split(".")[:depth])
-        spec = importlib.machinery.PathFinder.find_spec(part, locations)
-        if spec is None:
-            return None
-        locations = spec.submodule_search_locations
-    return Path(spec.origin) if spec is not None and spec.origin else None
-
-
-def _digest(path: Path) -> str:
+def _is_same(name: str, origin: Path, digest: str) -> bool:
+    """Whether a module of this process is what the digest says: also in memory, where it may be older than its file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        found = origin.stat()
+        changed = max(found.st_mtime, found.st_ctime)
+        if name in sys.modules and changed > _process_start() - _CLOCK_S:
+            return False
+        return sha256(origin.read_bytes()).hexdigest() == digest
     except OSError:
-        return ""
+        return False

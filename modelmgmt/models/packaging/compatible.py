@@ -1,8 +1,9 @@
 """Whether callers of one model can go on unchanged with another: two signatures, side by side. Pure.
 
 A signature is read as `model.json` has it: `inputs` and `outputs`, each a mapping with a `kind`: a `table` has `columns`, of
-`name`, `dtype`, `nullable` and perhaps `categories`; a `tensor` is one array of `dtype` and `shape`; `tensors` has `arrays`
-by name. Fields that are not known are passed over.
+`name`, `dtype`, `nullable` perhaps `categories`, `optional`; `records`, mappings in a list, have the same; a `tensor` is
+one array of `dtype`, `shape` and perhaps a `container`; `tensors` has `arrays` by name. Fields that are not known are passed
+over.
 """
 
 from __future__ import annotations
@@ -35,17 +36,27 @@ def breaks(before: Signature | None, after: Signature | None) -> list[str]:
     if before is None:
         return []
     if after is None:
-        return ["it has no signature, and the version in place has one"]
+        return ["this version has no signature, and the current one has"]
     found = []
     for side, word, compare in (("inputs", "input", _inputs), ("outputs", "output", _outputs)):
         was, now = _spec(before, side), _spec(after, side)
         if was.get("kind") is None:
             continue
-        if was.get("kind") != now.get("kind"):
+        is_convertible = word == "input" and {was.get("kind"), now.get("kind")} == {"table", "records"}
+        is_convertible = is_convertible and after.get("mode") != "strict"
+        if was.get("kind") != now.get("kind") and not is_convertible:
             found.append(f"the {word} was a {was['kind']} and is {_kind(now)}")
         else:
             found += compare(_columns(was), _columns(now))
+            found += _containers(was, now, is_strict=after.get("mode") == "strict") if word == "input" else ()
     return found
+
+
+def _containers(was: Mapping[str, Any], now: Mapping[str, Any], *, is_strict: bool) -> Iterator[str]:
+    """Values in another container are put in the one that the model takes, but what is masked cannot go elsewhere."""
+    before, after = was.get("container", "array"), now.get("container", "array")
+    if before != after and (is_strict or before == "masked"):
+        yield f"the input was in a container {before!r} and is in {after!r}"
 
 
 def _kind(spec: Mapping[str, Any]) -> str:
@@ -68,37 +79,43 @@ def _inputs(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping
         known = before.get(name)
         if known is None:
             if not column.get("optional"):
-                yield f"input {name!r} is new and required"
+                yield f"{_label('input', name)} is new and required"
             continue
         was, now = str(known.get("dtype")), str(column.get("dtype"))
-        if was != now and (was, now) not in _WIDER:
-            yield f"input {name!r} was {was} and is {now}"
+        # The nullable types of pandas hold what numpy's do, and missing cells are asked for below.
+        plain = tuple("bool" if dtype == "boolean" else dtype.lower() for dtype in (was, now))
+        if plain[0] != plain[1] and plain not in _WIDER:
+            yield f"{_label('input', name)} was {was} and is {now}"
         if _shape(known) != _shape(column):
-            yield f"input {name!r} had the shape {_shape(known)} and has {_shape(column)}"
+            yield f"{_label('input', name)} had the shape {_shape(known)} and has {_shape(column)}"
         if known.get("nullable") and column.get("nullable") is False:
-            yield f"input {name!r} may be missing no more"
+            yield f"{_label('input', name)} may no longer be missing"
         if known.get("optional") and not column.get("optional"):
-            yield f"input {name!r} is required now"
+            yield f"{_label('input', name)} is now required"
         lost = _lost(known.get("categories"), column.get("categories"))
         if lost:
-            yield f"input {name!r} knows the categories {lost} no more"
+            yield f"{_label('input', name)} no longer accepts the categories {lost}"
 
 
 def _outputs(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, known in before.items():
         column = after.get(name)
         if column is None:
-            yield f"output {name!r} is gone"
+            yield f"{_label('output', name)} was removed"
             continue
         if known.get("dtype") != column.get("dtype"):
-            yield f"output {name!r} was {known.get('dtype')} and is {column.get('dtype')}"
+            yield f"{_label('output', name)} was {known.get('dtype')} and is {column.get('dtype')}"
         if _shape(known) != _shape(column):
-            yield f"output {name!r} had the shape {_shape(known)} and has {_shape(column)}"
+            yield f"{_label('output', name)} had the shape {_shape(known)} and has {_shape(column)}"
         if known.get("nullable") is False and column.get("nullable"):
-            yield f"output {name!r} may be missing now"
+            yield f"{_label('output', name)} may now be missing"
         new = _lost(column.get("categories"), known.get("categories"))
         if new:
-            yield f"output {name!r} has the new categories {new}"
+            yield f"{_label('output', name)} has the new categories {new}"
+
+
+def _label(word: str, name: str) -> str:
+    return f"{word} {name!r}" if name else f"the {word}"  # the one array of a tensor has no name
 
 
 def _shape(column: Mapping[str, Any]) -> list[Any] | None:

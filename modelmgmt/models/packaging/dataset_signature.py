@@ -24,7 +24,9 @@ def spec_of_dataset(version: Dataset, leave_out: Collection[Any] = ()) -> Spec:
     if profile.kind == "array" and profile.shape and not leave_out:
         return _tensor(profile)
     if profile.kind != "frame":
-        raise InvalidTypeError(f"{version.reference} is a {profile.kind}: a signature is learnt of frames and arrays.")
+        raise InvalidTypeError(
+            f"{version.reference} is a {profile.kind}: a signature is inferred from frames and arrays."
+        )
     names = [column.name for column in profile.columns]
     unknown = [name for name in leave_out if name not in names]
     if unknown:

@@ -14,10 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.trust.decision import is_trusted
+from modelmgmt.models.trust.decision import distrust, is_trusted
 
 if TYPE_CHECKING:
     from modelmgmt.models.packaging.package import Package
+    from modelmgmt.models.trust.decision import Trust
+    from modelmgmt.packaged import Code
     from modelmgmt.store.kernel import Kernel
 
 IN_MEMORY = 256 << 20  # bytes; what is larger goes through a private file, so that it is not in memory twice
@@ -25,6 +27,9 @@ IN_MEMORY = 256 << 20  # bytes; what is larger goes through a private file, so t
 
 class Files(Protocol):
     """The files of one model."""
+
+    code: Code | None
+    """The modules of the package that its names stand for; None when they are those of this process."""
 
     def names(self) -> list[str]:
         """Their paths."""
@@ -47,12 +52,22 @@ class Files(Protocol):
     def are_trusted(self) -> bool:
         """Whether they are signed under a key that the user trusts: only then counts what their writer says of them."""
 
+    def distrust(self) -> str | None:
+        """Why the caller does not trust them, as the rest of a sentence; None when the caller does.
+
+        A format that runs no code asks before it makes types beyond those that are known to be harmless.
+        """
+
 
 class PackageFiles(AbstractContextManager["PackageFiles"]):
     """The files of a package below `part`."""
 
-    def __init__(self, kernel: Kernel, package: Package, part: str) -> None:
+    def __init__(
+        self, kernel: Kernel, package: Package, part: str, *, trust: Trust = None, code: Code | None = None
+    ) -> None:
+        self.code = code
         self._kernel = kernel
+        self._trust = trust
         self._digest = package.digest
         self._entries = {
             path.removeprefix(f"{part}/"): entry
@@ -88,6 +103,9 @@ class PackageFiles(AbstractContextManager["PackageFiles"]):
     def are_trusted(self) -> bool:
         return is_trusted(self._kernel, self._digest)
 
+    def distrust(self) -> str | None:
+        return distrust(self._kernel, self._digest, self._trust)
+
     def folder(self) -> Path:
         if self._folder is None:
             place = tempfile.TemporaryDirectory(prefix="modelmgmt-", ignore_cleanup_errors=True)
@@ -117,10 +135,12 @@ class PackageFiles(AbstractContextManager["PackageFiles"]):
 
 
 class FolderFiles:
-    """The files of a folder that somebody else has vouched for."""
+    """The files of a folder, of which nobody knows who wrote them. `is_trusted` when its user has decided for them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_trusted: bool = False, code: Code | None = None) -> None:
+        self.code = code
         self._folder = folder
+        self._is_trusted = is_trusted
 
     def names(self) -> list[str]:
         paths = (path for path in self._folder.rglob("*") if path.is_file())
@@ -130,7 +150,7 @@ class FolderFiles:
         return (self._folder / name).read_bytes()
 
     def open(self, name: str) -> BinaryIO:
-        return io.BytesIO(self.read(name))
+        return (self._folder / name).open("rb")
 
     def view(self, name: str) -> memoryview:
         return memoryview(self.read(name))
@@ -140,3 +160,6 @@ class FolderFiles:
 
     def are_trusted(self) -> bool:
         return False
+
+    def distrust(self) -> str | None:
+        return None if self._is_trusted else "nothing says who wrote the folder."

@@ -20,7 +20,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say: equal content is 
 class PlainZip(ZipFile):
     """A `ZipFile` in which a member takes two writes, and a look whether a name is there does not grow with the names.
 
-    `zipfile` writes a header, the member, and the header again, since it can not know the length and the checksum before.
+    `zipfile` writes a header, the member, and the header again, since it cannot know the length and the checksum before.
     Here they are known. Python's own names are not public: where another Python has others, `zipfile` writes.
 
     >>> with PlainZip("a.zip", "w") as file:

@@ -1,4 +1,4 @@
-"""What a model needs from outside: the distributions of the modules that it refers to, and the files of the project.
+"""What a model needs from outside: the distributions of the modules that it refers to.
 
 Reads `sys.modules` and the metadata of installed distributions; nothing is imported and no process is started for it.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import sys
-import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib import metadata
-from pathlib import Path, PurePosixPath
-from types import ModuleType
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from modelmgmt.versions.distributions import Distribution, from_elsewhere, normalized
 
 _COMMON = {
     "PIL": ("pillow",), "cv2": ("opencv-python", "opencv-python-headless"), "google": ("protobuf",),
@@ -23,21 +25,55 @@ _OWN = "modelmgmt"
 
 
 def requirements(modules: Iterable[str]) -> tuple[str, ...]:
-    """The distributions that have these modules, with their versions, sorted: `name==version`.
+    """The distributions that have these modules, as pip takes them, sorted: `name==version`, `name @ git+https://...`.
+
+    Without those that were installed from a folder or file of this machine (`local`).
 
     >>> requirements({"numpy", "numpy.random", "json"})[0].partition("==")[0]
     'numpy'
     """
-    tops = {name.partition(".")[0] for name in modules}
-    outside = [top for top in tops if top not in sys.stdlib_module_names and top != _OWN]
-    names = {name for top in outside for name in _distributions_of(top)}
-    return tuple(sorted(map(_pinned, names)))
+    return tuple(sorted(filter(None, map(_requirement, _names(modules)))))
 
 
 def installed(names: Iterable[str]) -> tuple[str, ...]:
     """The distributions of these names that are installed, with their versions."""
     there = (name for asked in names for name in _COMMON.get(asked, (asked,)) if _is_installed(name))
-    return tuple(map(_pinned, there))
+    return tuple(filter(None, map(_requirement, there)))
+
+
+def local(modules: Iterable[str], files: Iterable[Path]) -> tuple[Distribution, ...]:
+    """The distributions that these modules and files belong to, of those that were installed from a folder or file here.
+
+    No index has them: an editable install is its project's folder, and a version of it may be any state of that folder.
+    """
+    names = {normalized(name) for name in _names(modules)}
+    around = {folder for file in files for folder in file.resolve().parents}
+    found = []
+    for key, each in from_elsewhere().items():
+        folder = _folder(each)
+        if key != _OWN and folder is not None and (key in names or (each.is_editable and folder in around)):
+            found.append(each)
+    return tuple(found)
+
+
+def _names(modules: Iterable[str]) -> set[str]:
+    tops = {name.partition(".")[0] for name in modules}
+    outside = [top for top in tops if top not in sys.stdlib_module_names and top != _OWN]
+    return {name for top in outside for name in _distributions_of(top)}
+
+
+def _folder(distribution: Distribution) -> Path | None:
+    """The folder or file that a distribution was installed from."""
+    url = urlsplit((distribution.origin or "").removesuffix(" (editable)"))
+    return Path(url2pathname(url.path)).resolve() if url.scheme == "file" else None
+
+
+def _requirement(name: str) -> str | None:
+    """As pip takes it; None for what comes from a folder or file of this machine."""
+    elsewhere = from_elsewhere().get(normalized(name))
+    if elsewhere is None:
+        return _pinned(name)
+    return None if _folder(elsewhere) is not None else f"{name} @ {elsewhere.origin}"
 
 
 def _pinned(name: str) -> str:
@@ -46,17 +82,20 @@ def _pinned(name: str) -> str:
 
 
 def differing(pinned: Iterable[str]) -> list[str]:
-    """What of these requirements, `name==version`, is not here as it was: in words, one for each.
+    """What of these requirements is not here as it was: in words, one for each.
 
     >>> differing(["no-such-thing==1.0"])
     ['no-such-thing 1.0, not installed']
     """
     found = []
     for line in pinned:
-        name, _, wanted = line.partition("==")
+        name, at, wanted = line.partition(" @ ") if " @ " in line else line.partition("==")
         here = _version_of(name)
-        if here != wanted:
-            found.append(f"{name} {wanted}, {'not installed' if here is None else f'{here} here'}")
+        origin = from_elsewhere().get(normalized(name)) if at != "==" else None
+        if here is None:
+            found.append(f"{name} {wanted}, not installed")
+        elif (here if at == "==" else origin and origin.origin) != wanted:
+            found.append(f"{name} {wanted}, {(origin and origin.origin) or here} here")
     return found
 
 
@@ -84,62 +123,3 @@ def _is_installed(name: str) -> bool:
 @functools.cache
 def _all_distributions() -> dict[str, list[str]]:
     return dict(metadata.packages_distributions())
-
-
-# ---------------------------------------------------------------------------------------------------- the project's own
-
-
-def project_files(modules: Iterable[str]) -> dict[str, Path]:
-    """The source files of the project's own modules among these, and of those that they use in turn.
-
-    By the path that they are imported by: `features/text.py`. A module is the project's own when it is loaded from a
-    Python file that is neither the standard library's nor an installed distribution's.
-    """
-    todo = [name for name in modules if is_project(sys.modules.get(name))]
-    found: dict[str, Path] = {}
-    seen: set[str] = set()
-    while todo:
-        name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        module = sys.modules.get(name)
-        if not is_project(module) or module is None or module.__file__ is None:
-            continue
-        path = Path(module.__file__)
-        found[str(_import_path(name, is_package=path.name == "__init__.py"))] = path
-        todo += _used(module)
-        todo += [name.rpartition(".")[0]] if "." in name else []
-    return dict(sorted(found.items()))
-
-
-def is_project(module: ModuleType | None) -> bool:
-    """Whether a loaded module is a file of the project."""
-    file = getattr(module, "__file__", None)
-    name = getattr(module, "__name__", "")
-    if not isinstance(file, str) or not file.endswith(".py") or name in {"", "__main__"}:
-        return False
-    top = name.partition(".")[0]
-    if top == _OWN or top in sys.stdlib_module_names:
-        return False
-    return not any(Path(file).is_relative_to(folder) for folder in _installed_folders())
-
-
-@functools.cache
-def _installed_folders() -> tuple[Path, ...]:
-    paths = (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    site = (path for path in sys.path if path.endswith(("site-packages", "dist-packages")))
-    return tuple(dict.fromkeys(Path(path) for path in (*paths, *site)))
-
-
-def _import_path(name: str, *, is_package: bool) -> PurePosixPath:
-    path = PurePosixPath(*name.split("."))
-    return path / "__init__.py" if is_package else path.with_name(f"{path.name}.py")
-
-
-def _used(module: ModuleType) -> Iterator[str]:
-    """The modules that the names in this one come from."""
-    for value in list(vars(module).values()):
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str):
-            yield name

@@ -8,13 +8,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import InvalidValueError
+from modelmgmt.errors import InvalidValueError, printable
 from modelmgmt.models.registry.consistency import check_registry
 from modelmgmt.models.registry.decisions import of_model
 from modelmgmt.store import anchors, events
 from modelmgmt.store.anchors import Anchor
 from modelmgmt.store.events import Event
-from modelmgmt.store.names import shown
+from modelmgmt.store.names import counted, shown
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -35,7 +35,7 @@ class Audit:
 
     def __repr__(self) -> str:
         with self._kernel.database.reading() as connection:
-            return f"<Audit of {events.head(connection)[0]:,} events>"
+            return printable(f"<Audit of {counted(events.head(connection)[0], 'event')}>")
 
     @property
     def head(self) -> Anchor:
@@ -63,7 +63,9 @@ class Audit:
             kept = anchors.read_git_notes(Path(git_notes))
             own = [anchor for anchor in kept if log and anchor.log == log[0].hash]
             if not own:
-                faults.append(f"None of the {len(kept)} anchors in the git notes of {git_notes} is of this log.")
+                faults.append(
+                    f"None of the {counted(len(kept), 'anchor')} in the git notes of {git_notes} belongs to this log."
+                )
             known += own
         faults.append(anchors.anchor_fault(log, known))
         faults += [f"{problem.where}: {problem.what}" for problem in check_registry(self._kernel)]
@@ -114,8 +116,8 @@ def _parse(number: int, line: str) -> Event:
         content = json.loads(line)
         event = Event(**{field.name: content[field.name] for field in fields(Event)})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidValueError(f"Line {number} is no event: {shown(line)}.") from error
+        raise InvalidValueError(f"Line {number} is not an event: {shown(line)}.") from error
     wrong = [name for name, kind in _TYPES.items() if type(getattr(event, name)) is not kind]
     if wrong:
-        raise InvalidValueError(f"Line {number} is no event: its {wrong[0]} is of another type.")
+        raise InvalidValueError(f"Line {number} is not an event: its {wrong[0]} has the wrong type.")
     return event

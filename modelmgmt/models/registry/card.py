@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelmgmt.errors import printable
 from modelmgmt.models.lineage.rows import lineage
 from modelmgmt.models.registry.decisions import of_model
-from modelmgmt.models.registry.evidence import description_of
+from modelmgmt.models.registry.evidence import description_of, needs_of
 from modelmgmt.models.registry.history import Decision
+from modelmgmt.models.registry.imported import Origin
 from modelmgmt.models.registry.rows import AliasRow, ApprovalRow, ModelRow, ResultRow, Tables, TagRow, VersionRow
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.run import Run
@@ -28,38 +30,49 @@ def card(kernel: Kernel, row: VersionRow) -> str:
         results = list(rows.select(ResultRow, model=row.model, number=row.number))
         approvals = list(rows.select(ApprovalRow, model=row.model, number=row.number))
         decisions = [
-            decision for event in of_model(connection, row.model) if _is_about(decision := Decision.of(event), row)
+            decision
+            for event in of_model(connection, row.model)
+            if row.number in (decision := Decision._of(event)).changes
         ]
     description = description_of(kernel, row.digest)
     parts = [
         f"# {_text(row.model)}, version {row.number}",
         "\n\n".join(_text(text) for text in (owner.description if owner else "", row.description) if text),
-        _table(("", ""), _about(row, aliases, tags)),
+        _table(("", ""), _about(kernel, row, aliases, tags)),
         _section("Where it comes from", _table(("", ""), _origin(kernel, run, row))),
         _section("Metrics", _table(("metric", "last value"), [] if run is None else list(run.metrics.items()))),
         _section("Params", _table(("param", "value"), [] if run is None else list(run.params.items()))),
         _section("Signature", _table(("column", "type"), _signature(description.get("signature") or {}))),
         _section("Results", _table(("result", "answer", "by", "when"), [_result(found) for found in results])),
         _section("Approvals", _table(("stage", "by", "why"), [(a.stage, a.actor, a.reason) for a in approvals])),
-        _section("Decisions", _table(("when", "by", "what", "why"), [_decision(each) for each in decisions])),
+        _section(
+            "Decisions", _table(("when", "by", "what", "why"), [_decision(each, row.number) for each in decisions])
+        ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _about(row: VersionRow, aliases: Sequence[str], tags: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _about(
+    kernel: Kernel, row: VersionRow, aliases: Sequence[str], tags: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     yield "stage", row.stage
     if aliases:
         yield "aliases", ", ".join(aliases)
     yield "format", row.format
     yield "package", f"SHA-256 {row.digest}"
-    yield "registered", f"{row.created_at} by {row.created_by}"
+    needs = needs_of(kernel, row.digest)
+    if needs is not None:
+        yield "to load it", str(needs)
+    is_imported = row.origin is not None and Origin.decode(row.origin).kind == "bundle"
+    yield "imported" if is_imported else "registered", f"{row.created_at} by {row.created_by}"
     yield from ((f"tag {key}", value) for key, value in tags.items())
 
 
 def _origin(kernel: Kernel, run: Run | None, row: VersionRow) -> Iterator[tuple[str, Any]]:
+    yield from _imported(row)
     if run is None:
         return
-    record = run.record
+    record = run._row_now
     yield "run", f"{record.experiment}/{record.name} ({record.id}), {record.true_status}"
     yield "artifact", row.artifact or ""
     yield "started", f"{record.started_at} by {record.user or 'unknown'} on {record.host}"
@@ -70,6 +83,31 @@ def _origin(kernel: Kernel, run: Run | None, row: VersionRow) -> Iterator[tuple[
             node = found.nodes[edge.start]
             what = edge.role if edge.role == node.kind else f"{node.kind}, {edge.role}"
             yield what, node.id.partition(":")[2]
+
+
+def _imported(row: VersionRow) -> Iterator[tuple[str, str]]:
+    """What was seen when it was imported, and what the bundle and the package said."""
+    if row.origin is None:
+        return
+    for step in Origin.decode(row.origin).steps():
+        if step.kind == "version":
+            yield "copied from", str(step.reference)
+            continue
+        yield "imported from", f"{step.file}, SHA-256 {step.digest}"
+        yield "signed", step.signers().removeprefix("signed ")
+        if step.reference is not None:
+            yield "the bundle says", f"{step.reference} of the store {step.store}"
+        if step.run:
+            name = "/".join(step.run[key] for key in ("experiment", "name") if key in step.run)
+            yield "the package says: run", f"{name} ({step.run.get('id')})"
+        if step.code:
+            changed = " with changes" if step.code["dirty"] else ""
+            commit = step.code["commit"]
+            yield "the package says: code", f"{commit}{changed}" if commit else f"snapshot {step.code['tree']}"
+        for each in step.data:
+            yield f"the package says: data, {each['role']}", f"{each['name']}, fingerprint {each['fingerprint']}"
+        if step.environment is not None:
+            yield "the package says: environment", step.environment
 
 
 def _signature(signature: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -89,14 +127,9 @@ def _result(found: ResultRow) -> tuple[str, ...]:
     return found.name, answer, found.actor, found.logged_at
 
 
-def _is_about(decision: Decision, row: VersionRow) -> bool:
-    return row.number in (decision.version, *decision.detail.get("displaced", ()))
-
-
-def _decision(decision: Decision) -> tuple[str, ...]:
-    detail = decision.detail
-    moved = f" {detail['from']} to {detail['to']}" if "to" in detail else ""
-    return f"{decision.time:%Y-%m-%d %H:%M:%S}", decision.actor, f"{decision.kind}{moved}", decision.reason
+def _decision(decision: Decision, number: int) -> tuple[str, ...]:
+    when = f"{decision.time:%Y-%m-%d %H:%M:%S}"
+    return when, decision.actor, decision.changes[number], decision.reason
 
 
 def _section(title: str, body: str) -> str:
@@ -112,6 +145,6 @@ def _table(heads: Sequence[str], rows: Any) -> str:
 
 def _text(text: str) -> str:
     """Text from outside: one line, and nothing in it is read as Markdown or HTML."""
-    line = " ".join(text.split())
+    line = " ".join(printable(text).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{char}" if char in "\\`*_[]|#!" else char for char in line)

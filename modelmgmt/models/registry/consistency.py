@@ -32,7 +32,7 @@ def check_registry(kernel: Kernel) -> list[Problem]:
 def restore_registry(kernel: Kernel) -> int:
     """Write the rows anew as the events say; returns how many rows were another. Survives a power cut.
 
-    Nothing is done when the chain of events is broken: then they can not be taken for what happened. Raises StoreWriteError.
+    Nothing is done when the chain of events is broken: then they cannot be taken for what happened. Raises StoreWriteError.
     """
     with kernel.database.writing(durable=True) as connection:
         if events.verify(connection) is not None:
@@ -71,11 +71,11 @@ def contradictions(connection: sqlite3.Connection) -> Iterator[Problem]:
 def _compare(kind: type[Row], identity: tuple[object, ...], row: Row | None, wanted: Row | None) -> Iterator[Problem]:
     where, what = f"table {kind.TABLE}", " ".join(map(str, identity))
     if row is None:
-        yield Problem(where, f"The row of {what} is missing: the events say that it is there.")
+        yield Problem(where, f"The row of {what} is missing, and the log says that it exists.")
     elif wanted is None:
-        yield Problem(where, f"There is a row of {what}, and no event that it follows from.")
+        yield Problem(where, f"There is a row of {what}, and no event in the log made it.")
     else:
         for field in fields(kind):
             is_now, was = getattr(row, field.name), getattr(wanted, field.name)
             if is_now != was:
-                yield Problem(where, f"{field.name} of {what} is {is_now!r}, and the events say {was!r}.")
+                yield Problem(where, f"{field.name} of {what} is {is_now!r}, and the log says {was!r}.")

@@ -7,8 +7,9 @@ import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError
+from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, ModelmgmtError
 from modelmgmt.models.packaging.compatible import breaks
+from modelmgmt.models.packaging.package import read_package
 from modelmgmt.models.registry.gates import Evidence, Losses
 from modelmgmt.models.registry.policy import Rule
 from modelmgmt.models.registry.reference import in_place
@@ -16,11 +17,13 @@ from modelmgmt.models.registry.rows import ApprovalRow, ResultRow, Tables, Versi
 from modelmgmt.store.trees import Trees
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.run import Run
+from modelmgmt.versions.data.values import floats
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from modelmgmt.models.packaging.needs import Needs
     from modelmgmt.store.kernel import Kernel
 
 DESCRIPTION = "model.json"
@@ -42,10 +45,18 @@ def gather(kernel: Kernel, connection: sqlite3.Connection, row: VersionRow, stag
         losses=_losses(kernel, results, rule),
         approvers=frozenset(approval.actor for approval in approvals),
         author=frozenset(who for who in (row.created_by, None if run is None else run.user) if who),
-        in_place=None if other is None else other.number,
-        losses_in_place=None if other is None else _losses(kernel, _results(rows, other), rule),
+        current=None if other is None else other.number,
+        current_losses=None if other is None else _losses(kernel, _results(rows, other), rule),
         signature_breaks=_breaks(kernel, other, row) if ask_signature and other is not None else (),
     )
+
+
+def needs_of(kernel: Kernel, digest: str) -> Needs | None:
+    """What a stranger needs to load a package; None for one that this library did not make, or cannot look at here."""
+    try:
+        return read_package(kernel, digest).needs
+    except ModelmgmtError:
+        return None
 
 
 def losses_bytes(losses: Any) -> tuple[bytes, float]:
@@ -53,14 +64,14 @@ def losses_bytes(losses: Any) -> tuple[bytes, float]:
     import numpy as np
 
     try:
-        values = np.asarray(losses, dtype="<f8")
+        values = floats(losses).astype("<f8", copy=False)
     except (TypeError, ValueError) as error:
         raise InvalidTypeError(f"Losses are numbers, one a row, and {type(losses).__name__} was given.") from error
     if values.ndim != 1 or len(values) == 0:
         raise InvalidValueError(f"Losses are one number a row, (n_rows,), and the shape {values.shape} was given.")
     if not np.isfinite(values).all():
         at = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise InvalidValueError(f"The loss of row {at} is {values[at]}: losses are finite, leave such rows out.")
+        raise InvalidValueError(f"The loss of row {at} is {values[at]}: losses must be finite, so leave such rows out.")
     return values.tobytes(), float(values.mean())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from modelmgmt.errors import InvalidValueError, MissingExtraError
 from modelmgmt.models.registry.policy import Bounds, Rule
+from modelmgmt.store.names import among, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing that a policy asks for, and what was found."""
+    """One thing that a policy asks for, and a sentence on what was found."""
 
     what: str
     is_met: bool
     found: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.found}"
+        return self.found
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a version, and of the one in place."""
+    """What is known of a version, and of the current version of the stage."""
 
     results: Mapping[str, tuple[bool | None, str]]
     """By name: whether it passed, and what it said."""
@@ -46,10 +47,12 @@ class Evidence:
     approvers: frozenset[str]
     author: frozenset[str]
     """Who registered the version, and who ran its run."""
-    in_place: int | None = None
-    losses_in_place: Mapping[str, Losses] | None = None
+    current: int | None = None
+    current_losses: Mapping[str, Losses] | None = None
     signature_breaks: Sequence[str] = ()
-    """What a caller of the version in place would have to change."""
+    """What a caller of the current version would have to change."""
+    loads: Condition | None = None
+    """Whether it loads here; None where that is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def conditions(rule: Rule, evidence: Evidence) -> list[Condition]:
         *(_no_worse(name, margin, rule.confidence, evidence) for name, margin in rule.no_worse.items()),
         *_signature(rule, evidence),
         *_approvals(rule, evidence),
+        *([] if evidence.loads is None else [evidence.loads]),
     ]
 
 
@@ -76,7 +80,7 @@ def paired_improvement(before: NDArray[np.float64], after: NDArray[np.float64], 
     """How much smaller the losses became, row by row: the mean and its t interval (Student, 1908).
 
     `before` and `after` are `(n_rows,)`, of the same rows in the same order; what varies from row to row cancels out,
-    which is why two models on one dataset can be told apart where two bare means can not. Needs scipy.
+    which is why two models on one dataset can be told apart where two bare means cannot. Needs scipy.
 
     >>> import numpy as np
     >>> before = np.array([1.0, 2.0, 3.0, 4.0])
@@ -88,7 +92,7 @@ def paired_improvement(before: NDArray[np.float64], after: NDArray[np.float64], 
 
     if before.shape != after.shape or before.ndim != 1 or len(before) < 2:
         raise InvalidValueError(
-            f"Paired losses are of the same rows, two or more: {len(before)} and {len(after)} given."
+            f"Paired losses are of the same rows, two or more, and {len(before)} and {len(after)} were given."
         )
     differences = np.asarray(before, float) - np.asarray(after, float)
     count = len(differences)
@@ -107,69 +111,115 @@ def _t_quantile(probability: float, freedom: int) -> float:
 
 
 def _result(name: str, evidence: Evidence) -> Condition:
-    what = f"result {name!r}"
+    what = f"{name!r} passed"
     if name not in evidence.results:
-        return Condition(what, is_met=False, found="it was not logged")
+        found = f"no result {name!r} was logged for this version; log it with log_result"
+        return Condition(what, is_met=False, found=found)
     passed, detail = evidence.results[name]
     if passed is None:
-        return Condition(what, is_met=False, found="losses are under that name, not a result")
-    return Condition(what, passed, ("passed" if passed else "failed") + (f" ({detail})" if detail else ""))
+        found = f"{name!r} has losses, and no result that passed or failed; log one with log_result"
+        return Condition(what, is_met=False, found=found)
+    return Condition(what, passed, f"{name!r} {'passed' if passed else 'failed'}" + (f": {detail}" if detail else ""))
 
 
 def _metric(key: str, bounds: Bounds, metrics: Mapping[str, float]) -> Condition:
-    asked = " and ".join(
-        f"at {word} {value:g}" for word, value in (("least", bounds.least), ("most", bounds.most)) if value is not None
-    )
+    pairs = (("least", bounds.least), ("most", bounds.most))
+    asked = " and ".join(f"at {word} {_exact(value)}" for word, value in pairs if value is not None)
     what = f"metric {key!r} {asked}"
     if key not in metrics:
-        known = ", ".join(sorted(metrics)[:8]) or "none"
-        return Condition(what, is_met=False, found=f"the run has no such metric; it has: {known}")
+        return Condition(what, is_met=False, found=f"the run has no metric {key!r}; it has: {among(key, metrics, 8)}")
     value = metrics[key]
     is_met = (bounds.least is None or value >= bounds.least) and (bounds.most is None or value <= bounds.most)
-    return Condition(what, is_met and not math.isnan(value), f"it is {value:g}")
+    found = f"{key!r} is {_rounded(value, bounds.least, bounds.most)}; {asked} is required"
+    return Condition(what, is_met and not math.isnan(value), found)
 
 
 def _no_worse(name: str, margin: float, confidence: float, evidence: Evidence) -> Condition:
-    what = f"losses {name!r} at most {margin:g} worse than in place"
-    mine = evidence.losses.get(name)
+    def condition(is_met: bool, found: str) -> Condition:
+        return Condition(f"mean loss {name!r} at most {_exact(margin)} worse than the current version", is_met, found)
+
+    mine, current = evidence.losses.get(name), evidence.current
     if mine is None:
-        return Condition(what, is_met=False, found="no losses of that name were logged for the version")
-    if evidence.in_place is None:
-        return Condition(what, is_met=True, found="no version is in place to compare with")
-    theirs = (evidence.losses_in_place or {}).get(name)
+        return condition(False, f"no losses {name!r} were logged for this version; log them with log_losses")
+    if current is None:
+        return condition(True, f"there is no current version to compare {name!r} with")
+    theirs = (evidence.current_losses or {}).get(name)
     if theirs is None:
-        found = f"version {evidence.in_place}, which is in place, has no losses of that name"
-        return Condition(what, is_met=False, found=found)
-    if mine.dataset != theirs.dataset or len(mine.values) != len(theirs.values):
-        found = (
-            f"they are not of the same rows: {len(mine.values):,} of {mine.dataset} here, {len(theirs.values):,} of "
-            f"{theirs.dataset} for version {evidence.in_place}"
+        return condition(
+            False, f"the current version {current} has no losses {name!r}; log them for it with log_losses"
         )
-        return Condition(what, is_met=False, found=found)
-    if len(mine.values) < 2:
-        return Condition(what, is_met=False, found="one row tells nothing")
+    count = len(mine.values)
+    if mine.dataset != theirs.dataset or count != len(theirs.values):
+        here, there = (f"{counted(len(each.values), 'row')} of {_short(each.dataset)}" for each in (mine, theirs))
+        found = (
+            f"{name!r} cannot be compared: its losses are of {here}, those of the current version {current} of {there}; "
+            "log both for the same rows"
+        )
+        return condition(False, found)
+    if count < 2:
+        return condition(False, f"{name!r} has the loss of one row, and a comparison needs two or more")
     change = paired_improvement(theirs.values, mine.values, confidence)
-    moved, mean, low, high = "fell", change.mean, change.low, change.high
-    if mean < 0:
-        moved, mean, low, high = "rose", -mean, -high, -low
-    found = (
-        f"the mean loss {moved} by {mean:.4g} over {len(mine.values):,} rows, {confidence:.0%} interval "
-        f"{low:.4g} to {high:.4g}, against version {evidence.in_place}"
+    least, most = -change.high, -change.low  # how much worse
+    if most <= 0:
+        found = f"is at least {_rounded(-most, 0)} better than" if most else "is not worse than"
+    elif least > margin:
+        found = f"is at least {_rounded(least, margin)} worse than"
+    else:
+        found = f"could be up to {_rounded(most, margin)} worse than"
+    means = (
+        f"mean loss {_rounded(float(mine.values.mean()))}, version {current} {_rounded(float(theirs.values.mean()))}"
     )
-    return Condition(what, change.low >= -margin, found)
+    few = ", too few to rely on the interval" if count < 10 else ""
+    found = (
+        f"{name!r} {found} the current version ({100 * confidence:g} % interval); {_exact(margin)} is allowed "
+        f"({means}; {counted(count, 'row')}{few})"
+    )
+    return condition(most <= margin, found)
 
 
 def _signature(rule: Rule, evidence: Evidence) -> Iterator[Condition]:
     if rule.signature == "compatible":
-        found = "; ".join(evidence.signature_breaks)
-        yield Condition("signature compatible", not found, found or "nothing that callers rely on has changed")
+        if evidence.signature_breaks:
+            found = f"callers of the current version would break: {'; '.join(evidence.signature_breaks)}"
+        elif evidence.current is None:
+            found = "there is no current version whose callers could break"
+        else:
+            found = "callers of the current version need no change"
+        yield Condition("signature compatible with the current version", not evidence.signature_breaks, found)
 
 
 def _approvals(rule: Rule, evidence: Evidence) -> Iterator[Condition]:
     if rule.approvals:
         others = sorted(evidence.approvers - evidence.author)
         own = sorted(evidence.approvers & evidence.author)
-        found = f"by {', '.join(others)}" if others else "by nobody"
-        found += f"; {', '.join(own)} made the version, and does not count" if own else ""
-        what = f"{rule.approvals} approval{'s' if rule.approvals > 1 else ''} by others than the author"
+        noun = f"approval{'s' if rule.approvals > 1 else ''}"
+        found = f"{len(others)} of {rule.approvals} required approvals" + (
+            f", by {', '.join(others)}" if others else ""
+        )
+        found += f"; {', '.join(own)} made this version, and does not count" if own else ""
+        if len(others) < rule.approvals:
+            found += "; others than the author approve with approve(stage, reason)"
+        what = f"{rule.approvals} {noun} by others than the author"
         yield Condition(what, len(others) >= rule.approvals, found)
+
+
+def _exact(value: float) -> str:
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
+def _rounded(value: float, *bounds: float | None) -> str:
+    """With four digits, or with as many as it takes to be on the same side of the bounds as the value itself."""
+    for digits in range(4, 18):
+        text = f"{value:.{digits}g}"
+        shown = float(text)
+        if all(
+            (shown < bound, shown > bound) == (value < bound, value > bound) for bound in bounds if bound is not None
+        ):
+            break
+    return text
+
+
+def _short(dataset: str | None) -> str:
+    """The name of rows; of a fingerprint as much as tells it from others."""
+    return "no data set" if dataset is None else dataset[:16] if len(dataset) == 64 else dataset

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.models.registry.projection import PREFIX, detail_of, replay
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, printable
+from modelmgmt.models.registry.imported import Origin
+from modelmgmt.models.registry.projection import PREFIX, detail_of, move_of, replay
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
 from modelmgmt.store.events import Event
+from modelmgmt.store.names import counted
 from modelmgmt.store.times import from_iso
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ class Decision:
     actor: str
     host: str
     version: int | None
+    """The version that was decided about; of those that it displaced, or took an alias from, `changes` tells."""
+    changes: Mapping[int, str]
+    """Version -> what the decision did to it, in a few words, for every version that it changed."""
     reason: str
     commit: str | None
     """What was checked out in the working folder of who decided."""
@@ -38,19 +43,21 @@ class Decision:
     detail: Mapping[str, Any]
 
     @classmethod
-    def of(cls, event: Event) -> Decision:
+    def _of(cls, event: Event) -> Decision:
         detail = detail_of(event)
         code = detail.get("code") or {}
         return cls(
             number=event.id, kind=event.kind.removeprefix(PREFIX), time=from_iso(event.time), actor=event.actor,
-            host=event.host, version=detail.get("version") or None, reason=detail.get("reason") or "",
-            commit=code.get("commit"), library=code.get("library"), detail=detail,
+            host=event.host, version=detail.get("version") or None, changes=_changes(event, detail),
+            reason=detail.get("reason") or "", commit=code.get("commit"), library=code.get("library"), detail=detail,
         )  # fmt: skip
 
     def __repr__(self) -> str:
         version = f" version {self.version}" if self.version else ""
         why = f": {self.reason}" if self.reason else ""
-        return f"<Decision {self.number}: {self.kind}{version} by {self.actor}, {self.time:%Y-%m-%d %H:%M}{why}>"
+        return printable(
+            f"<Decision {self.number}: {self.kind}{version} by {self.actor}, {self.time:%Y-%m-%d %H:%M}{why}>"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Moment:
     def __repr__(self) -> str:
         placed = ", ".join(f"{stage}: {_listed(numbers)}" for stage, numbers in self.stages.items() if numbers)
         named = "".join(f", @{alias}: {number}" for alias, number in self.aliases.items())
-        return (
+        return printable(
             f"<{self.model} {'now' if self.time is None else self.time.isoformat()}: {placed or 'no version'}{named}>"
         )
 
@@ -108,13 +115,11 @@ def checked_time(time: datetime | str) -> datetime:
         try:
             time = datetime.fromisoformat(time)
         except ValueError as error:
-            raise InvalidValueError(f"{time!r} is no time: write it as 2026-01-31T12:00:00Z.") from error
+            raise InvalidValueError(f"{time!r} is not a time: write it as 2026-01-31T12:00:00Z.") from error
     if not isinstance(time, datetime):
         raise InvalidTypeError(f"A time is a datetime or ISO text, and {type(time).__name__} was given.")
     if time.tzinfo is None:
-        message = (
-            f"The time {time} has no offset, so that it is not one moment: write {time.isoformat()}Z, or add a tzinfo."
-        )
+        message = f"The time {time} has no time zone: write {time.isoformat()}Z, or add a tzinfo."
         raise InvalidValueError(message)
     return time.astimezone(UTC)
 
@@ -140,6 +145,59 @@ def versions_frame(connection: sqlite3.Connection, model: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(records, orient="index").rename_axis("number")
 
 
+def _changes(event: Event, detail: Mapping[str, Any]) -> dict[int, str]:
+    """What an event did to which version. Whoever tells of one version reads it here, and never another's `detail`."""
+    number, kind = detail.get("version"), event.kind.removeprefix(PREFIX)
+    if not number:  # about the model as a whole
+        return {}
+    move = move_of(event)
+    if move is not None:
+        verb = {"promoted": "promoted", "rolled_back": "brought back"}.get(kind, "moved")
+        told = {
+            each: f"displaced from {start} to {end} by version {number}" for each, (start, end) in move.changes.items()
+        }
+        return told | {number: "{} from {} to {}".format(verb, *move.changes[number])}
+    label, was = detail.get("alias"), detail.get("was")
+    match kind:
+        case "refused":
+            return {number: f"refused for {detail.get('to')}, stayed in {detail.get('from')}"}
+        case "aliased" if was is None or was == number:
+            return {number: f"given the alias {label}"}
+        case "aliased":
+            return {
+                number: f"given the alias {label}, which version {was} had",
+                was: f"lost the alias {label} to version {number}",
+            }
+        case "unaliased":
+            return {number: f"lost the alias {label}"}
+        case "registered" | "imported":
+            origin = detail.get("origin")
+            source = "" if origin is None else f" from {Origin.from_dict(origin)}"
+            verb = "copied" if origin and kind == "registered" else kind
+            return {
+                number: f"{verb}{source}, in {detail.get('stage')}"
+                if source
+                else f"registered in {detail.get('stage')}"
+            }
+        case "tagged":
+            return {
+                number: "tagged " + ", ".join(f"{key}={value}" for key, value in (detail.get("tags") or {}).items())
+            }
+        case "untagged":
+            return {number: f"tag {detail.get('key')} removed"}
+        case "described":
+            return {number: f"described: {detail['text']}" if detail.get("text") else "description removed"}
+        case "result_logged" if detail.get("passed") is None:
+            return {number: f"losses {detail.get('name')} logged"}
+        case "result_logged":
+            return {number: f"result {detail.get('name')}: {'passed' if detail['passed'] else 'failed'}"}
+        case "approved":
+            return {number: f"approved for {detail.get('stage')}"}
+        case "version_deleted":
+            return {number: f"deleted while in {detail.get('stage')}"}
+    return {number: kind.replace("_", " ")}  # of a later version of the library
+
+
 def _count(history: Sequence[Event], then: datetime) -> int:
     """How many of the first events had happened."""
     return next((place for place in range(len(history), 0, -1) if from_iso(history[place - 1].time) <= then), 0)
@@ -147,4 +205,4 @@ def _count(history: Sequence[Event], then: datetime) -> int:
 
 def _listed(numbers: Sequence[int]) -> str:
     text = ", ".join(map(str, numbers[-3:]))
-    return text if len(numbers) <= 3 else f"{len(numbers):,} versions, last {text}"
+    return text if len(numbers) <= 3 else f"{counted(len(numbers), 'version')}, last {text}"

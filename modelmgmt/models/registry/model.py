@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, PinnedError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, PinnedError, printable
 from modelmgmt.models.registry import policy as policies
 from modelmgmt.models.registry import promotion
 from modelmgmt.models.registry.decisions import decide, last_of, of_model
@@ -20,7 +20,7 @@ from modelmgmt.models.registry.reference import Reference, find_version, in_plac
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
 from modelmgmt.models.registry.stages import Stages, checked_stages
 from modelmgmt.models.registry.versions import ModelVersion, View
-from modelmgmt.store.names import among
+from modelmgmt.store.names import among, counted
 from modelmgmt.store.times import from_iso
 from modelmgmt.tracking.labels import checked_note, checked_tags
 
@@ -37,9 +37,9 @@ class Model:
 
     It remembers how much of the model's history has been seen through it. A decision is based on that: when somebody else
     has decided since on the same stage or version, it is refused with ConflictError. Looking brings it up to date:
-    `refresh`, `versions`, `model[...]`, `placed`, `at()`, `history`.
+    `refresh`, `versions`, `model[...]`, `current`, `as_of`, `history`.
 
-    >>> digest = Store().kernel.objects.put_bytes(b"weights").digest
+    >>> digest = Store()._kernel.objects.put_bytes(b"weights").digest
     >>> for _ in range(2):
     ...     version = Store().models.register("churn", digest=digest, format="raw")
     >>> churn = Store().models["churn"]
@@ -67,33 +67,33 @@ class Model:
             self._view.seen = last_of(connection, self.name)
 
     @property
-    def row(self) -> ModelRow:
+    def _row_now(self) -> ModelRow:
         """Its row in the table `models`."""
         with self._kernel.database.reading() as connection:
             return self._find(connection)
 
     @property
     def description(self) -> str:
-        return self.row.description
+        return self._row_now.description
 
     @property
     def created_at(self) -> datetime:
         """Aware, UTC."""
-        return from_iso(self.row.created_at)
+        return from_iso(self._row_now.created_at)
 
     @property
     def created_by(self) -> str:
-        return self.row.created_by
+        return self._row_now.created_by
 
     @property
     def stages(self) -> Stages:
         """Which stages there are."""
-        return Stages.decode(self.row.stages)
+        return Stages.decode(self._row_now.stages)
 
     @property
     def policy(self) -> dict[str, Rule]:
         """What must hold before a version may enter a stage, by stage."""
-        return policies.decode(self.row.policy)
+        return policies.decode(self._row_now.policy)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -115,18 +115,32 @@ class Model:
             found = list(Tables(connection).select(VersionRow, model=self.name))
         return [self._version_type(self._kernel, row, self._view) for row in found]
 
-    def placed(self, stage: str) -> int | None:
-        """The number of the version that entered a stage last and is still there, or None."""
+    def current(self, stage: str) -> int | None:
+        """The number of the version that entered a stage last and is still there, or None.
+
+        Raises InvalidValueError for no stage of the model.
+        """
         with self._kernel.database.reading() as connection:
+            Stages.decode(self._find(connection).stages).check(stage)
             self._view.seen = last_of(connection, self.name)
             return in_place(Tables(connection), self.name, stage)
+
+    def in_stage(self, stage: str) -> list[ModelVersion]:
+        """The versions in a stage, the one that entered last first. Raises InvalidValueError for no stage of the model."""
+        with self._kernel.database.reading() as connection:
+            Stages.decode(self._find(connection).stages).check(stage)
+            self._view.seen = last_of(connection, self.name)
+            found = list(
+                Tables(connection).select(VersionRow, "entered DESC, number DESC", model=self.name, stage=stage)
+            )
+        return [self._version_type(self._kernel, row, self._view) for row in found]
 
     def __getitem__(self, which: int | str) -> ModelVersion:
         """A version by number, stage, alias, or "latest". Raises NotFoundError."""
         if isinstance(which, bool) or not isinstance(which, (int, str)):
             raise InvalidTypeError(f"A version is a number, a stage or an alias: {type(which).__name__} was given.")
         label = which if isinstance(which, str) else None
-        reference = Reference(self.name, number=None if label else int(which), label=label)
+        reference = Reference(self.name, number=int(which) if label is None else None, label=label)
         with self._kernel.database.reading() as connection:
             self._view.seen = last_of(connection, self.name)
             return self._version_type(self._kernel, find_version(connection, reference), self._view)
@@ -146,10 +160,10 @@ class Model:
         """Every decision, oldest first; of one kind, as "promoted" or "refused"."""
         with self._kernel.database.reading() as connection:
             self._view.seen = last_of(connection, self.name)
-            found = [Decision.of(event) for event in of_model(connection, self.name)]
+            found = [Decision._of(event) for event in of_model(connection, self.name)]
         return [decision for decision in found if kind in (None, decision.kind)]
 
-    def at(self, time: datetime | str | None = None) -> Moment:
+    def as_of(self, time: datetime | str | None = None) -> Moment:
         """Who was in which stage then, and what the aliases were: from the events, whatever became of the rows since.
 
         `time` is aware, or ISO text with an offset, as "2026-01-31T12:00:00Z"; None is now. What counts is everything up
@@ -166,9 +180,9 @@ class Model:
 
         return compare(self._kernel, self[a], self[b])
 
-    def gate(self, version: int | str, to: str) -> list[Any]:
+    def check_policy(self, version: int | str, to: str) -> list[Any]:
         """What the policy asks for before a version may enter a stage, met or not. Decides nothing."""
-        return self[version].gate(to)
+        return self[version].check_policy(to)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a version, indexed by number: stage, aliases, format, run, created_at, created_by, digest, tags.*."""
@@ -188,12 +202,15 @@ class Model:
         expected: Expected = "seen",
         force: bool = False,
     ) -> ModelVersion:
-        """Move a version to a stage. Who enters a stage of one displaces who is in it to the last stage.
+        """Move a version to a stage. If the stage holds one version, the current one moves to the last stage.
 
         Compare-and-set: refused with ConflictError when, since this object looked, somebody else has moved the version,
         or changed who is in that stage. With `expected` the caller says instead which version is in the stage (None:
         nobody). A version that does not meet the policy is refused with GateError, and the refusal is kept as an event;
         `force` lets it in all the same, with a reason, and the event says what was not met. Survives a power cut.
+
+        A stage that asks for versions that load, as `production` does without any policy, loads the version first, from
+        its bytes and under your trust: that takes the time and memory of `load_model`, and `force` leaves it out.
         """
         number = self._number(version)
         event = promotion.promote(
@@ -202,13 +219,17 @@ class Model:
         )  # fmt: skip
         return self._decided(event.id, number)
 
-    def rollback(self, stage: str, *, reason: str = "", expected: Expected = "seen") -> ModelVersion:
-        """Bring back who was in a stage before; again, one further back. The policy is not asked. Survives a power cut.
+    def rollback(
+        self, stage: str, *, reason: str = "", expected: Expected = "seen", force: bool = False
+    ) -> ModelVersion:
+        """Bring back who was in a stage before; again, one further back. Survives a power cut.
 
-        Raises ConflictError as `promote` does, InvalidValueError when there is nobody to bring back.
+        Of the policy only one thing is asked again: that the version loads, where the stage asks for that. `force`, with a
+        reason, leaves it out, and the event says so. Raises GateError for a version that does not load, ConflictError as
+        `promote` does, InvalidValueError when there is nobody to bring back.
         """
         event = promotion.roll_back(
-            self._kernel, self.name, stage, reason=reason, seen=self._view.seen, expected=expected
+            self._kernel, self.name, stage, reason=reason, seen=self._view.seen, expected=expected, force=force
         )
         return self._decided(event.id, detail_of(event)["version"])
 
@@ -241,10 +262,10 @@ class Model:
             found = Tables(connection).find(AliasRow, self.name, alias)
             if found is None:
                 raise NotFoundError(f"{self.name} has no alias {alias!r}; it has: {among(alias, self.aliases)}")
-            detail = {"alias": alias, "was": found.number, "reason": reason}
+            detail = {"alias": alias, "version": found.number, "reason": reason}
             decide(connection, "model.unaliased", self.name, detail)
 
-    def require(
+    def set_policy(
         self,
         stage: str,
         *,
@@ -254,19 +275,22 @@ class Model:
         confidence: float = 0.95,
         signature: str = "any",
         approvals: int = 0,
+        loadable: bool | None = None,
         reason: str = "",
     ) -> None:
         """Set what must hold before a version may enter a stage, in place of what was asked before. Survives a power cut.
 
         `results`: names of scans and tests that must have passed (`log_result`). `metrics`: name -> (at least, at most) of
-        the run's last value. `no_worse`: name of losses (`log_losses`) -> margin: on the same rows as the version in
-        place, the lower end of the interval of the mean improvement must not be below minus the margin; `confidence` is
-        that interval's. `signature="compatible"`: callers of the version in place can go on unchanged. `approvals`: by so
-        many people other than the author. A stage alone asks for nothing any more.
+        the run's last value. `no_worse`: name of losses (`log_losses`) -> margin: the mean loss may be at most that much
+        worse than that of the current version on the same rows, at the far end of the interval of the mean difference;
+        `confidence` is that interval's. `signature="compatible"`: callers of the current version need
+        no change. `approvals`: how many people other than the author must approve. `loadable`: whether the machine that
+        promotes or rolls back must load the version; None is yes for `production`, and no for other stages. A stage alone
+        asks for nothing else any more.
         """
         rule = checked_rule(
             results=results, metrics=metrics or {}, no_worse=no_worse or {}, confidence=confidence, signature=signature,
-            approvals=approvals,
+            approvals=approvals, loadable=loadable,
         )  # fmt: skip
         reason = checked_note(reason)
         with self._kernel.database.writing(durable=True) as connection:
@@ -306,7 +330,7 @@ class Model:
             raise NotFoundError(f"{self.name} has no tag {key!r}; it has: {among(key, self.tags)}")
         self._decide("model.untagged", {"version": 0, "key": key})
 
-    def describe(self, text: str) -> None:
+    def set_description(self, text: str) -> None:
         """Say what the model is for. Survives a power cut."""
         self._decide("model.described", {"version": 0, "text": checked_note(text)})
 
@@ -334,7 +358,7 @@ class Model:
         """Without looking: the decision rests on what was seen before."""
         if isinstance(version, ModelVersion):
             if version.model != self.name:
-                raise InvalidValueError(f"{version.reference} is no version of {self.name}.")
+                raise InvalidValueError(f"{version.reference} is not a version of {self.name}.")
             return version.number
         if isinstance(version, int) and not isinstance(version, bool):
             return version
@@ -355,9 +379,20 @@ class Model:
             decide(connection, kind, self.name, detail)
 
     def __repr__(self) -> str:
-        numbers = {stage: self.placed(stage) for stage in self.stages.names[1:-1]}
-        placed = "".join(f", {stage} {number}" for stage, number in numbers.items() if number is not None)
-        return f"<Model {self.name}: {len(self):,} version{'' if len(self) == 1 else 's'}{placed}>"
+        return printable(f"<Model {self.name}: {self.summary()}>")
+
+    def summary(self) -> str:
+        """How many versions there are and which are in use, in one line: "4 versions, production 3, staging 2 and 4"."""
+        count = len(self)
+        occupied = {
+            stage: [str(version.number) for version in self.in_stage(stage)] for stage in self.stages.names[1:-1]
+        }
+        parts = [
+            f"{stage} {' and '.join([*numbers[:2], *([f'{len(numbers) - 2:,} more'] if numbers[2:] else [])])}"
+            for stage, numbers in reversed(occupied.items())
+            if numbers
+        ]
+        return ", ".join([counted(count, "version") if count else "no versions", *parts])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Model) and (self.name, self._kernel) == (other.name, other._kernel)
@@ -387,18 +422,19 @@ def _refuse_stages(connection: sqlite3.Connection, owner: ModelRow, stages: Stag
     for stage, count in connection.execute(sql, (owner.name,)):
         if stage not in stages.names:
             raise InvalidValueError(
-                f"{count} versions are in {stage}, which would be no stage any more: move them first."
+                f"{counted(count, 'version is', 'versions are')} in {stage}, which would no longer be a stage: "
+                "move them first."
             )
         if stage in stages.single and count > 1:
             raise InvalidValueError(
-                f"{count} versions are in {stage}, which would hold one only: move the others first."
+                f"{count:,} versions are in {stage}, which would hold one version only: move the others first."
             )
     folded = {name.casefold() for name in stages.names}
     for row in Tables(connection).select(AliasRow, model=owner.name):
         if row.alias.casefold() in folded:
-            raise InvalidValueError(f"{row.alias!r} is an alias of version {row.number}: a stage can not be called so.")
+            raise InvalidValueError(
+                f"{row.alias!r} is an alias of version {row.number}: a stage cannot have the same name."
+            )
     for stage in policies.decode(owner.policy):
         if stage not in stages.names:
-            raise InvalidValueError(
-                f"The policy asks for something in {stage}: clear it first, with require({stage!r})."
-            )
+            raise InvalidValueError(f"The stage {stage} has a policy: clear it first, with set_policy({stage!r}).")

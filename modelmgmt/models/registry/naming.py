@@ -7,7 +7,7 @@ from modelmgmt.store.names import check_name, shown
 
 LATEST = "latest"
 """Always the newest version: no alias and no stage may be called so."""
-_RESERVED = {"run", "models", "data", "code"}  # the beginnings of other references
+_RESERVED = {"run", "models", "data", "code", "bundle", "prediction"}  # the beginnings of other references
 _MARKS = "/\\@:"
 
 
@@ -19,7 +19,7 @@ def check_model_name(value: object) -> str:
     """
     name = _without_marks(check_name(value, "model name"), "model name")
     if name in _RESERVED:
-        raise InvalidNameError(f"model name {name!r} begins references of another kind; choose another name")
+        raise InvalidNameError(f"model name {name!r} is reserved for other references; choose another name")
     return name
 
 
@@ -34,5 +34,5 @@ def check_label(value: object, what: str) -> str:
 def _without_marks(name: str, what: str) -> str:
     found = next((mark for mark in _MARKS if mark in name), ".." if ".." in name else None)
     if found is not None:
-        raise InvalidNameError(f"{what} {shown(name)} holds {found!r}, which references are made of; leave it out")
+        raise InvalidNameError(f"{what} {shown(name)} holds {found!r}, which is reserved for references; leave it out")
     return name

@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.names import check_name
 
+PRODUCTION = "production"
+"""The stage whose versions must load unless the policy says otherwise."""
+
 SignatureRule = Literal["any", "compatible"]
 
 
@@ -31,12 +34,18 @@ class Rule:
     """Scans and tests that must have been logged, and passed."""
     metrics: Mapping[str, Bounds] = field(default_factory=dict)
     no_worse: Mapping[str, float] = field(default_factory=dict)
-    """Losses by name -> margin: by how much the mean loss may be worse than that of the version in place."""
+    """Losses by name -> margin: by how much the mean loss may be worse than that of the current version."""
     confidence: float = 0.95
     """Of the interval that is set against the margins."""
     signature: SignatureRule = "any"
     approvals: int = 0
     """By how many people other than the author."""
+    loadable: bool | None = None
+    """Whether the machine that promotes must load the version; None is yes for `production`, and no for other stages."""
+
+    def asks_to_load(self, stage: str) -> bool:
+        """Whether it asks for that, as the rule of this stage."""
+        return stage == PRODUCTION if self.loadable is None else self.loadable
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -44,7 +53,7 @@ class Rule:
 
 
 Policy = Mapping[str, Rule]
-"""By stage; a stage that is missing asks for nothing."""
+"""By stage; one that is missing asks for nothing, but that of `production` for a version that loads."""
 
 
 def encode(policy: Policy) -> str:
@@ -65,6 +74,7 @@ def _rule(content: Mapping[str, Any]) -> Rule:
         confidence=content["confidence"],
         signature=content["signature"],
         approvals=content["approvals"],
+        loadable=content.get("loadable"),
     )
 
 
@@ -76,6 +86,7 @@ def checked_rule(
     confidence: float,
     signature: str,
     approvals: int,
+    loadable: bool | None = None,
 ) -> Rule:
     """A rule as a caller describes it. Raises InvalidTypeError, InvalidValueError, InvalidNameError.
 
@@ -89,6 +100,8 @@ def checked_rule(
         raise InvalidValueError(f"signature is 'any' or 'compatible', and {signature!r} was given.")
     if type(approvals) is not int or not 0 <= approvals <= 100:
         raise InvalidValueError(f"approvals is a count of people, and {approvals!r} was given.")
+    if loadable is not None and not isinstance(loadable, bool):
+        raise InvalidTypeError(f"loadable is True, False or None, and {loadable!r} was given.")
     if not 0.5 <= _number(confidence, "confidence") < 1:
         raise InvalidValueError(f"confidence is 0.5 or more and below 1, and {confidence!r} was given.")
     return Rule(
@@ -98,6 +111,7 @@ def checked_rule(
         confidence=float(confidence),
         signature="compatible" if signature == "compatible" else "any",
         approvals=approvals,
+        loadable=loadable,
     )
 
 
@@ -115,15 +129,19 @@ def _number(value: Any, what: str) -> float:
 
 def _bounds(key: str, pair: Any) -> Bounds:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or pair[0] is pair[1] is None:
-        raise InvalidValueError(f"The bounds of {key!r} are (at least, at most), one may be None: {pair!r} was given.")
+        raise InvalidValueError(
+            f"The bounds of {key!r} are (at least, at most), of which one may be None, and {pair!r} was given."
+        )
     least, most = (None if value is None else _number(value, f"a bound of {key!r}") for value in pair)
     if least is not None and most is not None and least > most:
-        raise InvalidValueError(f"The bounds of {key!r} leave nothing: at least {least} and at most {most}.")
+        raise InvalidValueError(f"No value meets the bounds of {key!r}: at least {least} and at most {most}.")
     return Bounds(least, most)
 
 
 def _margin(key: str, value: Any) -> float:
     margin = _number(value, f"the margin of {key!r}")
     if margin < 0:
-        raise InvalidValueError(f"The margin of {key!r} is how much worse is allowed, 0 or more: {value!r} was given.")
+        raise InvalidValueError(
+            f"The margin of {key!r} is how much worse is allowed, 0 or more, and {value!r} was given."
+        )
     return margin

@@ -28,6 +28,9 @@ PREFIX = "model."
 MOVES = ("model.promoted", "model.rolled_back", "model.archived")
 """The kinds of events that change who is in which stage; deleting a version does so, too."""
 
+ENTERED = ("model.registered", "model.imported")
+"""The kinds of events that make a version."""
+
 Detail = Mapping[str, Any]
 
 
@@ -55,7 +58,7 @@ def detail_of(event: Event) -> dict[str, Any]:
 
 def _unreadable(event: Event) -> CorruptDataError:
     return CorruptDataError(
-        f"Event {event.id} ({event.kind} {event.subject}) can not be followed, its detail is not what was written: run "
+        f"Event {event.id} ({event.kind} {event.subject}) cannot be applied, because its detail is damaged: run "
         "'modelmgmt audit verify', then restore a backup."
     )
 
@@ -105,6 +108,7 @@ def _register(rows: Rows, event: Event, detail: Detail) -> None:
         model=event.subject, number=detail["version"], stage=detail["stage"], entered=event.id, run=detail["run"],
         artifact=detail["artifact"], digest=detail["digest"], format=detail["format"],
         description=detail["description"], created_at=event.time, created_by=event.actor,
+        origin=None if detail.get("origin") is None else json.dumps(detail["origin"], ensure_ascii=False, sort_keys=True),
     )  # fmt: skip
     rows.put(row)
     _change_model(rows, event, last_number=row.number)
@@ -192,6 +196,7 @@ def _change_version(rows: Rows, event: Event, number: int, **changes: Any) -> No
 _CHANGES: dict[str, Callable[[Rows, Event, Detail], None]] = {
     "model.created": _create,
     "model.registered": _register,
+    "model.imported": _register,
     "model.promoted": _move,
     "model.rolled_back": _move,
     "model.archived": _move,

@@ -93,7 +93,7 @@ def parse_in(connection: sqlite3.Connection, text: object) -> Reference:
         there = _references(connection, text)
         if there:
             raise InvalidValueError(
-                f"{shown(text)} names no version of a model: write {' or '.join(there)}."
+                f"{shown(text)} does not name a version of a model: write {' or '.join(there)}."
             ) from error
         models = [row.name for row in Tables(connection).select(ModelRow)]
         raise InvalidValueError(f"{error} The registered models are: {among(text, models)}") from error
@@ -192,12 +192,12 @@ def _find_artifact(connection: sqlite3.Connection, run: str, name: str) -> Resol
     if row is None:
         names = "SELECT name FROM artifacts WHERE run = ? AND kind = ? ORDER BY name"
         there = [found for (found,) in connection.execute(names, (record.id, ARTIFACT_KIND))]
-        raise NotFoundError(f"The run {record.name} has no model {name!r}; its models are: {among(name, there)}")
+        others = records.namesakes(connection, record)
+        which = f"The run {record.name} ({record.id}{f', {others}' if others else ''})"
+        raise NotFoundError(f"{which} has no model {name!r}; its models are: {among(name, there)}")
     _, _, kind, digest, *_ = verified("artifacts", row)
     if kind != ARTIFACT_KIND:
-        raise InvalidValueError(
-            f"{name!r} of the run {record.name} is a {kind}, not a model: a model is logged with log_model."
-        )
+        raise InvalidValueError(f"{name!r} of the run {record.name} is a {kind}, not a model: log_model logs models.")
     return Resolved(digest, None, None, record.id, name)
 
 
@@ -223,4 +223,4 @@ def _of_model(model: str, rest: str, text: str, *, is_label: bool) -> Reference:
 
 
 def _unreadable(text: str) -> InvalidValueError:
-    return InvalidValueError(f"{shown(text)} names no version of a model: {_FORMS}.")
+    return InvalidValueError(f"{shown(text)} does not name a version of a model: {_FORMS}.")

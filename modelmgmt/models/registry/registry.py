@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelmgmt.errors import InvalidValueError, NotFoundError, RunInUseError
+from modelmgmt.errors import InvalidValueError, NotFoundError, RunInUseError, printable
 from modelmgmt.models.registry.decisions import decide, last_of, of_model
 from modelmgmt.models.registry.evidence import description_of
+from modelmgmt.models.registry.imported import Origin
 from modelmgmt.models.registry.model import Model
 from modelmgmt.models.registry.naming import check_model_name
 from modelmgmt.models.registry.projection import detail_of
@@ -16,7 +17,7 @@ from modelmgmt.models.registry.reference import find_version, parse_in, resolve
 from modelmgmt.models.registry.rows import ModelRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages, checked_stages
 from modelmgmt.models.registry.versions import ModelVersion, View
-from modelmgmt.store.names import check_name, check_path
+from modelmgmt.store.names import check_name, check_path, counted
 from modelmgmt.store.objects import check_digest
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.labels import checked_note, checked_tags
@@ -71,7 +72,7 @@ class Registry(Mapping[str, Model]):
         own, kept = checked_stages(stages, single, transitions), checked_tags(tags or {})
         with self._kernel.database.writing(durable=True) as connection:
             if Tables(connection).find(ModelRow, name) is not None:
-                raise InvalidValueError(f"There is a model {name!r} already: get it with store.models[{name!r}].")
+                raise InvalidValueError(f"The model {name!r} already exists: get it with store.models[{name!r}].")
             _create(connection, name, checked_note(description), own)
             if kept:
                 decide(connection, "model.tagged", name, {"version": 0, "tags": kept})
@@ -114,9 +115,13 @@ class Registry(Mapping[str, Model]):
         """
         found = resolve(self._kernel, reference)
         kind = description_of(self._kernel, found.digest).get("format")
+        origin = None
+        if found.model is not None:
+            source = self.version(f"{found.model}:{found.number}")
+            origin = Origin("version", source.reference, origin=source.origin)
         return register(
             self._kernel, name, found.run, found.artifact, found.digest, str(kind or "unknown"),
-            description=description, tags=tags, version_type=self._version_type,
+            description=description, tags=tags, version_type=self._version_type, origin=origin,
         )  # fmt: skip
 
     def search(
@@ -153,8 +158,8 @@ class Registry(Mapping[str, Model]):
 
     def __repr__(self) -> str:
         names = list(self)
-        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        return f"<Registry of {len(names):,} model{'' if len(names) == 1 else 's'}{': ' if names else ''}{shown}>"
+        shown = ", ".join(f"{name} ({self[name].summary()})" for name in names[:10]) + (", ..." if names[10:] else "")
+        return printable(f"<Registry of {counted(len(names), 'model')}{': ' if names else ''}{shown}>")
 
 
 def register(
@@ -168,6 +173,7 @@ def register(
     description: str = "",
     tags: Mapping[str, Any] | None = None,
     version_type: type[ModelVersion] = ModelVersion,
+    origin: Origin | None = None,
 ) -> ModelVersion:
     """Make the next version of a model, and the model where it is not there yet. Survives a power cut.
 
@@ -182,6 +188,7 @@ def register(
         "digest": digest,
         "format": check_name(format, "format"),
         "description": checked_note(description),
+        "origin": None if origin is None else origin.to_dict(),
     }
     kept = checked_tags(tags or {})
     if kernel.objects.freshen(digest) is None and not kernel.objects.has(digest):
@@ -191,13 +198,14 @@ def register(
             records.read(connection, run)
         owner = Tables(connection).find(ModelRow, name) or _create(connection, name, "", Stages())
         number, stage = owner.last_number + 1, Stages.decode(owner.stages).first
-        decide(connection, "model.registered", name, {"version": number, "stage": stage, **detail})
+        kind = "model.imported" if origin is not None and origin.kind == "bundle" else "model.registered"
+        decide(connection, kind, name, {"version": number, "stage": stage, **detail})
         if kept:
             decide(connection, "model.tagged", name, {"version": number, "tags": kept})
         row = Tables(connection).find(VersionRow, name, number)
         seen = last_of(connection, name)
     if row is None:  # pragma: no cover - it was written above
-        raise NotFoundError(f"The version {name}:{number} is gone.")
+        raise NotFoundError(f"The version {name}:{number} was deleted.")
     return version_type(kernel, row, View(seen))
 
 
@@ -207,7 +215,7 @@ def refuse_registered(connection: sqlite3.Connection, run: str) -> None:
     if found:
         named = ", ".join(f"{row.model}:{row.number}" for row in found[:3]) + (", ..." if len(found) > 3 else "")
         raise RunInUseError(
-            f"The run {run} is where {named} comes from: delete the version first, with store.models[...].delete(...)."
+            f"The run {run} made {named}: delete the version first, with store.models[...].delete(...)."
         )
 
 

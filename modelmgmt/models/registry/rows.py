@@ -51,6 +51,7 @@ class VersionRow(Row):
     entered: int
     run: str | None
     artifact: str | None
+    origin: str | None
     digest: str
     format: str
     description: str

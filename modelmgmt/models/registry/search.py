@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError
+from modelmgmt.errors import InvalidTypeError, warn
 from modelmgmt.models.registry.decisions import last_of
 from modelmgmt.models.registry.reference import no_model
 from modelmgmt.models.registry.rows import ModelRow, Tables, TagRow, VersionRow
@@ -35,7 +34,7 @@ def search(
     for name, value in (("filter", filter), ("text", text)):
         if not isinstance(value, str):
             raise InvalidTypeError(f"{name} is text, and {type(value).__name__} was given.")
-    of_runs = Runs.query(kernel, Run, filter) if filter.strip() else None
+    of_runs = Runs._query(kernel, Run, filter) if filter.strip() else None
     runs = None if of_runs is None else set(of_runs.ids)
     where = {"model": model, "stage": stage}
     with kernel.database.reading() as connection:
@@ -54,7 +53,7 @@ def search(
         seen = {name: last_of(connection, name) for name in {row.model for row in found}}
         unknown = [] if found else [*(of_runs.unknown if of_runs is not None else ()), *_unknown_tags(connection, tags)]
     for sentence in unknown:
-        warnings.warn(sentence, stacklevel=4)
+        warn(sentence)
     return [version_type(kernel, row, View(seen[row.model])) for row in found]
 
 

@@ -17,8 +17,9 @@ class Stages:
     """The stages of a model, in order.
 
     A new version begins in the first. The last is for what is out of use: whoever is displaced or archived goes there.
-    A stage in `single` holds one version at a time: who enters displaces who is in it. `transitions` says for each stage
-    where a promotion may lead from it; None allows every move. Displacing, archiving and rolling back are always allowed.
+    A stage in `single` holds one version at a time: a version that enters it displaces the current one, which moves to the
+    last stage. `transitions` says for each stage where a promotion may lead from it; None allows every move. Displacing,
+    archiving and rolling back are always allowed.
     """
 
     names: tuple[str, ...] = ("development", "staging", "production", "archived")
@@ -33,21 +34,35 @@ class Stages:
     def last(self) -> str:
         return self.names[-1]
 
+    @property
+    def main(self) -> str | None:
+        """The stage whose version is in use: the last that holds one, else the last before the end; None with two stages.
+
+        >>> Stages().main
+        'production'
+        """
+        return next(
+            (name for name in reversed(self.names) if name in self.single),
+            self.names[-2:-1][0] if self.names[2:] else None,
+        )
+
     def check(self, stage: object) -> str:
         """The name of one of these stages. Raises InvalidValueError."""
         if stage not in self.names:
             hint = did_you_mean(stage, self.names) if isinstance(stage, str) else ""
-            raise InvalidValueError(f"There is no stage {stage!r}: the stages are {', '.join(self.names)}.{hint}")
+            raise InvalidValueError(f"There is no stage {stage!r}; the stages are {', '.join(self.names)}.{hint}")
         return str(stage)
 
     def check_move(self, start: str, end: str) -> None:
         """Raises InvalidValueError unless a promotion may lead from one stage to the other."""
         if start == end:
-            raise InvalidValueError(f"The version is in {end} already.")
+            raise InvalidValueError(f"The version is already in {end}.")
         allowed = self.names if self.transitions is None else self.transitions.get(start, ())
         if end not in allowed:
-            there = ", ".join(allowed) or "nowhere"
-            raise InvalidValueError(f"From {start} a version may go to {there}, and {end} was asked for.")
+            there = ", ".join(allowed) or "no other stage"
+            raise InvalidValueError(
+                f"A version cannot move from {start} to {end}; from {start} it can move to {there}."
+            )
 
     def encode(self) -> str:
         """JSON, as the table keeps it."""
@@ -74,13 +89,11 @@ def checked_stages(
     """
     listed = Stages().names if names is None else _listed(names, "stages")
     if len(listed) < 2 or len({name.casefold() for name in listed}) < len(listed):
-        raise InvalidValueError(f"A model has two stages or more, all different, and {list(listed)} was given.")
+        raise InvalidValueError(f"A model has two or more different stages, and {list(listed)} was given.")
     alone = tuple(name for name in Stages().single if name in listed[1:-1]) if single is None else tuple(single)
     for name in alone:
         if name not in listed[1:-1]:
-            raise InvalidValueError(
-                f"{name!r} can not hold one version only: it is not between the first and the last."
-            )
+            raise InvalidValueError(f"{name!r} cannot be limited to one version: it is the first or the last stage.")
     return Stages(listed, alone, None if transitions is None else _checked_transitions(listed, transitions))
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, printable
 from modelmgmt.models.registry import promotion
-from modelmgmt.models.registry.decisions import decide
-from modelmgmt.models.registry.evidence import description_of, losses_bytes
+from modelmgmt.models.registry.decisions import decide, last_of, of_model
+from modelmgmt.models.registry.evidence import description_of, losses_bytes, needs_of
 from modelmgmt.models.registry.gates import Condition
+from modelmgmt.models.registry.history import Decision
+from modelmgmt.models.registry.imported import Origin
 from modelmgmt.models.registry.promotion import Expected
 from modelmgmt.models.registry.rows import AliasRow, ApprovalRow, ModelRow, R, ResultRow, Tables, TagRow, VersionRow
 from modelmgmt.models.registry.stages import Stages
@@ -21,6 +23,7 @@ from modelmgmt.store.times import from_iso
 from modelmgmt.tracking.labels import checked_note, checked_tags
 
 if TYPE_CHECKING:
+    from modelmgmt.models.packaging.needs import Needs
     from modelmgmt.store.kernel import Kernel
 
 
@@ -58,7 +61,7 @@ class View:
 class ModelVersion:
     """One version of a registered model. Its values are read when they are asked for, each row verified.
 
-    >>> digest = Store().kernel.objects.put_bytes(b"weights").digest
+    >>> digest = Store()._kernel.objects.put_bytes(b"weights").digest
     >>> version = Store().models.register("churn", digest=digest, format="raw")
     >>> version.reference, version.stage
     ('churn:1', 'development')
@@ -70,7 +73,7 @@ class ModelVersion:
         self._row = row
 
     @property
-    def row(self) -> VersionRow:
+    def _row_now(self) -> VersionRow:
         """Its row in the table `model_versions`, as it is now. Raises NotFoundError when it was deleted."""
         with self._kernel.database.reading() as connection:
             row = Tables(connection).find(VersionRow, self.model, self.number)
@@ -112,6 +115,16 @@ class ModelVersion:
         return self._row.format
 
     @property
+    def needs(self) -> Needs | None:
+        """What a stranger needs to load it; None for what `log_model` did not make. The weights are looked at."""
+        return needs_of(self._kernel, self.digest)
+
+    @property
+    def origin(self) -> Origin | None:
+        """The bundle or the version that it was imported or copied from; None for one that was registered from a run."""
+        return None if self._row.origin is None else Origin.decode(self._row.origin)
+
+    @property
     def created_by(self) -> str:
         """The account that registered it."""
         return self._row.created_by
@@ -123,11 +136,25 @@ class ModelVersion:
 
     @property
     def stage(self) -> str:
-        return self.row.stage
+        return self._row_now.stage
+
+    @property
+    def entered(self) -> Decision | None:
+        """The decision that put it in its stage: when, by whom, why. None where the log no longer has it.
+
+        >>> digest = Store()._kernel.objects.put_bytes(b"weights").digest
+        >>> version = Store().models.register("fraud", digest=digest, format="raw").promote("production", reason="first")
+        >>> version.entered.kind, version.entered.reason
+        ('promoted', 'first')
+        """
+        number = self._row_now.entered
+        with self._kernel.database.reading() as connection:
+            event = next(of_model(connection, self.model, after=number - 1), None)
+        return Decision._of(event) if event is not None and event.id == number else None
 
     @property
     def description(self) -> str:
-        return self.row.description
+        return self._row_now.description
 
     @property
     def signature(self) -> Mapping[str, Any] | None:
@@ -162,7 +189,7 @@ class ModelVersion:
         self._view.seen = event.id
         return self
 
-    def gate(self, to: str) -> list[Condition]:
+    def check_policy(self, to: str) -> list[Condition]:
         """What the policy asks for before it may enter a stage, met or not. Decides nothing."""
         return promotion.ask(self._kernel, self.model, self.number, to)
 
@@ -210,15 +237,26 @@ class ModelVersion:
             raise NotFoundError(f"{self.reference} has no tag {key!r}; it has: {among(key, self.tags)}")
         self._decide("model.untagged", {"key": key})
 
-    def describe(self, text: str) -> None:
+    def set_description(self, text: str) -> None:
         """Say what it is. Survives a power cut."""
         self._decide("model.described", {"text": checked_note(text)})
+
+    def history(self) -> list[Decision]:
+        """Every decision that changed it, oldest first, also those about another version that displaced it or took its alias.
+
+        `decision.changes[version.number]` says what each did to it. Brings the view of the model up to date, as
+        `Model.history` does.
+        """
+        with self._kernel.database.reading() as connection:
+            self._view.seen = last_of(connection, self.model)
+            found = [Decision._of(event) for event in of_model(connection, self.model)]
+        return [decision for decision in found if self.number in decision.changes]
 
     def card(self) -> str:
         """A page about it, in Markdown: where it comes from, what was measured, who has decided what."""
         from modelmgmt.models.registry.card import card
 
-        return card(self._kernel, self.row)
+        return card(self._kernel, self._row_now)
 
     def _keep_result(
         self,
@@ -250,7 +288,7 @@ class ModelVersion:
         return self.reference
 
     def __repr__(self) -> str:
-        return f"<ModelVersion {self.reference}, {self.format}>"
+        return printable(f"<ModelVersion {self.reference}, {self.format}>")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModelVersion) and (self.reference, self.digest) == (other.reference, other.digest)
@@ -271,5 +309,5 @@ def _json(detail: Any) -> Any:
     try:
         return json.loads(json.dumps(detail, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"The detail of a result can not be kept as JSON ({error}): use numbers, text, lists, mappings."
+        message = f"The detail of a result cannot be kept as JSON ({error}): use numbers, text, lists, mappings."
         raise (InvalidValueError if isinstance(error, ValueError) else InvalidTypeError)(message) from error

@@ -54,13 +54,13 @@ def kinds_of(data: bytes | memoryview) -> list[str]:
 
 
 def parts_of(part: Part, kind: str, budget: Budget, limits: Limits, problems: list[str]) -> Iterator[Part]:
-    """The parts of one container. What can not be read is told in `problems`, and the rest is read on."""
+    """The parts of one container. What cannot be read is told in `problems`, and the rest is read on."""
     try:
         yield from _PARTS.get(kind, _compressed)(part, kind, budget, limits, problems)
     except TooMuchError as error:
         problems.append(f"{part.where or 'the file'}: {error}")
     except (CorruptDataError, tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
-        problems.append(f"{part.where or 'the file'}: it can not be read as {kind}: {str(error)[:160]}")
+        problems.append(f"{part.where or 'the file'}: it cannot be read as {kind}: {str(error)[:160]}")
 
 
 def _compressed(part: Part, kind: str, budget: Budget, limits: Limits, problems: list[str]) -> Iterator[Part]:
@@ -72,7 +72,9 @@ def _compressed(part: Part, kind: str, budget: Budget, limits: Limits, problems:
 
 def _unread(part: Part, kind: str, budget: Budget, limits: Limits, problems: list[str]) -> Iterator[Part]:
     del budget, limits
-    problems.append(f"{part.where or 'the file'}: it is packed by {kind}, which is not read here: unpack it, then look")
+    problems.append(
+        f"{part.where or 'the file'}: it is compressed by {kind}, which cannot be read here: unpack it first"
+    )
     yield from ()
 
 
@@ -103,7 +105,7 @@ def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget, proble
     except TooMuchError:
         raise
     except UNSOUND as error:
-        problems.append(f"{_inside(part, info.filename)}: it can not be read whole: {str(error)[:160]}")
+        problems.append(f"{_inside(part, info.filename)}: it cannot be read whole: {str(error)[:160]}")
     return b"".join(pieces)
 
 

@@ -38,17 +38,37 @@ def decide(kernel: Kernel, package: HasDigest | str, trust: Trust = None) -> Non
     runs nothing (`restricted_names`): they allow no more than None does.
     """
     digest = check_digest(package if isinstance(package, str) else package.digest)
+    reason = distrust(kernel, digest, trust)
+    if reason is not None:
+        raise UntrustedModelError(f"{_what(digest)}, and {reason}")
+
+
+def distrust(kernel: Kernel, digest: str, trust: Trust = None) -> str | None:
+    """Why the caller does not trust a package, as the rest of a sentence and what to do; None when the caller does.
+
+    It means the same for every format: `decide` asks it before code runs, and a format that runs none asks it before it
+    makes types beyond the reviewed list. Raises InvalidTypeError, InvalidValueError for what is no value of `trust`.
+    """
     if trust is True:
-        return
+        return None
     if trust is False:
-        raise UntrustedModelError(f"{_what(digest)}, and trust=False was given: leave it out to ask your keys.")
+        return "trust=False was given: without it, your trusted keys decide."
     if isinstance(trust, str) and trust != RESTRICTED:
-        _compare(digest, trust)
-        return
+        given = _digest_of(trust)
+        return None if given == digest else f"trust= names other bytes: {given}. These are sha256:{digest}."
     restricted_names(trust)  # a mistake in it is said before any key is asked
     reason = refusal(kernel, digest)
-    if reason is not None:
-        raise UntrustedModelError(f"{_what(digest)}, and {reason} {_HOW.format(digest=digest)}")
+    return None if reason is None else f"{reason} {_HOW.format(digest=digest)}"
+
+
+def check_trust(digest: str, trust: Trust) -> None:
+    """Refuse a `trust` that cannot hold for these bytes, whatever their format needs. Asks no key.
+
+    Raises UntrustedModelError for the digest of other bytes, InvalidTypeError and InvalidValueError for no value of it.
+    """
+    if isinstance(trust, str) and trust != RESTRICTED and _digest_of(trust) != digest:
+        raise UntrustedModelError(f"trust= names other bytes: {_digest_of(trust)}. These are sha256:{digest}.")
+    restricted_names(trust)
 
 
 def is_trusted(kernel: Kernel, package: HasDigest | str) -> bool:
@@ -80,9 +100,7 @@ def check_type_name(name: Any) -> str:
         raise InvalidTypeError(f"The name of a type is text, found {type(name).__name__}.")
     parts = name.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise InvalidValueError(
-            f"{name[:80]!r} is not the whole name of one type: write module.Type, without patterns."
-        )
+        raise InvalidValueError(f"{name[:80]!r} is not the full name of a type: write module.Type, without patterns.")
     return name
 
 
@@ -94,36 +112,55 @@ _HOW = (
 
 
 def _what(digest: str) -> str:
-    return f"Reading the model {digest[:16]}... may run any code"
+    return f"Reading the model {digest[:16]}... can run any code"
 
 
-def _compare(digest: str, trust: str) -> None:
+def _digest_of(trust: str) -> str:
     try:
-        given = check_digest(trust.removeprefix(_PREFIX))
+        return check_digest(trust.removeprefix(_PREFIX))
     except InvalidValueError as error:
         message = (
             f'trust={trust[:80]!r} is neither "restricted" nor a digest "sha256:..." of 64 characters 0-9 and a-f.'
         )
         raise InvalidValueError(message) from error
-    if given != digest:
-        raise UntrustedModelError(f"{_what(digest)}, and you allowed other bytes: {given}. These are sha256:{digest}.")
+
+
+def standings(kernel: Kernel, digest: str) -> dict[str, str]:
+    """Key -> how it stands with this user, of every key that has signed a tree, as a person reads it.
+
+    `not checked` are signatures that cannot be checked here: by HMAC under another's key, without cryptography, or when the
+    user's keys cannot be read.
+    """
+    signatures = signing.read(kernel, digest)
+    try:
+        valid = {signature.key for signature in signing.verify(kernel, digest)}
+        trusted, own = keys.trusted_keys(), {key.fingerprint for key in keys.own_keys()}
+    except KeyFileError:
+        return {signature.key: "not checked" for signature in signatures}
+    known = {key: f"trusted as {kept.name!r}" for key, kept in trusted.items()} | dict.fromkeys(
+        own, "the importer's own key"
+    )
+    return {
+        signature.key: known.get(signature.key, "not trusted") if signature.key in valid else "not checked"
+        for signature in signatures
+    }
 
 
 def refusal(kernel: Kernel, digest: str) -> str | None:
     """Why its keys alone do not let a tree be read here, as the rest of a sentence; None when one vouches for it."""
     found = signing.read(kernel, digest)
     if not found:
-        return "nobody has signed it."
+        return "it is not signed."
     try:
         valid = {signature.key for signature in signing.verify(kernel, digest)}
         trusted = keys.trusted_keys()
         own = {key.fingerprint for key in keys.own_keys()}
     except KeyFileError as error:
-        return f"your keys could not be asked. {error}"
+        return f"your keys could not be read. {error}"
     if valid & (own | trusted.keys()):
         return None
     if valid:
-        return f"it is signed under {', '.join(sorted(valid))}, which you do not trust."
+        return f"it is signed under {', '.join(sorted(valid))}, a key that you do not trust."
     if not keys.has_ed25519() and any(signature.algorithm == "ed25519" for signature in found):
         return "checking its signature needs cryptography: pip install 'modelmgmt[models]'."
-    return "no signature of it fits, or can be checked with a key of yours."
+    return "none of its signatures is valid under a key that you trust."

@@ -1,7 +1,7 @@
 """The instructions of a pickle, one by one, from bytes. Pure: nothing is imported, called or allocated beyond the bytes.
 
 Reads all of protocols 0 to 5 as CPython's unpickler does. The static reading and the restricted reader both take their
-instructions from here, so that they can not see two different pickles in the same bytes.
+instructions from here, so that they cannot see two different pickles in the same bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Decoder:
         except (ValueError, struct.error) as error:
             if isinstance(error, MalformedError):
                 raise
-            raise MalformedError(f"the argument of {name} can not be read ({str(error)[:80]})", start) from error
+            raise MalformedError(f"the argument of {name} cannot be read ({str(error)[:80]})", start) from error
 
     def take(self, count: int) -> memoryview:
         """The next so many bytes, not copied. Raises MalformedError when there are fewer."""

@@ -43,7 +43,7 @@ def hook(data: bytes | memoryview, limits: Limits) -> Hook:
             node.items.append(inner)
             decoder.position = inner.end
             if inner.problem:
-                raise MalformedError(f"an array of objects can not be read: {inner.problem}", inner.start)
+                raise MalformedError(f"an array of objects cannot be read: {inner.problem}", inner.start)
 
     return after_build
 

@@ -28,10 +28,10 @@ def judge(reading: Reading, rules: Rules, limits: Limits, data: bytes) -> None:
         return
     beyond = sorted({found.full_name for found in _imports(reading) if not rules.knows(found.full_name)})
     shown = "; ".join(reasons[:_SHOWN]) + (f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else "")
-    hint = f" If these are harmless classes, name them: trust={beyond[:20]!r}." if beyond else ""
+    hint = f" If you know these classes to be harmless, name them: trust={beyond[:20]!r}." if beyond else ""
     message = (
-        f"The pickle is refused, nothing of it was run: {shown}.{hint} 'modelmgmt models inspect' shows all of it; if you "
-        "know who wrote it, trust=True reads it as it is."
+        f"The pickle was refused, and nothing in it was run: {shown}.{hint} 'modelmgmt models inspect' shows all "
+        "of it; if you know who wrote it, trust=True loads it."
     )
     raise RefusedPickleError(message)
 
@@ -49,16 +49,16 @@ def _imports(reading: Reading) -> Iterator[Any]:
 
 def _reasons(reading: Reading, rules: Rules, limits: Limits) -> Iterator[str]:
     if reading.problem:
-        yield f"it can not be read whole ({reading.problem})"
+        yield f"it cannot be read whole ({reading.problem})"
     if reading.extensions:
         yield f"it uses the extension code {reading.extensions[0]}"
     if reading.persistent:
-        yield f"it refers to {reading.persistent:,} things outside of it (persistent ids)"
+        yield f"it refers to {reading.persistent:,} things outside it (persistent ids)"
     if reading.buffers:
         yield "it needs buffers from outside"
     for found in reading.imports:
         if "." in found.name or not rules.knows(found.full_name):
-            yield f"{described(Node('global', [found.module, found.name], 0))} is not in the list"
+            yield f"{described(Node('global', [found.module, found.name], 0))} is not known to be harmless"
     for node in reading.nodes.values():
         yield from _of_node(node, rules, limits)
     for call in reading.calls:

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from modelmgmt.errors import InvalidValueError, KeyFileError, NotFoundError
+from modelmgmt.errors import InvalidValueError, KeyFileError, NotFoundError, printable
 from modelmgmt.store.disk import sync_folder
 from modelmgmt.store.names import check_name, shown
 from modelmgmt.store.objects import check_digest
@@ -48,7 +48,7 @@ class OwnKey:
     created_at: str
 
     def __repr__(self) -> str:
-        return f"<OwnKey {self.algorithm} {self.fingerprint}>"  # the secret is for no log
+        return printable(f"<OwnKey {self.algorithm} {self.fingerprint}>")  # the secret is for no log
 
     @property
     def public(self) -> bytes | None:
@@ -103,12 +103,12 @@ def config_folder() -> Path:
     if named:
         return Path(named).expanduser()
     shared = os.environ.get("XDG_CONFIG_HOME", "")
-    if Path(shared).is_absolute():  # what the specification asks for; a relative one would depend on where one stands
+    if Path(shared).is_absolute():  # what the specification asks for; a relative one would depend on the working folder
         return Path(shared) / "modelmgmt"
     try:
         return Path.home() / ".config" / "modelmgmt"
     except RuntimeError as error:
-        message = "There is no home folder to keep a signing key in: set MODELMGMT_CONFIG to a folder of your own."
+        message = "There is no home folder for a signing key: set MODELMGMT_CONFIG to a folder of your own."
         raise KeyFileError(message) from error
 
 
@@ -165,11 +165,13 @@ def trust_key(key: str, name: str, reason: str = "") -> TrustedKey:
 
 
 def distrust_key(key: str) -> None:
-    """Trust a key no more; `key` is its fingerprint or its name. Raises NotFoundError when it was not trusted."""
+    """Stop trusting a key; `key` is its fingerprint or its name. Raises NotFoundError when it was not trusted."""
     with _changing_trusted() as content:
         found = [other for other, entry in content["keys"].items() if key in (other, entry.get("name"))]
         if not found:
-            raise NotFoundError(f"No trusted key is called {shown(key)}: 'modelmgmt models trust list' shows them.")
+            raise NotFoundError(
+                f"There is no trusted key called {shown(key)}: 'modelmgmt models trust list' shows them."
+            )
         if len(found) > 1:
             raise InvalidValueError(f"{len(found)} trusted keys are called {shown(key)}: give the fingerprint.")
         del content["keys"][found[0]]
@@ -214,12 +216,14 @@ def _read_trusted(path: Path) -> dict[str, Any]:
     content = _decode(path, data, TRUSTED_FORMAT)
     keys = content.get("keys")
     if not isinstance(keys, dict) or not all(isinstance(entry, dict) for entry in keys.values()):
-        raise KeyFileError(f"{path} has no mapping of keys: repair it, or remove it and trust the keys again.")
+        raise KeyFileError(
+            f"{path} does not contain a mapping of keys: repair it, or remove it and trust the keys again."
+        )
     for key in keys:
         try:
             check_digest(key)
         except InvalidValueError as error:
-            raise KeyFileError(f"{path} names a key that is no fingerprint: {error}") from error
+            raise KeyFileError(f"{path} contains a key that is not a fingerprint: {error}") from error
     return content
 
 
@@ -228,9 +232,9 @@ def _decode_key(path: Path, algorithm: Algorithm, data: bytes) -> OwnKey:
     try:
         secret = bytes.fromhex(content["secret"])
     except (KeyError, TypeError, ValueError) as error:
-        raise KeyFileError(f"{path} holds no key: move it away, and a new one is made.") from error
+        raise KeyFileError(f"{path} contains no key: move it away, and a new one is made.") from error
     if content.get("algorithm") != algorithm or len(secret) != 32:
-        raise KeyFileError(f"{path} holds no key of {algorithm}: move it away, and a new one is made.")
+        raise KeyFileError(f"{path} contains no key of {algorithm}: move it away, and a new one is made.")
     return OwnKey(algorithm, secret, str(content.get("created_at", "")))
 
 
@@ -241,7 +245,7 @@ def _decode(path: Path, data: bytes, wanted: str) -> dict[str, Any]:
         raise KeyFileError(f"{path} is not JSON ({error}): restore it, or move it away.") from error
     if not isinstance(content, dict) or content.get("format") != wanted:
         found = content.get("format") if isinstance(content, dict) else None
-        raise KeyFileError(f"{path} is not written as {wanted} (found {found!r}): upgrade, or move it away.")
+        raise KeyFileError(f"{path} does not have the format {wanted} (found {found!r}): upgrade, or move it away.")
     return content
 
 
@@ -299,7 +303,7 @@ def _read(path: Path, *, private: bool) -> bytes | None:
         _refuse_shared(path, os.fstat(descriptor), private=private)
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise KeyFileError(f"{path} has more than {_MAX_BYTES:,} bytes: it is not what this library wrote.")
+        raise KeyFileError(f"{path} has more than {_MAX_BYTES:,} bytes: this library did not write it.")
     return data
 
 
@@ -307,7 +311,7 @@ def _refuse_shared(path: Path, found: os.stat_result, *, private: bool) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise KeyFileError(f"{path} is not a file: move it away.")
     if found.st_uid != os.geteuid():
-        raise KeyFileError(f"{path} belongs to user {found.st_uid}, not to you: it is not believed. Move it away.")
+        raise KeyFileError(f"{path} belongs to user {found.st_uid}, not to you, so it is not used: move it away.")
     if found.st_mode & (0o077 if private else 0o022):
         verb = "read or change" if private else "change"
         message = f"Others may {verb} {path} (mode {stat.S_IMODE(found.st_mode):04o}): 'chmod 600 {path}'"
@@ -325,7 +329,7 @@ def _refuse_shared_folder(folder: Path) -> None:
 
 def _refused(verb: str, path: Path, error: Exception) -> KeyFileError:
     why = error.strerror if isinstance(error, OSError) else error
-    message = f"Could not {verb} {path} ({why}): look at its permissions, or set MODELMGMT_CONFIG to another folder."
+    message = f"Could not {verb} {path} ({why}): check its permissions, or set MODELMGMT_CONFIG to another folder."
     refused = KeyFileError(message)
     refused.errno = getattr(error, "errno", None)
     return refused

@@ -31,14 +31,18 @@ from modelmgmt.models.trust.makers import (
 )
 from modelmgmt.models.trust.shapes import fits
 from modelmgmt.models.trust.simulation import DEFAULT_LIMITS, Limits, Machine, Node, Reading
+from modelmgmt.packaged import Code
 
 _DICTS = (dict, OrderedDict, defaultdict, Counter)
 
 
-def load_restricted(data: bytes, allowed: Collection[str] = (), limits: Limits = DEFAULT_LIMITS) -> Any:
+def load_restricted(
+    data: bytes, allowed: Collection[str] = (), limits: Limits = DEFAULT_LIMITS, *, code: Code | None = None
+) -> Any:
     """The object in a pickle, or in a file of joblib, compressed or not, when it needs no code to be read.
 
-    `allowed` are exact names of classes, `module.Class`, beyond those in the list that comes with the library. Raises
+    `allowed` are exact names of classes, `module.Class`, beyond those in the list that comes with the library. They are
+    looked up in the package's `code` first, which has been decided to be trusted. Raises
     RefusedPickleError, which names what is not allowed; nothing has been built then, unless a library refused the
     state of an object.
 
@@ -46,7 +50,7 @@ def load_restricted(data: bytes, allowed: Collection[str] = (), limits: Limits =
     >>> load_restricted(pickle.dumps({"coef": [0.5, 1.5]}))
     {'coef': [0.5, 1.5]}
     """
-    rules = rules_for(allowed)
+    rules = rules_for(allowed, code)
     data, budget = bytes(data), Budget(limits, len(data))
     for _ in range(limits.max_nesting):
         kind = compression_of(data)
@@ -63,9 +67,7 @@ def load_restricted(data: bytes, allowed: Collection[str] = (), limits: Limits =
     except ModelmgmtError:
         raise
     except (ShapeError, MalformedError) as error:
-        raise RefusedPickleError(
-            f"The pickle is not as honest ones are: it has {error}. Nothing more was built."
-        ) from error
+        raise RefusedPickleError(f"The pickle is malformed: it has {error}. Nothing more of it was built.") from error
     except Exception as error:  # other people's __setstate__ and constructors, given anything
         message = f"A part of the pickle was refused by its own library ({type(error).__name__}: {str(error)[:200]})."
         raise RefusedPickleError(message) from error
@@ -267,7 +269,7 @@ def _new(kind: Any) -> Any:
 
 
 def _give_state(target: Any, state: Any) -> None:
-    """As `pickle` does, but by the class alone: an attribute can not say how the others are set."""
+    """As `pickle` does, but by the class alone: an attribute cannot say how the others are set."""
     import numpy as np
 
     if type(target) is np.ndarray:

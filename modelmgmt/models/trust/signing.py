@@ -1,7 +1,7 @@
 """Signatures of packages: who wrote what. Alone writes the table `signatures`.
 
 Signed is the digest of the package's tree, which names every byte of it, with a word before it that says what the
-signature is for: it can not be passed off as a signature of anything else. A signature by Ed25519 carries its public key,
+signature is for: it cannot be passed off as a signature of anything else. A signature by Ed25519 carries its public key,
 whose fingerprint is the name of the key: it is checked without asking anybody. One by HMAC is checked by its holder only.
 """
 
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hmac
 import sqlite3
-import warnings
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError, InvalidValueError, KeyFileError
+from modelmgmt.errors import CorruptDataError, InvalidValueError, KeyFileError, warn
 from modelmgmt.models.trust import keys
 from modelmgmt.store.objects import check_digest
 from modelmgmt.store.rows import row_crc, verified
@@ -53,7 +52,7 @@ def sign(kernel: Kernel, digest: str) -> Signature | None:
     try:
         key = keys.own_key(outside=kernel.path)
     except KeyFileError as error:
-        warnings.warn(f"What is written is kept, but not signed: {error}", stacklevel=2)
+        warn(f"What was logged is stored without a signature: {error}")
         return None
     assert key is not None  # noqa: S101 - it was made
     return sign_with(kernel, digest, key)
@@ -81,7 +80,7 @@ def add(kernel: Kernel, signature: Signature) -> None:
     check_digest(signature.package)
     if signature.algorithm == "ed25519" and keys.has_ed25519() and not is_valid(signature):
         raise InvalidValueError(
-            f"The signature of {signature.package} by {signature.key} does not fit: ask for another."
+            f"The signature of {signature.package} by {signature.key} is not valid: ask for another."
         )
     with kernel.database.writing(durable=True) as connection:
         if not any(other == signature for other in _sound_rows(connection, signature.package)):
@@ -123,7 +122,7 @@ def verify(kernel: Kernel, digest: str) -> list[Signature]:
 
 
 def is_valid(signature: Signature, own: keys.OwnKey | None = None) -> bool:
-    """Whether a signature fits. `own` is the key for one by HMAC. One that can not be checked here does not count."""
+    """Whether a signature fits. `own` is the key for one by HMAC. One that cannot be checked here does not count."""
     try:
         claimed = bytes.fromhex(signature.signature)
         public = bytes.fromhex(signature.public_key or "")
@@ -163,5 +162,5 @@ def _sound(row: Sequence[Any]) -> list[Signature]:
     try:
         return [Signature(*verified("signatures", row))]
     except CorruptDataError as error:
-        warnings.warn(f"A signature is passed over: {error}", stacklevel=4)
+        warn(f"A signature was ignored: {error}")
         return []

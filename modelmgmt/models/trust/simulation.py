@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelmgmt.errors import printable
 from modelmgmt.models.trust.instructions import Decoder, MalformedError
 
 
@@ -59,7 +60,7 @@ class Node:
         return ".".join(self.items) if self.kind == "global" else None
 
     def __repr__(self) -> str:
-        return f"<Node {self.kind} at {self.position}>"
+        return printable(f"<Node {self.kind} at {self.position}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Machine:
         self._key_weight = 0
 
     def run(self) -> Reading:
-        """Read to STOP, or to what can not be read; never raises for what the bytes are."""
+        """Read to STOP, or to what cannot be read; never raises for what the bytes are."""
         reading = self.reading
         try:
             while True:

@@ -64,8 +64,11 @@ def check_support_vectors(model: Any) -> None:
         return
     names = ("_n_support", "support_", "support_vectors_", "_dual_coef_", "_intercept_", "_probA", "_probB")
     arrays = [fitted.get(name) for name in names]
-    require(not fitted.get("_sparse"), "support vectors that are sparse")
-    require(all(isinstance(each, np.ndarray) and not each.dtype.hasobject for each in arrays), "support vectors")
+    is_sparse = bool(fitted.get("_sparse"))
+    may_be_sparse = {"support_vectors_", "_dual_coef_"} if is_sparse else set()
+    for name, each in zip(names, arrays, strict=True):
+        is_right = getattr(each, "format", "") == "csr" if name in may_be_sparse else isinstance(each, np.ndarray)
+        require(is_right and not each.dtype.hasobject, "support vectors")
     counts, support, vectors, coefficients, intercept, *probabilities = arrays
     is_classifier = hasattr(type(model), "classes_") or "classes_" in fitted
     classes = len(counts) if is_classifier else 2
@@ -73,8 +76,11 @@ def check_support_vectors(model: Any) -> None:
     require(
         (counts >= 0).all() and classes >= 2 and (is_classifier or (counts <= total).all()), "counts of support vectors"
     )
-    require(total == len(support) == len(vectors) and vectors.ndim == 2, "support vectors that are not there")
-    require(coefficients.shape == (classes - 1, total), "coefficients that are not there")
+    require(vectors.ndim == 2 and total == len(support) == vectors.shape[0], "support vectors that are not there")
+    # Of sparse coefficients only the values are read, as many as there would be in an array.
+    values = coefficients.data.shape if is_sparse else coefficients.shape
+    is_whole = values == (((classes - 1) * total,) if is_sparse else (classes - 1, total))
+    require(is_whole, "coefficients that are not there")
     require(intercept.shape == (classes * (classes - 1) // 2,), "coefficients that are not there")
     require(all(len(each) in (0, len(intercept)) for each in probabilities), "coefficients that are not there")
     known = fitted.get("n_features_in_")

@@ -1,4 +1,4 @@
-"""New: runs, params, tags, notes, artifacts, metrics (summaries), chunks (values), folds (journal positions)."""
+"""New: runs, run_endings, params, tags, notes, artifacts, metrics (summaries), chunks (values), folds (journal positions)."""
 
 STATEMENTS = (
     """
@@ -7,12 +7,12 @@ STATEMENTS = (
         experiment TEXT NOT NULL,
         name TEXT NOT NULL,               -- readable, as calm-otter-17
         number INTEGER NOT NULL,          -- counts up within the experiment
-        status TEXT NOT NULL CHECK (status IN ('running', 'finished', 'failed', 'crashed')),
+        status TEXT NOT NULL CHECK (status IN ('running', 'finished', 'failed', 'interrupted', 'crashed')),
         started_at TEXT NOT NULL,         -- UTC, 2026-01-31T23:59:59.123456Z
         ended_at TEXT,
         parent TEXT REFERENCES runs(id),
         group_name TEXT,
-        error TEXT,                       -- the traceback of a failed run
+        error TEXT,                       -- the traceback, exit code or text that ended the run
         user TEXT,
         host TEXT NOT NULL,               -- the machine and pid namespace that the owner lives in
         boot_id TEXT NOT NULL,
@@ -22,6 +22,20 @@ STATEMENTS = (
         lost_points INTEGER NOT NULL,
         crc INTEGER NOT NULL              -- of the values before it: a flipped bit is named, never read as a value
     ) STRICT
+    """,
+    """
+    CREATE TABLE run_endings (
+        run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+        resumed_at TEXT NOT NULL,         -- when the run went on; what is below is how it had ended before
+        ended_at TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status <> 'running'),
+        error TEXT,
+        from_step INTEGER,                -- points from this step on were dropped when it went on
+        dropped_points INTEGER NOT NULL,
+        dropped_chunks TEXT NOT NULL,     -- JSON list: the first 12 bytes of each chunk that lost points, in hexadecimal
+        crc INTEGER NOT NULL,
+        PRIMARY KEY (run, resumed_at)
+    ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX runs_by_experiment ON runs(experiment, number)",
     "CREATE INDEX runs_by_status ON runs(status) WHERE status = 'running'",
@@ -63,10 +77,12 @@ STATEMENTS = (
     CREATE TABLE artifacts (
         run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
         name TEXT NOT NULL,               -- figures/roc.png
-        kind TEXT NOT NULL,               -- file, folder, model, text, dict, table, image, figure
+        kind TEXT NOT NULL,               -- file, folder, model, text, dict, table, image, figure, page
         digest TEXT NOT NULL,             -- SHA-256 of the object; of the tree for a folder
         size INTEGER NOT NULL,            -- bytes
         logged_at TEXT NOT NULL,
+        step INTEGER,                     -- of an image that was logged with one
+        caption TEXT,                     -- of an image
         crc INTEGER NOT NULL,
         PRIMARY KEY (run, name)
     ) STRICT, WITHOUT ROWID

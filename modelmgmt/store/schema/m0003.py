@@ -14,6 +14,7 @@ STATEMENTS = (
         is_dirty INTEGER,                 -- 1 when tracked files differ from the commit; NULL without git
         tree_digest TEXT NOT NULL,        -- a tree: the project's own files that were executed
         diff_digest TEXT,                 -- uncommitted changes, as a unified diff
+        changes_digest TEXT,              -- a tree: the tracked files that differ from the commit, as on disk
         left_out TEXT NOT NULL,           -- JSON list of [path, why]
         root TEXT,                        -- the folder of the project, on the machine that ran it
         cwd TEXT,                         -- the working folder, relative to root where it was below it
@@ -72,7 +73,8 @@ STATEMENTS = (
         function TEXT NOT NULL,           -- module:qualified name
         parent INTEGER,                   -- the number of the step inside which it was called
         code_fingerprint TEXT NOT NULL,   -- SHA-256 of the function's code and of what it uses in the project
-        inputs TEXT NOT NULL,             -- JSON list of {name, fingerprint, shown, steps}
+        inputs TEXT NOT NULL,             -- JSON list of {name, fingerprint, shown, steps, kind, is_ignored}
+        parts TEXT NOT NULL,              -- JSON: what code and inputs are made of; {} where nothing was looked up
         cache_key TEXT,                   -- SHA-256 of code and inputs; NULL when an input has no fingerprint
         status TEXT NOT NULL CHECK (status IN ('running', 'ran', 'cached', 'failed')),
         reason TEXT NOT NULL,             -- why it ran, or why not

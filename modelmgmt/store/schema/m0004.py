@@ -21,6 +21,7 @@ STATEMENTS = (
         entered INTEGER NOT NULL,         -- the event that brought it there
         run TEXT REFERENCES runs(id),     -- NULL for a version that was imported without its run
         artifact TEXT,                    -- its name in that run
+        origin TEXT,                      -- JSON: the bundle or the version that it was imported or copied from
         digest TEXT NOT NULL,             -- the tree of the package
         format TEXT NOT NULL,             -- skops, safetensors, cloudpickle, ...
         description TEXT NOT NULL,
@@ -33,6 +34,7 @@ STATEMENTS = (
     "CREATE INDEX model_versions_by_stage ON model_versions(model, stage, entered)",
     "CREATE INDEX model_versions_by_run ON model_versions(run)",
     "CREATE INDEX model_versions_by_digest ON model_versions(digest)",
+    "CREATE INDEX model_versions_with_origin ON model_versions(model, number) WHERE origin IS NOT NULL",
     """
     CREATE TABLE model_aliases (
         model TEXT NOT NULL REFERENCES models(name),

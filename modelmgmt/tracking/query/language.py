@@ -12,21 +12,28 @@
     operand     field | value
     value       number | inf | infinity | nan | 'text' | "text" | true | false
 
-Keywords are case-insensitive; names of fields are not.
+Keywords are case-insensitive; names of fields are not. A comparison that could never be true, because one side is always
+a number and the other a text that is none, or because the text is no status or no time, is refused like a typo.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import NoReturn
 
 from modelmgmt.errors import InvalidTypeError, QuerySyntaxError
 
-from .tokens import Kind, Token, path_parts, tokens
+from .tokens import MAX_DIGITS, Kind, Token, path_parts, tokens
 from .tree import (
     METRIC_PARTS,
     RUN_ATTRIBUTES,
+    RUN_NUMBERS,
+    RUN_TIMES,
+    STATUSES,
     And,
     Between,
     Compare,
@@ -62,6 +69,38 @@ _OPERATORS: dict[str, Operator] = {
 }
 _WORD_VALUES = {"true": True, "false": False, "nan": float("nan"), "inf": float("inf"), "infinity": float("inf")}
 _NULLS = frozenset({"null", "none"})
+_MEANT = {
+    "param": "params",
+    "parameter": "params",
+    "parameters": "params",
+    "attribute": "run",
+    "attributes": "run",
+    "attr": "run",
+    "runs": "run",
+}
+"""What other tools call the tables."""
+_INSTEAD = {
+    "contains": "like '%text%'",
+    "startswith": "like 'text%'",
+    "endswith": "like '%text'",
+    "ilike": "like, which takes the letters a-z in either case",
+    "rlike": "like 'text%'",
+    "regexp": "like 'text%'",
+    "matches": "like 'text%'",
+    "glob": "like 'text%'",
+    "exists": "is not null",
+    "isnull": "is null",
+    "isnan": "is nan",
+    "eq": "=",
+    "ne": "!=",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+}
+"""What other languages call a comparison."""
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_TIME = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:\.\d{1,6})?)?)?)?)?)?")
 _KEYWORDS = frozenset({"and", "or", "not", "in", "is", "like", "between"})
 
 
@@ -82,7 +121,7 @@ def parse(text: str) -> Node:
 def parse_field(text: str, start: int = 0) -> Field:
     """The one field that `text` holds from offset `start`.
 
-    >>> parse_field("metrics.`val/loss`.min")
+    >>> parse_field("metrics.val/loss.min")
     Field(table='metrics', key='val/loss', part='min')
 
     Raises as `parse` does.
@@ -94,7 +133,7 @@ def parse_field(text: str, start: int = 0) -> Field:
 def check_text(text: object, what: str) -> None:
     """Raise InvalidTypeError unless `text` is a str, and QuerySyntaxError if it is one that SQLite cannot take."""
     if not isinstance(text, str):
-        raise InvalidTypeError(f"{what} is a str, not {type(text).__name__}")
+        raise InvalidTypeError(f"{what} is text, and {text!r} of type {type(text).__name__} was given.")
     if len(text) > MAX_LENGTH:
         message = f"{what} has at most {MAX_LENGTH:,} characters; this has {len(text):,}"
         raise QuerySyntaxError(message, text=text[:60] + "...", column=1)
@@ -131,7 +170,10 @@ class _Parser:
             self._fail("expected a field, such as metrics.acc or run.name")
         field = self._field(self._next())
         if not self._at("end"):
-            hint = {",": "; give several fields as a list", "word": "; a leading '-' means descending"}
+            quotes = f', but for quotes around a name with spaces, as in {field.table}."a b"'
+            hint = {",": "; give several fields as a list", "word": quotes}
+            if self._token.lower in {"asc", "desc"}:
+                hint["word"] = "; a leading '-' means descending"
             self._fail(f"expected nothing after the field{hint.get(self._token.kind, '')}")
         return field
 
@@ -179,13 +221,45 @@ class _Parser:
 
     def _compare(self, left: Field | Value, first: Token) -> Node:
         written = self._next()
+        operator = _OPERATORS[written.text]
         if self._token.lower in _NULLS:
-            instead = {"=": "'is null'", "!=": "'is not null'"}.get(_OPERATORS[written.text], "'is null' or a value")
+            instead = {"=": "'is null'", "!=": "'is not null'"}.get(operator, "'is null' or a value")
             self._fail(f"nothing is {written.text} null: write {instead}")
+        second = self._token
         right = self._operand(f"expected a value after '{written.text}'")
-        if isinstance(left, Value) and isinstance(right, Value):
-            self._fail("a comparison needs a field, such as params.lr, on one side", first)
-        return Compare(left, _OPERATORS[written.text], right)
+        match left, right:
+            case Value(), Value():
+                self._fail("a comparison needs a field, such as params.lr, on one side", first)
+            case Field(), Value():
+                right = self._fitting(left, right, second, whole=operator in {"=", "!="})
+            case Value(), Field():
+                left = self._fitting(right, left, first, whole=operator in {"=", "!="})
+        return Compare(left, operator, right)
+
+    def _fitting(self, field: Field, value: Value, token: Token, *, whole: bool) -> Value:
+        """The value as the field holds it; `whole` says that a part of a time would never match."""
+        name, text = f"{field.table}.{field.key}", value.value
+        if _is_number(field):
+            if isinstance(text, str) and reads_as_number(text) is None:
+                nan = "; write 'is nan'" if text.lower() == "nan" else ""
+                self._fail(f"{name} is a number, and {token.shown()} is text{nan}", token)
+        elif field == Field("run", "status"):
+            if str(text).lower() not in STATUSES:
+                near = difflib.get_close_matches(str(text).lower(), STATUSES, n=1, cutoff=0.75)
+                hint = f"did you mean '{near[0]}'? They" if near else "they"
+                self._fail(f"no status of a run is {token.shown()}; {hint} are {', '.join(STATUSES)}", token)
+            return Value(str(text).lower())
+        elif field.table == "run" and field.key in RUN_TIMES:
+            if not isinstance(text, str) or not _TIME.fullmatch(text.removesuffix("Z")):
+                self._fail(f"{name} is a UTC time as text: write it as '2026-01-31' or '2026-01-31T23:59:59'", token)
+            try:
+                datetime.fromisoformat(text.removesuffix("Z") + "0001-01-01T00"[len(text.removesuffix("Z")) :])
+            except ValueError as error:
+                self._fail(f"there is no time {token.shown()} ({error})", token)
+            if whole and len(text) < len("2026-01-31T23:59:59.123456Z"):
+                self._fail(f"no run has {name} equal to a part of a time: write like '{text}%'", token)
+            return Value(text.replace(" ", "T"))
+        return value
 
     def _test(self, field: Field, first: Token) -> Node:
         if self._took("is"):
@@ -197,10 +271,13 @@ class _Parser:
             "between": self._between,
         }
         reader = readers.get(self._token.lower)
+        if reader is None and self._token.lower in _INSTEAD:
+            self._fail(f"'{self._token.text}' is no comparison: write {_INSTEAD[self._token.lower]}")
         if reader is None and negated:
             self._fail("expected 'in', 'like' or 'between' after 'not'")
         if reader is None:
-            self._fail(f"expected a comparison, such as '=' or '<', after {first.shown()}")
+            spaced = f', or quotes around a name with spaces, as in {field.table}."a b"' if self._token.lower else ""
+            self._fail(f"expected a comparison, such as '=' or '<', after {first.shown()}{spaced}")
         self._next()
         return reader(field, negated)
 
@@ -215,10 +292,10 @@ class _Parser:
         if opening.kind != "(":
             self._fail("expected '(' after 'in', as in params.lr in (0.1, 0.01)")
         self._next()
-        values = [self._value("expected a value after '('")]
+        values = [self._value("expected a value after '('", field, whole=True)]
         while self._at(","):
             self._next()
-            values.append(self._value("expected a value after ','"))
+            values.append(self._value("expected a value after ','", field, whole=True))
         if self._at("end"):
             self._fail("a '(' is not closed", opening)
         if not self._at(")"):
@@ -228,6 +305,8 @@ class _Parser:
 
     def _like(self, field: Field, negated: bool) -> Node:
         token = self._token
+        if _is_number(field):
+            self._fail(f"{field.table}.{field.key} is a number: compare it with =, <, > or between")
         if token.kind != "string":
             self._fail("expected text in quotes after 'like', as in run.name like 'calm%'")
         pattern = str(self._next().value)
@@ -236,19 +315,19 @@ class _Parser:
         return Like(field, pattern, negated)
 
     def _between(self, field: Field, negated: bool) -> Node:
-        low = self._value("expected a value after 'between'")
+        low = self._value("expected a value after 'between'", field)
         if not self._took("and"):
             self._fail("expected 'and' and the upper end of 'between'")
-        return Between(field, low, self._value("expected a value after 'and'"), negated)
+        return Between(field, low, self._value("expected a value after 'and'", field), negated)
 
-    def _value(self, expected: str) -> Value:
+    def _value(self, expected: str, field: Field, *, whole: bool = False) -> Value:
         token = self._token
         if token.lower in _NULLS:
             self._fail("null is no value to compare with: add 'or ... is null'")
         operand = self._operand(expected)
         if isinstance(operand, Field):
             self._fail(f"{expected}, not a field", token)
-        return operand
+        return self._fitting(field, operand, token, whole=whole)
 
     def _operand(self, expected: str, *, first: bool = False) -> Field | Value:
         token = self._token
@@ -296,10 +375,27 @@ class _Parser:
         raise QuerySyntaxError(message, text=self._text, column=(token or self._token).column)
 
 
+def reads_as_number(text: str) -> int | float | None:
+    """The number that a text is, as JSON writes numbers, white space around it or not; None of any other text.
+
+    >>> reads_as_number("1e-4"), reads_as_number("abc")
+    (0.0001, None)
+    """
+    if not _NUMBER.fullmatch(text.strip(" \t\r\n")) or len(text) > MAX_DIGITS:
+        return None
+    number: int | float = json.loads(text)
+    return number
+
+
+def _is_number(field: Field) -> bool:
+    return field.table == "metrics" or (field.table == "run" and field.key in RUN_NUMBERS)
+
+
 def _not_a_field(head: str, text: str, has_key: bool) -> str:
     if head in _TABLES:
         return f"'{head}' needs a key, as in {'run.name' if head == 'run' else head + '.lr'}"
-    near = difflib.get_close_matches(head.lower(), _TABLES, n=1)
+    meant = _MEANT.get(head.lower())
+    near = [meant] if meant else difflib.get_close_matches(head.lower(), _TABLES, n=1)
     if has_key and near:
         return f"no fields begin with '{head}.'; did you mean '{near[0]}.'"
     if has_key:
@@ -314,5 +410,7 @@ def _not_a_field(head: str, text: str, has_key: bool) -> str:
 
 def _not_an_attribute(key: str) -> str:
     near = difflib.get_close_matches(key.lower(), RUN_ATTRIBUTES, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join('run.' + name for name in near)}" if near else "params are params.KEY"
-    return f"a run has no '{key[:40]}'; {hint}. It has {', '.join(RUN_ATTRIBUTES)}"
+    if key.partition(".")[0] in _TABLES:
+        return f"a run has no '{key[:40]}'; write {key[:40]}, without 'run.'"
+    hint = f"did you mean {' or '.join('run.' + name for name in near)}?" if near else "params are params.KEY."
+    return f"a run has no '{key[:40]}'; {hint} It has {', '.join(RUN_ATTRIBUTES)}"

@@ -20,17 +20,16 @@ from .tree import Field
 MAX_FIELDS = 50
 """Fields in one order."""
 
-_NEWEST_FIRST = "runs.id DESC"
+_NEWEST_FIRST = "runs.started_at DESC, runs.id DESC"
 
 
 def compile_order(order: str | Sequence[str] | None) -> Compiled:
     """The terms to write after ORDER BY in a query over `runs`.
 
     >>> compile_order(None)
-    Compiled(sql='runs.id DESC', values=[])
-    >>> compile_order("-metrics.acc")
-    Compiled(sql='(SELECT l.last FROM metrics AS l WHERE l.run = runs.id AND l.key = ?) DESC NULLS LAST, runs.id DESC',
-             values=['acc'])
+    Compiled(sql='runs.started_at DESC, runs.id DESC', values=[])
+    >>> compile_order("-metrics.acc").sql.removesuffix(compile_order(None).sql)
+    '(SELECT l.last FROM metrics AS l WHERE l.run = runs.id AND l.key = ?) DESC NULLS LAST, '
 
     Raises InvalidTypeError for anything but a str, a sequence of str, or None; QuerySyntaxError, with the column within
     the entry, for an entry that is not an optional '-' or '+' and one field.
@@ -55,7 +54,7 @@ def _entries(order: object) -> list[str]:
     if isinstance(order, str):
         return [order]
     if not isinstance(order, Sequence) or isinstance(order, bytes | bytearray | memoryview):
-        raise InvalidTypeError(f"order_by is a str or a sequence of them, not {type(order).__name__}")
+        raise InvalidTypeError(f"order_by is a field as text, or a list of them, and {order!r} was given.")
     return list(order)
 
 

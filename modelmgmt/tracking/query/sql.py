@@ -13,8 +13,8 @@ from typing import Literal
 
 from modelmgmt.errors import QuerySyntaxError
 
-from .language import parse
-from .tree import And, Between, Compare, Comparison, Field, In, Is, Like, Node, Not, Or, Value
+from .language import parse, reads_as_number
+from .tree import RUN_NUMBERS, And, Between, Compare, Comparison, Field, In, Is, Like, Node, Not, Or, Value
 
 MAX_VALUES = 30_000
 """Bound values in a filter: SQLite takes 32,766, and the caller may add its own."""
@@ -39,10 +39,12 @@ class Operand:
     """One side of a comparison: SQL for each thing it may be, None where it never is that thing.
 
     `number` and `text` are NULL when the row holds something else; `ranked` is text that has an order (JSON has none).
-    `present` is None when the row's existence says it all. `table` and `key` name the row, unless it is the run itself.
+    `read` is the number, or else the number that the text reads as. `present` is None when the row's existence says it
+    all. `table` and `key` name the row, unless it is the run itself.
     """
 
     number: str | None = None
+    read: str | None = None
     text: str | None = None
     ranked: str | None = None
     nan: str = "0"
@@ -50,6 +52,10 @@ class Operand:
     table: str = ""
     key: str = ""
     values: tuple[SqlValue, ...] = ()
+    """What is bound where a literal's number or text stands; its text where it is both."""
+    read_values: tuple[SqlValue, ...] = ()
+    word: str = ""
+    """Of the literals true and false: the text, in either case, that is them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,8 @@ _DURATION = "(({} - {}) * 1000000 + {} - {}) / 1000000.0".format(
     _MICROSECONDS.format("runs.ended_at"),
     _MICROSECONDS.format("runs.started_at"),
 )
-_RUN_NUMBERS = {"number": "runs.number", "lost_points": "runs.lost_points", "duration_s": _DURATION}
+# SQLite need not stop at the first half of an AND, and json_type raises for what is no JSON.
+_READ = "CASE WHEN json_valid({0}) THEN CASE WHEN json_type({0}) IN ('integer', 'real') THEN {0} + 0 END END"
 _RUN_NULLABLE = {"ended_at", "duration_s", "parent", "group", "user", "error"}
 
 
@@ -103,14 +110,15 @@ def operand(side: Field | Value, alias: str) -> Operand:
         return _run_column(side.key)
     if side.table == "tags":
         column = f"{alias}.value"
-        return Operand(text=column, ranked=column, table="tags", key=side.key)
+        return Operand(read=_READ.format(column), text=column, ranked=column, table="tags", key=side.key)
     if side.table == "metrics":
         column = f"{alias}.{side.part}"
-        return Operand(number=column, nan=f"{column} IS NULL", table="metrics", key=side.key)
+        return Operand(number=column, read=column, nan=f"{column} IS NULL", table="metrics", key=side.key)
     kind, value = f"{alias}.type", f"{alias}.value"
     return Operand(
         # Adding 0 turns the digits of an int beyond 64 bits into the nearest float, and changes no other number.
         number=f"CASE WHEN {kind} = 'str' OR {kind} = 'json' THEN NULL ELSE {value} + 0 END",
+        read=f"CASE {kind} WHEN 'json' THEN NULL WHEN 'str' THEN {_READ.format(value)} ELSE {value} + 0 END",
         text=f"CASE WHEN {kind} = 'str' OR {kind} = 'json' THEN {value} END",
         ranked=f"CASE WHEN {kind} = 'str' THEN {value} END",
         nan=f"{kind} = 'float' AND {value} IS NULL",
@@ -122,21 +130,24 @@ def operand(side: Field | Value, alias: str) -> Operand:
 
 def _literal(value: SqlValue) -> Operand:
     if isinstance(value, str):
-        return Operand(text="?", ranked="?", values=(value,))
+        number = {"true": 1, "false": 0}.get(value.lower(), reads_as_number(value))
+        read = _literal(number) if number is not None else Operand()
+        return Operand(read=read.number, text="?", ranked="?", values=(value,), read_values=read.values)
     if isinstance(value, float) and math.isnan(value):
         return Operand(nan="1")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         # As text, so that SQLite makes the same float of it as of a stored int of this size.
-        return Operand(number="? + 0", values=(str(value),))
-    return Operand(number="?", values=(value,))
+        return Operand(number="? + 0", read="? + 0", values=(str(value),), read_values=(str(value),))
+    word = str(value).lower() if isinstance(value, bool) else ""
+    return Operand(number="?", read="?", values=(value,), read_values=(value,), word=word)
 
 
 def _run_column(name: str) -> Operand:
-    column = _RUN_NUMBERS.get(name, "runs.group_name" if name == "group" else f"runs.{name}")
+    column = {"duration_s": _DURATION, "group": "runs.group_name"}.get(name, f"runs.{name}")
     present = f"{column} IS NOT NULL" if name in _RUN_NULLABLE else None
-    if name in _RUN_NUMBERS:
-        return Operand(number=column, present=present)
-    return Operand(text=column, ranked=column, present=present)
+    if name in RUN_NUMBERS:
+        return Operand(number=column, read=column, present=present)
+    return Operand(read=_READ.format(column), text=column, ranked=column, present=present)
 
 
 def _render(node: Node, *, negate: bool) -> _Part:
@@ -200,7 +211,7 @@ def _comparison(node: Comparison, *, negate: bool) -> _Part:
         test, values = _test(node, left, right)
     if left.table or right.table:
         return _exists((left, right), test, values, negate=negate)
-    if left.present or right.present:
+    if left.present or right.present or "CASE" in test:  # where the test may be NULL
         return _Part(f"({test}) IS {'NOT ' if negate else ''}TRUE", values)
     # Bare, so that an index on the column can serve.
     return _Part(f"{'NOT ' if negate else ''}({test})", values)
@@ -237,22 +248,34 @@ def _positive(node: Comparison, left: Operand, right: Operand) -> tuple[str, tup
 
 def _compared(left: Operand, operator: str, right: Operand) -> tuple[str, tuple[SqlValue, ...]]:
     texts = (left.text, right.text) if operator == "=" else (left.ranked, right.ranked)
-    pairs = ((left.number, right.number), texts)
-    # A number and a text are never compared: SQLite would call any text greater.
-    tests = [f"{one} {operator} {other}" for one, other in pairs if one and other]
-    return (" OR ".join(tests), (*left.values, *right.values)) if tests else ("0", ())
+    pairs = [(*texts, left.values, right.values)]
+    # A text is compared with a number as the number that it reads as: SQLite would call any text greater. What is always
+    # a number, such as a metric, needs one of the two tests only.
+    if right.number != right.read or left.number == left.read:
+        pairs.append((left.number, right.read, left.values, right.read_values))
+    if left.number != left.read:
+        pairs.append((left.read, right.number, left.read_values, right.values))
+    if operator == "=":
+        pairs += [
+            (f"lower({one.text})", "?", (), (other.word,))
+            for one, other in ((left, right), (right, left))
+            if one.text and other.word
+        ]
+    found = [(f"{one} {operator} {other}", (*first, *second)) for one, other, first, second in pairs if one and other]
+    return " OR ".join(test for test, _ in found) or "0", tuple(value for _, values in found for value in values)
 
 
 def _among(left: Operand, choices: Sequence[Value]) -> tuple[str, tuple[SqlValue, ...]]:
     literals = [_literal(choice.value) for choice in choices]
-    numbers = [literal for literal in literals if literal.number] if left.number else []
-    texts = [literal for literal in literals if literal.text] if left.text else []
-    tests = []
-    if numbers:
-        tests.append(f"{left.number} IN ({', '.join(literal.number or '' for literal in numbers)})")
-    if texts:
-        tests.append(f"{left.text} IN ({', '.join('?' * len(texts))})")
-    return " OR ".join(tests) or "0", tuple(value for literal in (*numbers, *texts) for value in literal.values)
+    lists = (
+        (left.read, [(one.number, one.values) for one in literals if one.number]),
+        (left.number, [(one.read, one.read_values) for one in literals if one.read and not one.number]),
+        (left.text, [(one.text, one.values) for one in literals if one.text]),
+        (left.text and f"lower({left.text})", [("?", (one.word,)) for one in literals if one.word]),
+    )
+    found = [(side, listed) for side, listed in lists if side and listed]
+    tests = [f"{side} IN ({', '.join(sql or '' for sql, _ in listed)})" for side, listed in found]
+    return " OR ".join(tests) or "0", tuple(value for _, listed in found for _, values in listed for value in values)
 
 
 def _clipped(text: str) -> str:

@@ -1,4 +1,8 @@
-"""From the text of a filter to its tokens, one at a time, each with the column it starts at."""
+"""From the text of a filter to its tokens, one at a time, each with the column it starts at.
+
+A name after `params.`, `metrics.`, `tags.` or `run.` runs until white space or one of = < > ! , ( ) ; & | or a quote: there
+is no arithmetic in the language, so `metrics.val/top-5@k:3` can only be a name. Any other name goes in quotes.
+"""
 
 from __future__ import annotations
 
@@ -31,33 +35,41 @@ class Token:
 
     def shown(self) -> str:
         """The token as a message names it."""
-        return "the end" if self.kind == "end" else f"'{self.text if len(self.text) <= 40 else self.text[:37] + '...'}'"
+        text = self.text if len(self.text) <= 40 else self.text[:37] + "..."
+        return "the end" if self.kind == "end" else text if self.kind == "string" else f"'{text}'"
 
 
+_QUOTED = r"""`(?:[^`]|``)*+`|'(?:[^']|'')*+'|"(?:[^"]|"")*+\""""
+_BARE = r"""[^\s\x00-\x1f\x7f.=<>!,();&|'"`]+"""
 # The possessive *+ keeps an unclosed 'it''s from being read as the closed 'it'.
 _TOKEN = re.compile(
-    r"""
+    rf"""
       (?P<space>\s+)
     | (?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
     | (?P<signed>[+-](?:infinity|inf|nan)(?!\w))
-    | (?P<path>[^\W\d]\w*(?:\.(?:\w[\w-]*|`(?:[^`]|``)*+`))*)
+    | (?P<path>[^\W\d]\w*(?:\.(?:{_BARE}|{_QUOTED}))*)
     | (?P<string>'(?:[^']|'')*+'|"(?:[^"]|"")*+")
     | (?P<operator>==|!=|<>|<=|>=|=|<|>)
     | (?P<mark>[(),])
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_PART = re.compile(r"\.(?:(\w[\w-]*)|`((?:[^`]|``)*+)`)")
+_PART = re.compile(rf"\.(?:({_BARE})|({_QUOTED}))")
 _MARKS: dict[str, Kind] = {"(": "(", ")": ")", ",": ","}
 _HINTS = {
     "'": "a string is not closed: a closing ' is missing",
     '"': 'a string is not closed: a closing " is missing',
-    "`": "backquotes hold a key after 'params.', 'metrics.' or 'tags.', as in metrics.`val/loss`",
+    "`": "backquotes hold a name after 'params.', 'metrics.' or 'tags.', as in metrics.`val loss`",
     "&": "unexpected '&': write 'and'",
     "|": "unexpected '|': write 'or'",
     "!": "unexpected '!': write '!=' or 'not'",
-    "/": "unexpected '/': a key with anything but letters, digits, '_', '-' and '.' goes in backquotes, "
-    "as in metrics.`val/loss`",
+    "~": "unexpected '~': write 'not'; patterns are text after 'like', as in run.name like 'calm%'",
+    "[": "unexpected '[': write in (1, 2) for one of several values, and '[1, 2]' in quotes for a param that is a list",
+    "{": "unexpected '{': write in (1, 2) for one of several values",
+    **{
+        sign: f"unexpected '{sign}': a filter has no arithmetic; a name that holds a space goes in quotes"
+        for sign in "+*/"
+    },
     "%": "unexpected '%': patterns are text after 'like', as in run.name like 'calm%'",
 }
 
@@ -82,14 +94,18 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
 
 
 def path_parts(text: str) -> tuple[str, list[tuple[str, bool]]]:
-    """The first word of a path, then its parts, each with whether it was in backquotes.
+    """The first word of a path, then its parts, each with whether it was in quotes.
 
-    >>> path_parts("metrics.`val/loss`.min")
-    ('metrics', [('val/loss', True), ('min', False)])
+    >>> path_parts("metrics.`val loss`.min")
+    ('metrics', [('val loss', True), ('min', False)])
     """
     head = text.partition(".")[0]
     found = (match.groups() for match in _PART.finditer(text, len(head)))
-    return head, [(bare, False) if bare is not None else (quoted.replace("``", "`"), True) for bare, quoted in found]
+    return head, [(bare, False) if bare is not None else (_unquoted(quoted), True) for bare, quoted in found]
+
+
+def _unquoted(raw: str) -> str:
+    return raw[1:-1].replace(raw[0] * 2, raw[0])
 
 
 def _token(match: re.Match[str], text: str) -> Token:
@@ -97,7 +113,7 @@ def _token(match: re.Match[str], text: str) -> Token:
     if match.lastgroup in {"number", "signed"}:
         return Token("number", raw, column, _number(raw, text, match))
     if match.lastgroup == "string":
-        return Token("string", raw, column, raw[1:-1].replace(raw[0] * 2, raw[0]))
+        return Token("string", raw, column, _unquoted(raw))
     if match.lastgroup == "path":
         _check_path_end(text, match.end(), raw)
         return Token("path" if "." in raw else "word", raw, column)
@@ -116,12 +132,21 @@ def _number(raw: str, text: str, match: re.Match[str]) -> int | float:
 
 
 def _check_path_end(text: str, end: int, raw: str) -> None:
-    if text[end : end + 2] == ".`":
-        raise QuerySyntaxError("a backquote is not closed", text=text, column=end + 2)
+    if text[end : end + 1] == "." and (quote := text[end + 1 : end + 2]) in {"`", "'", '"'}:
+        what = (
+            "a backquote is not closed"
+            if quote == "`"
+            else f"a quoted name is not closed: a closing {quote} is missing"
+        )
+        raise QuerySyntaxError(what, text=text, column=end + 2)
     if text[end : end + 1] == ".":
         raise QuerySyntaxError(f"expected a key after '{raw[:40]}.'", text=text, column=end + 2)
 
 
 def _refuse(text: str, at: int) -> NoReturn:
     message = _HINTS.get(text[at], f"unexpected {text[at]!r}")
+    if (name := re.search(r"[^\W\d]\w*$", text[:at])) and re.match(_BARE, text[at:]) and text[at] in "/@:":
+        name_end = re.compile(rf"(?:\.|{_BARE})*").match(text, at)
+        whole = name.group() + (name_end.group() if name_end else "")
+        message = f"'{whole}' is not a field; write params.{whole}, metrics.{whole} or tags.{whole}"
     raise QuerySyntaxError(message, text=text, column=at + 1)

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+STATUSES = ("running", "finished", "failed", "interrupted", "crashed")
+RUN_NUMBERS = frozenset({"number", "lost_points", "duration_s"})
+"""The attributes of a run that are numbers; the others are text."""
+RUN_TIMES = frozenset({"started_at", "ended_at"})
 RUN_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
     {
         "id": "the run's id; ids sort by time",
         "name": "the readable name, as calm-otter-17",
         "experiment": "the experiment's name",
-        "status": "running, finished, failed or crashed",
+        "status": f"{', '.join(STATUSES[:-1])} or {STATUSES[-1]}, in either case",
         "started_at": "UTC text, 2026-01-31T23:59:59.123456Z; compared as text, so any prefix of it will do",
         "ended_at": "as started_at; null while the run is running",
         "duration_s": "seconds from start to end, exact to the microsecond; null while the run is running",
@@ -22,7 +26,7 @@ RUN_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
         "host": "where it ran",
         "number": "counts up within the experiment",
         "command": "the command line",
-        "error": "the traceback of a failed run, or null",
+        "error": "the traceback or exit code that ended the run, or null",
         "lost_points": "points that could not be kept",
     }
 )

@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import dis
 import functools
+import hashlib
 import importlib.util
 import inspect
+import itertools
 import os
 import sys
 import sysconfig
 import types
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import InvalidTypeError
+from modelmgmt.store.secrets import hidden, names_secret
+from modelmgmt.tracking.steps.changes import PYTHON, mark
 from modelmgmt.tracking.steps.values import Walk
 
 _SKIPPED = {"CACHE", "EXTENDED_ARG", "NOP", "RESUME", "COPY_FREE_VARS", "PRECALL"}
@@ -30,6 +35,13 @@ _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 _HAS_DOCSTRING = 0x4000000  # of a code object's flags, from Python 3.14 on
 MARK = "__modelmgmt_step__"
 """The attribute of a decorated function that holds the plain one."""
+
+
+def describe_code(thing: Any) -> tuple[str, dict[str, list[str]]]:
+    """As `fingerprint_code`, with its parts: name -> [the name of what uses it, a mark or a short value]."""
+    walk = _walked(thing)
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return walk.hexdigest(), {**walk.parts, PYTHON: ["", version]}
 
 
 def fingerprint_code(thing: Any) -> str:
@@ -43,6 +55,10 @@ def fingerprint_code(thing: Any) -> str:
     >>> fingerprint_code(f) == fingerprint_code(g)
     True
     """
+    return _walked(thing).hexdigest()
+
+
+def _walked(thing: Any) -> _CodeWalk:
     walk = _CodeWalk()
     try:
         walk.visit(thing)
@@ -51,7 +67,7 @@ def fingerprint_code(thing: Any) -> str:
     except Exception as error:  # whatever a foreign object raises when it is asked what it is made of
         message = f"This code has no fingerprint ({type(error).__name__}: {str(error)[:200]})."
         raise InvalidTypeError(message) from error
-    return walk.hexdigest()
+    return walk
 
 
 class _CodeWalk(Walk):
@@ -61,6 +77,36 @@ class _CodeWalk(Walk):
         super().__init__(around.open if around else None)
         self.seen: dict[int, tuple[int, Any]] = around.seen if around else {}
         self.files: set[Path] = around.files if around else set()
+        self.parts: dict[str, list[str]] = {}
+        """What it is made of. The whole does not come from these: they are there to be told apart by people."""
+        self._open_parts: list[tuple[str, Any]] = []
+
+    def put(self, tag: str, data: bytes | memoryview = b"", *, told: bytes | None = None) -> None:
+        """One piece; of the part that it belongs to, `told` stands for it where the piece is about more than that part."""
+        super().put(tag, data)
+        if self._open_parts:
+            self._open_parts[-1][1].update(f"{tag};".encode())
+            self._open_parts[-1][1].update(data if told is None else told)
+
+    @contextmanager
+    def _part(self, name: str, shown: str | None = None) -> Iterator[None]:
+        """What is put within belongs to this part of the code."""
+        user = self._open_parts[-1][0] if self._open_parts else ""
+        self._open_parts.append((name.partition(" ")[2], hashlib.sha256()))
+        try:
+            yield
+        finally:
+            found = self._open_parts.pop()[1].hexdigest()
+            numbered = (f"{name} {number}" for number in itertools.count(2))
+            free = next(each for each in itertools.chain([name], numbered) if each not in self.parts)
+            self.parts[free] = [user, mark(found) if shown is None else shown]
+
+    def _library(self, tag: str, name: str, module: str) -> None:
+        """What comes from an installed package: its name, and the version of the package, which is a part of its own."""
+        version = version_of(module)
+        self.put(tag, f"{name} {version}".encode(), told=name.encode())
+        if version and self._open_parts:
+            self.parts.setdefault(f"library {module.partition('.')[0]}", [self._open_parts[-1][0], version])
 
     def add_path(self, path: Path) -> None:
         """A path that code has as a constant may be one that it writes to, or a whole disk: its name counts."""
@@ -75,7 +121,7 @@ class _CodeWalk(Walk):
             thing = thing.__dict__.get(MARK, thing)
         if isinstance(thing, (types.FunctionType, types.CodeType, types.ModuleType, type)):
             if id(thing) in self.seen:
-                self.put("seen", str(self.seen[id(thing)][0]).encode())
+                self.put("seen", str(self.seen[id(thing)][0]).encode(), told=_name(thing).encode())
                 return
             self.seen[id(thing)] = (len(self.seen), thing)  # held, so that its id stays its own
         if isinstance(thing, types.MethodType):
@@ -118,35 +164,48 @@ class _CodeWalk(Walk):
     def _named(self, thing: Any) -> None:
         module = getattr(thing, "__module__", None) or ""
         name = getattr(thing, "__qualname__", None) or type(thing).__qualname__
-        self.put("library", f"{module}:{name} {version_of(module)}".encode())
+        self._library("library", f"{module}:{name}", module)
 
     def _function(self, function: types.FunctionType) -> None:
         if not is_project(function):
             self._named(function)
             return
-        self._code(function.__code__, function.__globals__)
-        for name, value in zip(function.__code__.co_freevars, _cells(function), strict=True):
-            self.put("cell", name.encode())
+        with self._part(f"function {_name(function)}"):
+            self._code(function.__code__, function.__globals__)
+            for name, value in zip(function.__code__.co_freevars, _cells(function), strict=True):
+                self.put("cell", name.encode())
+                self._used(f"closure variable {name}", value)
+            self.add_value([function.__defaults__, function.__kwdefaults__])
+
+    def _used(self, name: str, value: Any) -> None:
+        """A value that code finds by a name. Code among them is a part by itself."""
+        if isinstance(value, (types.FunctionType, types.ModuleType, type, types.BuiltinFunctionType)):
             self.visit(value)
-        self.add_value([function.__defaults__, function.__kwdefaults__])
+        else:
+            with self._part(name, _short(name, value)):
+                self.visit(value)
 
     def _class(self, kind: type) -> None:
         if not is_project(kind):
             self._named(kind)
             return
-        self.put("class", kind.__qualname__.encode())
-        for base in kind.__bases__:
-            self.visit(base)
-        for name, member in sorted(vars(kind).items()):
-            if name not in _ABOUT_A_CLASS and not isinstance(
-                member, (types.GetSetDescriptorType, types.MemberDescriptorType)
-            ):
-                self.put("member", name.encode())
-                self.visit(member)
+        with self._part(f"class {_name(kind)}"):
+            self.put("class", kind.__qualname__.encode())
+            for base in kind.__bases__:
+                self.visit(base)
+            for name, member in sorted(vars(kind).items()):
+                if name not in _ABOUT_A_CLASS and not isinstance(
+                    member, (types.GetSetDescriptorType, types.MemberDescriptorType)
+                ):
+                    self.put("member", name.encode())
+                    self.visit(member)
 
     def _module(self, module: types.ModuleType) -> None:
         """A module as a whole: its name, and the version of what it belongs to."""
-        self.put("module", f"{module.__name__} {'' if is_project(module) else version_of(module.__name__)}".encode())
+        if is_project(module):
+            self.put("module", f"{module.__name__} ".encode())
+        else:
+            self._library("module", module.__name__, module.__name__)
 
     def _code(self, code: types.CodeType, names: dict[str, Any]) -> None:
         self.put("code", repr((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)).encode())
@@ -184,18 +243,30 @@ class _CodeWalk(Walk):
                 break
             if not is_project(thing) or not hasattr(thing, str(after.argval)):
                 break
-            thing = getattr(thing, str(after.argval))
-        self.visit(thing)
+            thing, name = getattr(thing, str(after.argval)), f"{name}.{after.argval}"
+        self._used(f"global {name}", thing)
 
     def _import(self, name: str) -> None:
         """A module that the code imports when it runs: by its file in the project, which need not be loaded yet."""
         path = _project_file(name) if name else None
         if path is None:
-            self.put("library", f"{name} {version_of(name)}".encode())
+            self._library("library", name, name)
             return
         if path not in self.files:
             self.files.add(path)
-            self._code(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), {})
+            with self._part(f"module {name}"):
+                self._code(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), {})
+
+
+def _name(thing: Any) -> str:
+    """What people call it."""
+    return str(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")).rpartition("<locals>.")[2]
+
+
+def _short(name: str, value: Any) -> str | None:
+    """A number or a short text, as it is: it says more than a mark. Never a password."""
+    shown = repr(value) if value is None or type(value) in (bool, int, float, str) else None
+    return None if shown is None or len(shown) > 40 or names_secret(name) or hidden(shown) != shown else shown
 
 
 _ABOUT_A_CLASS = {

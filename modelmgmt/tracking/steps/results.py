@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, NotFoundError, UntrustedModelError
 from modelmgmt.store.trees import Entry, Tree, Trees
 from modelmgmt.tracking.steps.values import fingerprint
+from modelmgmt.versions.data.values import is_masked, is_time
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -74,7 +75,7 @@ def decode(read: Callable[[str], bytes], names: list[str], *, pickle: bool) -> A
     except (KeyError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, (CorruptDataError, InvalidTypeError, NotFoundError)):
             raise
-        raise CorruptDataError(f"its files can not be read ({type(error).__name__}: {error})") from error
+        raise CorruptDataError(f"its files cannot be read ({type(error).__name__}: {error})") from error
 
 
 def put(kernel: Kernel, files: Files, vouching: Vouching | None = None) -> str:
@@ -116,7 +117,7 @@ def _decoded(files: Files) -> Any:
 def _check_same(value: Any, read_back: Any) -> None:
     """Frames have more corners than a file: what does not come back as it was is not kept."""
     if fingerprint(value) != fingerprint(read_back):
-        raise InvalidTypeError("this frame has something that its file can not hold")
+        raise InvalidTypeError("this frame has something that its file cannot hold")
 
 
 def _pickled(value: Any) -> bytes:
@@ -125,7 +126,7 @@ def _pickled(value: Any) -> bytes:
     try:
         return bytes(cloudpickle.dumps(value, protocol=5))
     except Exception as error:  # whatever a foreign class raises when it is asked to describe itself
-        message = f"a {type(value).__name__} can not be kept, not even as a pickle ({str(error)[:150]})"
+        message = f"a {type(value).__name__} cannot be kept, not even as a pickle ({str(error)[:150]})"
         raise InvalidTypeError(message) from error
 
 
@@ -156,7 +157,7 @@ class _Writer:
         if root == "pandas":
             self.has_frame = True
             return self._pandas(value)
-        raise InvalidTypeError(f"{kind.__module__}.{kind.__qualname__} is no plain value")
+        raise InvalidTypeError(f"it holds a {kind.__module__}.{kind.__qualname__}")
 
     def _add(self, suffix: str, data: bytes) -> str:
         name = f"{len(self.files)}{suffix}"
@@ -225,7 +226,10 @@ class _Writer:
 
 
 def _python(cell: Any) -> Any:
-    return cell.item() if hasattr(cell, "dtype") and hasattr(cell, "item") and getattr(cell, "ndim", 1) == 0 else cell
+    if is_masked(cell):
+        return None
+    is_scalar = hasattr(cell, "dtype") and hasattr(cell, "item") and getattr(cell, "ndim", 1) == 0
+    return cell.item() if is_scalar and not is_time(cell) else cell  # an item of nanoseconds is an integer
 
 
 class _Reader:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from modelmgmt.errors import printable
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.times import from_iso, now_iso
 
 COLUMNS = (
-    "run", "number", "name", "function", "parent", "code_fingerprint", "inputs", "cache_key", "status", "reason",
+    "run", "number", "name", "function", "parent", "code_fingerprint", "inputs", "parts", "cache_key", "status", "reason",
     "output", "output_fingerprint", "output_digest", "cached_run", "started_at", "updated_at", "duration_s",
 )  # fmt: skip
+_EARLIER = 200  # calls among which the nearest is looked for
 _SELECT = f"SELECT {', '.join(COLUMNS)}, crc FROM steps"
 _PUT = f"INSERT OR REPLACE INTO steps ({', '.join(COLUMNS)}, crc) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
@@ -31,6 +33,10 @@ class StepInput:
     """The value in a few characters, or what it is."""
     steps: tuple[int, ...] = ()
     """The numbers of the steps, in the same run, that it came from."""
+    kind: str = ""
+    """`scalar` for a number or text, `file` or `folder` for a path, else nothing."""
+    is_ignored: bool = False
+    """Whether the result does not depend on it, as `ignore` says."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,6 +53,8 @@ class Step:
     """The number of the step inside which this one was called."""
     code_fingerprint: str
     inputs: tuple[StepInput, ...]
+    parts: Mapping[str, Any]
+    """Of a step with `cache=True` that ran: what its code and its inputs are made of, to tell later what has changed."""
     cache_key: str | None
     """SHA-256 of code and inputs; None when an input has no fingerprint."""
     status: str
@@ -67,10 +75,10 @@ class Step:
     duration_s: float | None
 
     def __str__(self) -> str:
-        return f"{self.number}. {self.name}: {self.status}: {self.reason}"
+        return printable(f"{self.number}. {self.name}: {self.status}: {self.reason}")
 
     def __repr__(self) -> str:
-        return f"<Step {self}>"
+        return printable(f"<Step {self}>")
 
 
 def insert(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
@@ -91,12 +99,7 @@ def put(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
 
 def encode_inputs(inputs: Sequence[StepInput]) -> str:
     """Inputs as JSON, as the column has them."""
-    return json.dumps(
-        [
-            {"name": given.name, "fingerprint": given.fingerprint, "shown": given.shown, "steps": given.steps}
-            for given in inputs
-        ]
-    )
+    return json.dumps([asdict(given) for given in inputs])
 
 
 def read(connection: sqlite3.Connection, run: str) -> tuple[Step, ...]:
@@ -106,19 +109,37 @@ def read(connection: sqlite3.Connection, run: str) -> tuple[Step, ...]:
 
 
 def with_result(connection: sqlite3.Connection, cache_key: str) -> list[Step]:
-    """Steps of that code and those inputs whose result is kept, the newest first."""
+    """The newest step of that code and those inputs whose result is kept."""
     rows = connection.execute(
         f"{_SELECT} WHERE cache_key = ? AND output_digest IS NOT NULL ORDER BY started_at DESC LIMIT 1", (cache_key,)
     )
     return [from_row(row) for row in rows.fetchall()]
 
 
-def latest(connection: sqlite3.Connection, function: str) -> Step | None:
-    """The last call of a function that came to an end well, in any run."""
-    row = connection.execute(
-        f"{_SELECT} WHERE function = ? AND status IN ('ran', 'cached') ORDER BY started_at DESC LIMIT 1", (function,)
-    ).fetchone()
+def made(connection: sqlite3.Connection, cache_key: str) -> Step | None:
+    """The newest step that did the work itself and whose result is kept; a step that took a result says not how old it is."""
+    sql = f"{_SELECT} WHERE cache_key = ? AND output_digest IS NOT NULL AND status = 'ran' ORDER BY started_at DESC LIMIT 1"
+    row = connection.execute(sql, (cache_key,)).fetchone()
     return from_row(row) if row else None
+
+
+def earlier(connection: sqlite3.Connection, function: str) -> list[Step]:
+    """The last calls of a function that came to an end well, in any run, the newest first."""
+    sql = f"{_SELECT} WHERE function = ? AND status IN ('ran', 'cached') ORDER BY started_at DESC LIMIT {_EARLIER}"
+    return [from_row(row) for row in connection.execute(sql, (function,)).fetchall()]
+
+
+def find(connection: sqlite3.Connection, run: str, number: int) -> Step | None:
+    """One step of a run."""
+    row = connection.execute(f"{_SELECT} WHERE run = ? AND number = ?", (run, number)).fetchone()
+    return from_row(row) if row else None
+
+
+def with_parts(connection: sqlite3.Connection, step: Step) -> Step:
+    """The call that did the work of a step, or another of the same code and inputs, whose parts are known."""
+    sql = f"{_SELECT} WHERE cache_key = ? AND parts != '{{}}' ORDER BY started_at DESC LIMIT 1"
+    row = None if step.parts else connection.execute(sql, (step.cache_key,)).fetchone()
+    return from_row(row) if row else step
 
 
 def from_row(row: Sequence[Any]) -> Step:
@@ -126,4 +147,4 @@ def from_row(row: Sequence[Any]) -> Step:
     values = dict(zip(COLUMNS, verified("steps", row), strict=True))
     inputs = tuple(StepInput(**{**given, "steps": tuple(given["steps"])}) for given in json.loads(values["inputs"]))
     times = {name: from_iso(values[name]) for name in ("started_at", "updated_at")}
-    return Step(**{**values, **times, "inputs": inputs})
+    return Step(**{**values, **times, "inputs": inputs, "parts": json.loads(values["parts"])})

@@ -137,8 +137,8 @@ class Walk:
             self.add_code(value)
         elif own is not None and own(self, value):
             pass
-        elif _is_plain_object(value):
-            self.add_all("object", (type(value), _state(value)))
+        elif is_plain_object(value):
+            self.add_all("object", (type(value), state_of(value)))
         else:
             self.put("pickle", _pickled(value))
 
@@ -161,7 +161,7 @@ def _file_hash(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _is_plain_object(value: Any) -> bool:
+def is_plain_object(value: Any) -> bool:
     """Made of attributes and nothing else, by a class that says nothing about how it is kept."""
     kind = type(value)
     if dataclasses.is_dataclass(kind):
@@ -171,7 +171,7 @@ def _is_plain_object(value: Any) -> bool:
     return not custom and not builtin and isinstance(getattr(value, "__dict__", None), dict)
 
 
-def _state(value: Any) -> Any:
+def state_of(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     try:
@@ -275,7 +275,7 @@ def _add_table(walk: Walk, value: Any) -> bool:
 
 
 def _add_other_table(walk: Walk, value: Any) -> bool:
-    """Frames and matrices of other libraries; what is no such thing, or can not be a table, is left to the pickle."""
+    """Frames and matrices of other libraries; what is no such thing, or cannot be a table, is left to the pickle."""
     try:
         return _add_table(walk, value)
     except InvalidTypeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,25 +10,28 @@ import numpy as np
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.versions.data import columns
 from modelmgmt.versions.data.columns import Column, Table
+from modelmgmt.versions.data.values import objects_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def from_array(array: NDArray[Any]) -> Table:
-    """An array of any shape: its first axis are the rows. Raises InvalidTypeError for a dtype that can not be kept."""
+    """An array of any shape: its first axis are the rows. Raises InvalidTypeError for a dtype that cannot be kept."""
     container: dict[str, Any] = {"library": "numpy", "dtype": array.dtype.newbyteorder("=").str[1:]}
     valid = None
+    if array.dtype.names is not None:
+        raise InvalidTypeError("An array of records has columns of its own: pass pd.DataFrame(array).")
     if isinstance(array, np.ma.MaskedArray):
         container["masked"] = True
         valid = ~np.ma.getmaskarray(array)
-        array = array.filled(np.zeros((), array.dtype).item() if array.dtype.kind not in "mM" else None)
+        array = objects_of(array) if array.dtype == object else array.data  # what is below the mask is not kept
     array = np.asarray(array)
-    if array.dtype.names is not None:
-        raise InvalidTypeError("An array of records has columns of its own: pass pd.DataFrame(array).")
     rows = len(array) if array.ndim else 1
     if array.dtype == object:
         column = columns.objects("values", array.reshape(-1).tolist())
+        if valid is not None and not valid.all():
+            column = replace(column, valid=valid.reshape(-1))
         return Table("array", rows, (column,), shape=array.shape, container=container)
     return Table("array", rows, (_one(array, valid),), shape=array.shape, container=container)
 
@@ -51,20 +55,24 @@ def to_array(table: Table) -> NDArray[Any]:
         for place, value in enumerate(plain(column)):
             whole[place] = value
         cells: NDArray[Any] = whole.reshape(shape)
-        return cells
+        return _masked(cells, table)
     dtype = np.dtype(table.container["dtype"])
     values = column.values
     if dtype.kind in "mM":
         if column.valid is not None:
             values = np.where(column.valid, values, np.iinfo("i8").min)
-        times: NDArray[Any] = values.astype("i8").view(dtype).reshape(shape)
-        return times
-    array: NDArray[Any] = values.astype(dtype).reshape(shape)
-    if table.container.get("masked"):
-        valid = np.ones(shape, bool) if column.valid is None else column.valid.reshape(shape)
-        masked: NDArray[Any] = np.ma.MaskedArray(array, mask=~valid)
-        return masked
-    return array
+        return _masked(values.astype("i8").view(dtype).reshape(shape), table)
+    return _masked(values.astype(dtype).reshape(shape), table)
+
+
+def _masked(array: NDArray[Any], table: Table) -> NDArray[Any]:
+    """With its mask, where there was one."""
+    if not table.container.get("masked"):
+        return array
+    valid = table.columns[0].valid
+    mask = np.zeros(array.shape, bool) if valid is None else ~valid.reshape(array.shape)
+    masked: NDArray[Any] = np.ma.MaskedArray(array, mask=mask)
+    return masked
 
 
 def from_sparse(matrix: Any) -> Table:

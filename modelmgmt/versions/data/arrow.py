@@ -63,6 +63,7 @@ def to_polars(table: Table) -> Any:
         message = "This was a polars frame, and polars is not installed: pip install 'modelmgmt[data]'."
         raise InvalidValueError(message) from error
     frame: Any = pl.from_arrow(to_arrow(table))
+    frame.columns = [column.label for column in table.columns]  # polars has a name of its own for one without
     return frame.with_columns([pl.col(name).cast(pl.Categorical) for name in table.container.get("polars", {})])
 
 

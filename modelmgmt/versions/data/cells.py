@@ -6,15 +6,19 @@ values have the same bytes when they are of one type and equal: mappings and set
 
 from __future__ import annotations
 
+import enum
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
+from modelmgmt.versions.data.values import array_of, entries, is_masked, mask_of, objects_of, of_arrow
 
 DEPTH_LIMIT = 100  # lists within lists
 _LENGTH = struct.Struct("<Q")
@@ -23,13 +27,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def encode(value: Any, depth: int = 0) -> bytes:
-    """The bytes of a value. Raises InvalidTypeError for what is no plain value, or nested too deep.
+    """The bytes of a value. Raises InvalidTypeError for other types, and too deep nesting: it names what a cell cannot be.
 
     >>> encode("ab"), encode(None), encode(True)
     (b's\\x02\\x00\\x00\\x00\\x00\\x00\\x00\\x00ab', b'N', b'T')
     """
     if depth > DEPTH_LIMIT:
-        raise InvalidTypeError(f"a value is nested more than {DEPTH_LIMIT} deep")
+        raise InvalidTypeError(f"a value that is nested more than {DEPTH_LIMIT} deep, or contains itself")
     known = _ENCODERS.get(type(value))
     if known is not None:
         return known(value, depth)
@@ -75,6 +79,16 @@ def _encode_foreign(value: Any, depth: int) -> bytes:
     import numpy as np
     import pandas as pd
 
+    if is_masked(value):
+        return b"N"
+    if hasattr(type(value), "as_py"):
+        return encode(of_arrow(value), depth)
+    if isinstance(value, enum.Enum) and isinstance(value, (int, str)):  # an IntEnum or a StrEnum
+        return encode(value.value, depth)
+    if isinstance(value, PurePath) and Path(value) == value:  # one of the other system's is no path here
+        return _sized(b"/", text_bytes(str(value)))
+    array = array_of(value, "cells")
+    value = array[()] if array is not value and not array.shape else array  # a tensor without dimensions is a number
     if value is pd.NaT:
         return b"n"
     if value is pd.NA:
@@ -89,10 +103,13 @@ def _encode_foreign(value: Any, depth: int) -> bytes:
         return _encode_array(value, depth)
     if isinstance(value, np.generic) and value.dtype.kind in "biufcmMSU":
         return _sized(b"g", value.dtype.newbyteorder("<").str.encode()) + _sized(b"b", _little(np.asarray(value)))
-    for plain in (str, bytes, bool, int, float):
-        if isinstance(value, plain) and type(value).__mro__[1] is plain and not hasattr(value, "__members__"):
-            return encode(plain(value), depth)  # type: ignore[arg-type]  # it is one
-    raise InvalidTypeError(f"{type(value).__name__} is no plain value")
+    if isinstance(value, Mapping):  # equal to a dict of the same items
+        return _encode_mapping(dict(entries(value, "cell")), depth)
+    kinds: tuple[Callable[[Any], Any], ...] = (str, bytes, bool, int, float, tuple, list)
+    for plain in kinds:
+        if plain in type(value).__mro__[1:2] and not hasattr(value, "_fields"):
+            return encode(plain(value), depth)
+    raise InvalidTypeError(f"a value of type {type(value).__name__}")
 
 
 def _count(value: Any) -> int:
@@ -101,9 +118,11 @@ def _count(value: Any) -> int:
 
 
 def _encode_array(value: Any, depth: int) -> bytes:
+    if mask_of(value) is not None:
+        value = objects_of(value) if value.mask.any() else value.data
     if value.dtype.hasobject or value.dtype.kind == "V":
         if value.dtype.kind != "O":
-            raise InvalidTypeError(f"an array of {value.dtype} is no plain value")
+            raise InvalidTypeError(f"an array of {value.dtype}")
         cells = [encode(item, depth + 1) for item in value.ravel().tolist()]
         return _many(b"o", [encode(list(value.shape), depth + 1), *cells])
     about = f"{value.dtype.newbyteorder('<').str} {' '.join(map(str, value.shape))}"
@@ -129,6 +148,7 @@ _ENCODERS: dict[type, Callable[[Any, int], bytes]] = {
     time: lambda value, _: _sized(b"h", _naive(value).isoformat().encode()),
     timedelta: lambda value, _: _sized(b"e", str(value // _MICROSECOND).encode()),
     Decimal: lambda value, _: _sized(b"D", str(value).encode()),
+    Fraction: lambda value, _: _sized(b"R", str(value).encode()),
     UUID: lambda value, _: _sized(b"U", value.bytes),
     list: lambda value, depth: _many(b"l", [encode(item, depth + 1) for item in value]),
     tuple: lambda value, depth: _many(b"t", [encode(item, depth + 1) for item in value]),
@@ -146,7 +166,7 @@ def _datetime_text(value: datetime) -> str:
 
 def _naive(value: time) -> time:
     if value.tzinfo is not None:
-        raise InvalidTypeError("a time with a time zone is no plain value")
+        raise InvalidTypeError("a time of day with a time zone")
     return value
 
 
@@ -207,6 +227,8 @@ def _array(about: str, raw: bytes, *, scalar: bool) -> Any:
     import numpy as np
 
     dtype, *shape = about.split(" ")
+    if scalar and not np.dtype(dtype).itemsize:
+        return np.zeros((), dtype)[()]  # an empty text, of which there are no bytes to make an array of
     array = np.frombuffer(bytearray(raw), dtype)
     return array[0] if scalar else array.reshape([int(size) for size in shape if size])
 
@@ -260,6 +282,8 @@ _DECODERS: dict[bytes, Callable[[bytes], Any]] = {
     b"h": lambda part: time.fromisoformat(part.decode()),
     b"e": lambda part: int(part) * _MICROSECOND,
     b"D": lambda part: Decimal(part.decode()),
+    b"R": lambda part: Fraction(part.decode()),
+    b"/": lambda part: Path(part.decode("utf-8", "surrogatepass")),
     b"U": lambda part: UUID(bytes=part),
     b"P": _timestamp,
     b"Q": _timedelta,

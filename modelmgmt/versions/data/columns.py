@@ -91,7 +91,8 @@ def fixed(label: Any, values: NDArray[Any], valid: NDArray[np.bool_] | None = No
     kind = values.dtype.kind
     if kind not in SUPPORTED_KINDS or values.dtype.itemsize > {"f": 8, "c": 16}.get(kind, math.inf):
         raise InvalidTypeError(
-            f"The column {shown(label)} has the dtype {values.dtype}, which can not be kept as it is"
+            f"The column {shown(label)} has the dtype {values.dtype}, which cannot be kept as it is: convert it to "
+            "float64, or another dtype that all machines have."
         )
     if kind in "mM":
         return _times(label, values, valid, type_)
@@ -108,7 +109,7 @@ def _times(label: Any, values: NDArray[Any], valid: NDArray[np.bool_] | None, ty
     unit, step = np.datetime_data(values.dtype)
     if unit == "generic" or step != 1:
         raise InvalidTypeError(
-            f"The column {shown(label)} has the dtype {values.dtype}; give it a unit, as datetime64[ns]"
+            f"The column {shown(label)} has the dtype {values.dtype}: give it a unit of one, as datetime64[ns] has."
         )
     there = ~np.isnat(values)
     if valid is not None:
@@ -144,7 +145,7 @@ def objects(label: Any, values: list[Any]) -> Column:
             pieces.append(cells.encode(value))
         except InvalidTypeError as error:
             message = (
-                f"The column {shown(label)} holds in row {row} what can not be kept: {error}. Convert the column to "
+                f"The column {shown(label)} has in row {row} {error}, which cannot be kept: convert the column to "
                 "numbers, text, times, or lists and mappings of them, or drop it."
             )
             raise InvalidTypeError(message) from error
@@ -204,7 +205,7 @@ def label_json(label: Any) -> Any:
     try:
         return {"cell": cells.encode(label).hex()}
     except InvalidTypeError as error:
-        raise InvalidTypeError(f"The label {shown(label)} of a column can not be kept: {error}; rename it") from error
+        raise InvalidTypeError(f"The label {shown(label)} of a column cannot be kept: {error}; rename it") from error
 
 
 def label_of(value: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelmgmt.errors import CorruptDataError, StoreReadError, StoreTooNewError
+from modelmgmt.store.names import counted
 from modelmgmt.store.trees import Entry, Tree, Trees
 from modelmgmt.versions.data import align, pack
 from modelmgmt.versions.data.columns import Column, Table, canonical, label_json, label_of
@@ -63,7 +64,7 @@ def read_content(objects: Objects, digest: str) -> Table:
         shape = None if manifest["shape"] is None else tuple(manifest["shape"])
         return Table(manifest["kind"], manifest["rows"], tuple(columns), tuple(index), shape, manifest["container"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptDataError(f"The content {digest} can not be read ({error}).") from error
+        raise CorruptDataError(f"The content {digest} cannot be read ({error}).") from error
 
 
 class Content:
@@ -82,7 +83,7 @@ class Content:
             self.labels = [label_of(about["name"]) for about in self._columns]
             self._counts = [[int(rows) for rows, _ in about["chunks"]] for about in self._columns]
         except (KeyError, TypeError, ValueError) as error:
-            raise CorruptDataError(f"The content {digest} can not be read ({error}).") from error
+            raise CorruptDataError(f"The content {digest} cannot be read ({error}).") from error
 
     def chunks(self, column: int) -> Iterator[tuple[int, Rows]]:
         """(the first row of it, a chunk) of one column, in order."""
@@ -111,7 +112,7 @@ class Content:
     def _chunk(self, column: int, place: int) -> Rows:
         rows = _read_chunk(self._objects, self._tree, f"columns/{column:05}", self._columns[column], place)[1]
         if rows.count != self._counts[column][place]:
-            raise CorruptDataError(f"A chunk of the column {self.labels[column]!r} has {rows.count:,} rows, and "
+            raise CorruptDataError(f"A chunk of the column {self.labels[column]!r} has {counted(rows.count, 'row')}, and "
                                    f"{self._counts[column][place]:,} were kept.")  # fmt: skip
         return rows
 
@@ -132,7 +133,7 @@ class _Earlier:
             tree = Trees(objects).get(digest)
             manifest = _manifest(objects, tree, digest)
         except (CorruptDataError, KeyError, StoreReadError, StoreTooNewError):
-            return cls(objects)  # an earlier version that can not be read is not built upon
+            return cls(objects)  # an earlier version that cannot be read is not built upon
         found = {}
         for group in ("columns", "index"):
             seen: Counter[str] = Counter()
@@ -249,13 +250,13 @@ def _manifest(objects: Objects, tree: Tree, digest: str) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(objects.get(tree[MANIFEST].digest))
         written = str(manifest["format"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptDataError(f"The content {digest} can not be read ({error}).") from error
+        raise CorruptDataError(f"The content {digest} cannot be read ({error}).") from error
     if written != FORMAT:
         if written.startswith(FAMILY) and written.removeprefix(FAMILY).isdecimal():
             raise StoreTooNewError(
                 f"This content is written as {written!r}, and this version reads {FORMAT!r}: upgrade."
             )
-        raise CorruptDataError(f"Content of the format {written!r} can not be read, only {FORMAT!r}.")
+        raise CorruptDataError(f"Content of the format {written!r} cannot be read, only {FORMAT!r}.")
     return manifest
 
 
@@ -267,7 +268,7 @@ def _read(objects: Objects, tree: Tree, path: str, about: Mapping[str, Any]) -> 
     rows = pack.joined(parts) if parts else _nothing(about)
     if rows.count != about["rows"]:
         raise CorruptDataError(
-            f"The column {about['name']!r} has {rows.count:,} rows, and {about['rows']:,} were kept."
+            f"The column {about['name']!r} has {counted(rows.count, 'row')}, and {about['rows']:,} were kept."
         )
     return Column(label_of(about["name"]), about["type"], rows.values, rows.lengths, rows.valid, categories)
 

@@ -30,6 +30,12 @@ def fingerprint(table: Table) -> str:
     return of_document(table.kind, content)
 
 
+def digests(columns: Sequence[Column]) -> list[tuple[Any, str]]:
+    """The label of each column, and a digest of all that a fingerprint counts of it but the label."""
+    texts = ((column.label, json.dumps(_column(column), sort_keys=True)) for column in columns)
+    return [(label, hashlib.sha256(text.encode()).hexdigest()) for label, text in texts]
+
+
 def of_document(kind: str, content: Mapping[str, Any]) -> str:
     """The fingerprint of what a document says: canonical JSON, keys sorted, no spaces."""
     document = {"format": FORMAT, "kind": kind, **content}

@@ -3,17 +3,174 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelmgmt.errors import CorruptDataError
+from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError
 from modelmgmt.versions.data import arrow, cells, columns
 from modelmgmt.versions.data.columns import Column, Table, label_json, label_of
+from modelmgmt.versions.data.values import (
+    REPAIR,
+    array_of,
+    as_mapping,
+    entries,
+    is_masked,
+    mask_of,
+    nanoseconds,
+    objects_of,
+    of_arrow,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_EXACT = 1 << 53
+"""Up to it, integers are floats as well."""
+_GONE = object()
+"""Where a frame that is being made has a masked value."""
+
+
+def frame_of(data: Any) -> pd.DataFrame:
+    """A mapping of columns, rows, or an array as a frame; what is masked there is missing in it. Raises InvalidTypeError.
+
+    >>> frame_of({"n": np.ma.array([2**62 + 1, 5], mask=[False, True])})["n"].tolist()
+    [4611686018427387905, <NA>]
+    """
+    import pandas as pd
+
+    data = nanoseconds(array_of(data), "values")
+    try:
+        if isinstance(data, np.ndarray):
+            if mask_of(data) is None:
+                return pd.DataFrame(data)
+            if data.dtype.names is not None or data.ndim == 2:
+                places: Any = data.dtype.names or range(data.shape[1])
+                parts = {place: data[place] if data.dtype.names else data[:, place] for place in places}
+                return frame_of(parts)
+        if isinstance(data, Mapping):
+            named = {
+                name: _unmasked(values, f"values of {columns.shown(name)}") for name, values in entries(data, "column")
+            }
+            return _filled(pd.DataFrame(named))
+        if isinstance(data, (list, tuple)) and type(data) in (list, tuple):
+            return _of_rows([_row(row) for row in data])
+        values = _unmasked(data, "values")
+        return pd.DataFrame(values if values is data else {getattr(data, "name", "") or 0: values})
+    except (ValueError, TypeError, NotImplementedError) as error:
+        if isinstance(error, (InvalidTypeError, InvalidValueError)):
+            raise
+        if isinstance(error, UnicodeEncodeError):
+            message = f"The text {error.object[:100]!r} in a table is not valid Unicode ({error.reason}): {REPAIR}."
+            raise InvalidValueError(message) from error
+        raise InvalidTypeError(f"This cannot be read as a table ({error}): pass a DataFrame or an array.") from error
+
+
+def _of_rows(rows: list[Any]) -> pd.DataFrame:
+    """Rows as a frame. What pandas would round stays what it is, as an object."""
+    import pandas as pd
+
+    columns_: dict[Any, list[Any]] = {}
+    if all(isinstance(row, dict) for row in rows):
+        if _has_large([value for row in rows for value in row.values()]):
+            columns_ = {
+                name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)
+            }
+    else:
+        many = [row if isinstance(row, list) else [row] for row in rows]
+        if _has_large([value for row in many for value in row]):
+            places = range(max(map(len, many)))
+            columns_ = {place: [row[place] if place < len(row) else None for row in many] for place in places}
+    if not any(map(_is_rounded, columns_.values())):
+        return _filled(pd.DataFrame(rows))
+    kinds = {name: object if _is_rounded(values) else None for name, values in columns_.items()}
+    return _filled(pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns_.items()}))
+
+
+def _has_large(values: Sequence[Any]) -> bool:
+    return any(isinstance(value, (int, np.integer)) and not -_EXACT <= value <= _EXACT for value in values)
+
+
+def _is_rounded(values: Sequence[Any]) -> bool:
+    """Whether pandas would make floats of integers that no float equals, for what is missing or no integer beside them."""
+    return _has_large(values) and any(value is None or isinstance(value, (float, np.floating)) for value in values)
+
+
+def _row(row: Any) -> Any:
+    if (fields := as_mapping(row)) is not None:
+        return {name: _scalar(value, "cells") for name, value in entries(fields, "cell")}
+    is_many = isinstance(row, (list, tuple)) or (isinstance(row, np.ma.MaskedArray) and row.ndim)
+    return [_scalar(value, "cells") for value in row] if is_many else _scalar(row, "cells")
+
+
+def _scalar(value: Any, what: str) -> Any:
+    """A cell: `_GONE` where it is masked, the number of a tensor without dimensions."""
+    if is_masked(value):
+        return _GONE
+    if hasattr(type(value), "as_py"):
+        return of_arrow(value)
+    found = nanoseconds(array_of(value, what), what)
+    return found[()] if found is not value and isinstance(found, np.ndarray) and not found.ndim else found
+
+
+def _filled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with missing values in place of `_GONE`. Integers stay integers: pandas would make floats of them."""
+    import pandas as pd
+
+    for place, dtype in enumerate(frame.dtypes):
+        values = frame.iloc[:, place].tolist() if dtype.kind == "O" and isinstance(dtype, np.dtype) else []
+        mask = np.fromiter((value is _GONE for value in values), bool, len(values))
+        if not mask.any():
+            continue
+        kinds = {type(value) for value in values if value is not _GONE}
+        column: Any = pd.Series([None if value is _GONE else value for value in values])
+        if kinds and kinds <= {bool, np.bool_}:
+            column = pd.arrays.BooleanArray(np.array([value is not _GONE and bool(value) for value in values]), mask)
+        elif kinds and all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
+            data = np.array([0 if value is _GONE else value for value in values])
+            is_fit = data.dtype.kind in "iu"  # an integer of more than 64 bits stays an object
+            column = (
+                pd.arrays.IntegerArray(data, mask) if is_fit else pd.Series(values, dtype=object).where(~mask, None)
+            )
+        frame.isetitem(place, column)
+    return frame
+
+
+def _unmasked(values: Any, what: str) -> Any:
+    """Values of a column, of a type that has a place for what is missing."""
+    import pandas as pd
+
+    values = nanoseconds(array_of(values, what), what)
+    if isinstance(values, (list, tuple)):
+        found = [_scalar(value, what) for value in values]
+        return pd.Series(found, dtype=object) if _is_rounded(found) else found
+    room = type(values).__module__.partition(".")[0]
+    if room in ("polars", "pyarrow") and not hasattr(values, "columns"):
+        # As numpy has them, integers beside a missing value would be floats, and days moments.
+        is_polars = room == "polars" and hasattr(values, "to_arrow")
+        if is_polars or hasattr(values, "to_pylist"):
+            return natural(arrow.from_polars(values.to_frame()).columns[0] if is_polars else arrow.column(None, values))
+    mask = mask_of(values) if isinstance(values, np.ndarray) else None
+    if mask is None or values.ndim != 1:
+        return values
+    data = np.array(values.data)
+    if not np.any(mask):
+        return data
+    mask = np.array(mask)
+    kind = data.dtype.kind
+    if kind == "b":
+        return pd.arrays.BooleanArray(data, mask)
+    if kind in "iu":
+        return pd.arrays.IntegerArray(data, mask)
+    if kind in "fc":
+        data[mask] = np.nan
+    elif kind in "mM":
+        data[mask] = "NaT"
+    else:
+        data = objects_of(values)
+    return data
 
 
 def from_pandas(frame: pd.DataFrame, *, index: bool) -> Table:
@@ -233,7 +390,7 @@ def _array_of(values: list[Any], dtype: str) -> Any:
         return series
     try:
         return series.astype(dtype).array
-    except (TypeError, ValueError, NotImplementedError):  # a nested type that pandas can not read from its name
+    except (TypeError, ValueError, NotImplementedError):  # a nested type that pandas cannot read from its name
         return whole
 
 
@@ -243,7 +400,11 @@ def natural(column: Column) -> Any:
         return _restored(column, {"dtype": "category", "categories": {"dtype": "arrow"}})
     if column.type.startswith(("datetime[", "duration[")):
         return _time_array(column)
-    if column.type in ("object", "string", "bytes", "date") or column.type.startswith("time["):
+    if column.type.startswith("period["):
+        return _typed(column, "")
+    if column.type == "object":
+        return _array_of(plain(column), "object")  # of times in it, pandas would make something else
+    if column.type in ("string", "bytes", "date") or column.type.startswith("time["):
         return plain(column)
     if column.valid is None:
         return column.values.astype(column.values.dtype.newbyteorder("="))

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
+from modelmgmt.store.secrets import hidden
 from modelmgmt.versions.left_out import spelled_out
 
-_SECRET = re.compile("(sig|signature|token|key|secret|password|passwd|pwd|credential)", re.IGNORECASE)
+_SECRET = re.compile("(sig|signature|token|key|secret|pass|pwd|credential|auth|code|sas)", re.IGNORECASE)
 _HEX = re.compile("[0-9a-f]{64}").fullmatch
 
 
@@ -37,14 +38,14 @@ class SqlQuery:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Data that stays where it is, told by a digest that you give: `mm.Reference("s3://bucket/x.csv", sha256="...")`.
+class DataReference:
+    """Data that stays where it is, told by a digest that you give: `mm.DataReference("s3://bucket/x.csv", sha256="...")`.
 
     Nothing is opened or read. Passwords and tokens in a URL are not kept. Give `sha256`, or `digest` for any other word
     that changes when the data does, such as an ETag or the version of an object.
 
     >>> with start_run("doc") as run:
-    ...     run.log_dataset(mm.Reference("https://me:secret@example.org/x.csv", digest="etag:1"), "x").source
+    ...     run.log_dataset(mm.DataReference("https://me:secret@example.org/x.csv", digest="etag:1"), "x").source
     'https://example.org/x.csv'
     """
 
@@ -72,11 +73,11 @@ def without_secrets(location: str) -> str:
     'https://host/x?X-Amz-Signature=...&v=2'
     """
     if "://" not in location:
-        return spelled_out(location)
+        return spelled_out(hidden(location))
     try:
         parts = urlsplit(location)
     except ValueError as error:
-        raise InvalidValueError(f"The location of a reference can not be read as a URL ({error}).") from error
+        raise InvalidValueError(f"The location of a reference cannot be read as a URL ({error}).") from error
     pairs = [pair.partition("=") for pair in parts.query.split("&")] if parts.query else []
     query = "&".join(f"{name}{mark}{'...' if _SECRET.search(name) else value}" for name, mark, value in pairs)
-    return spelled_out(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query)))
+    return spelled_out(hidden(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))))

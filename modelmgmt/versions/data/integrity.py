@@ -56,11 +56,11 @@ def _every(kernel: Kernel) -> list[DatasetVersion]:
 
 
 def _content_fault(kernel: Kernel, digest: str) -> str:
-    """Why a content can not be read, as far as names and sizes say; empty when it can."""
+    """Why a content cannot be read, as far as names and sizes say; empty when it can."""
     try:
         tree = Trees(kernel.objects).get(digest)
     except (NotFoundError, CorruptDataError) as error:
-        return f"Its content can not be read: {error}"
+        return f"Its content cannot be read: {error}"
     for path, entry in tree.items():
         if not kernel.objects.has(entry.digest):
             return f"The object {entry.digest} of its content ({path}) is missing."
@@ -82,4 +82,4 @@ def _new_profile(kernel: Kernel, version: DatasetVersion) -> str:
     found = Profile(version.kind, version.rows, notes=("Its profile was damaged or missing.",))
     if version.content_digest is not None and version.kind not in ("files", "reference"):
         found = profile(read_table(kernel, version))
-    return kernel.objects.put_bytes(found.encode()).digest
+    return kernel.objects.put_bytes(found._encode()).digest

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.store.disk import THEIRS, reads
-from modelmgmt.store.times import now_iso
 from modelmgmt.store.trees import Entry, Tree, Trees
 from modelmgmt.versions.data import record
 from modelmgmt.versions.data.profile import Profile, profile
@@ -36,10 +36,10 @@ def keep(kernel: Kernel, taken: Taken, name: str, *, keep_content: bool) -> Data
         content = None
     found = profile_of(taken)
     still_the_same(taken)
-    profile_digest = kernel.objects.put_bytes(found.encode()).digest
+    profile_digest = kernel.objects.put_bytes(found._encode()).digest
     return DatasetVersion(
         name, 0, taken.fingerprint, taken.kind, taken.rows, taken.columns, taken.bytes, taken.source, profile_digest,
-        content, now_iso(),
+        content, datetime.now(UTC),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ SUFFIXES = (".csv", ".parquet", ".json", ".npy", ".npz")
 
 def read_profile(kernel: Kernel, version: DatasetVersion) -> Profile:
     """The profile of a version. Raises NotFoundError, CorruptDataError."""
-    return Profile.decode(kernel.objects.get(version.profile_digest))
+    return Profile._decode(kernel.objects.get(version.profile_digest))
 
 
 def read_table(kernel: Kernel, version: DatasetVersion) -> Table:

@@ -105,7 +105,7 @@ class Profile:
         index = pd.Index([column.label for column in self.columns], name="column")
         return pd.DataFrame(rows, index=index, columns=names)
 
-    def encode(self) -> bytes:
+    def _encode(self) -> bytes:
         """As JSON."""
         found = {**asdict(self), "format": FORMAT, "container": dict(self.container)}
         found["columns"] = [_column_json(column) for column in self.columns]
@@ -114,8 +114,8 @@ class Profile:
         ).encode("utf-8", "surrogatepass")
 
     @classmethod
-    def decode(cls, data: bytes) -> Profile:
-        """What `encode` wrote. Fields that this version does not know are passed over. Raises CorruptDataError."""
+    def _decode(cls, data: bytes) -> Profile:
+        """What `_encode` wrote. Fields that this version does not know are passed over. Raises CorruptDataError."""
         try:
             found = json.loads(data)
             written = found["format"]
@@ -369,4 +369,4 @@ def _column_of(item: Mapping[str, Any]) -> ColumnProfile:
 def _of_another(written: str) -> Exception:
     if written.startswith(FAMILY) and written.removeprefix(FAMILY).isdecimal():
         return StoreTooNewError(f"This profile is written as {written!r}, and this version reads {FORMAT!r}: upgrade.")
-    return CorruptDataError(f"A profile of the format {written!r} can not be read, only {FORMAT!r}.")
+    return CorruptDataError(f"A profile of the format {written!r} cannot be read, only {FORMAT!r}.")

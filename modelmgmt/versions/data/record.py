@@ -15,7 +15,7 @@ from datetime import datetime
 from modelmgmt.errors import NotFoundError
 from modelmgmt.store.names import among
 from modelmgmt.store.rows import row_crc, verified
-from modelmgmt.store.times import from_iso, now_iso
+from modelmgmt.store.times import from_iso, iso_of, now_iso
 
 COLUMNS = (
     "name", "fingerprint", "number", "kind", "rows", "columns", "bytes", "source", "profile_digest", "content_digest",
@@ -42,16 +42,12 @@ class DatasetVersion:
     """A path, a URL, a query; None for what was only in memory."""
     profile_digest: str
     content_digest: str | None
-    created_at: str
-
-    @property
-    def created(self) -> datetime:
-        """When it was first logged in this store; aware, in UTC."""
-        return from_iso(self.created_at)
+    created_at: datetime
+    """When it was first logged in this store; aware, in UTC."""
 
     @property
     def reference(self) -> str:
-        """`train:3`: what `store.dataset` takes."""
+        """`train:3`: what `store.datasets[...]` takes."""
         return f"{self.name}:{self.number}"
 
 
@@ -206,7 +202,7 @@ def _next_number(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _replace(connection: sqlite3.Connection, version: DatasetVersion) -> None:
-    row = tuple(getattr(version, name) for name in COLUMNS)
+    row = (*(getattr(version, name) for name in COLUMNS[:-1]), iso_of(version.created_at))
     connection.execute(
         f"INSERT INTO dataset_versions ({', '.join(COLUMNS)}, crc) VALUES ({', '.join('?' * (len(COLUMNS) + 1))}) "
         "ON CONFLICT (name, fingerprint) DO UPDATE SET kind = excluded.kind, "
@@ -216,5 +212,5 @@ def _replace(connection: sqlite3.Connection, version: DatasetVersion) -> None:
 
 
 def _from_row(row: tuple[object, ...]) -> DatasetVersion:
-    values = verified("dataset_versions", row)
-    return DatasetVersion(**dict(zip(COLUMNS, values, strict=True)))
+    values = dict(zip(COLUMNS, verified("dataset_versions", row), strict=True))
+    return DatasetVersion(**{**values, "created_at": from_iso(values["created_at"])})

@@ -18,10 +18,12 @@ from typing import Any
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, SourceChangedError
 from modelmgmt.store.disk import THEIRS, reads
 from modelmgmt.store.names import check_path
+from modelmgmt.store.secrets import hidden_in_text
 from modelmgmt.store.sources import is_missing
 from modelmgmt.versions.data.columns import Table
 from modelmgmt.versions.data.fingerprint import fingerprint, of_document
-from modelmgmt.versions.data.given import Reference, SqlQuery, without_secrets
+from modelmgmt.versions.data.given import DataReference, SqlQuery, without_secrets
+from modelmgmt.versions.data.values import array_of
 from modelmgmt.versions.left_out import spelled_out
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -50,10 +52,10 @@ def take(data: Any, *, index: bool = False, leave_out: Path | None = None) -> Ta
         path = Path(data).expanduser()
         with reads(path, but=THEIRS):
             return _of_path(path, leave_out)
-    if isinstance(data, Reference):
+    if isinstance(data, DataReference):
         return _of_reference(data)
     if isinstance(data, SqlQuery):
-        table, source = _read_query(data), data.query
+        table, source = _read_query(data), hidden_in_text(data.query)
         table = Table("query", table.rows, table.columns, container=table.container)
         return _of_table(table, source)
     return _of_table(table_of(data, index=index), None, _left_out(data, index=index))
@@ -74,7 +76,12 @@ def table_of(data: Any, *, index: bool = False) -> Table:
 
     from modelmgmt.versions.data import arrays, arrow, frames
 
+    data = array_of(data)
     room = type(data).__module__.partition(".")[0]
+    if isinstance(data, pd.MultiIndex):
+        data = data.to_frame(index=False)
+    if isinstance(data, (pd.api.extensions.ExtensionArray, pd.Index)):
+        data = pd.Series(data)
     if isinstance(data, pd.Series):
         data = data.to_frame()
     if isinstance(data, pd.DataFrame):
@@ -92,9 +99,9 @@ def table_of(data: Any, *, index: bool = False) -> Table:
     if room == "scipy" and hasattr(data, "tocsr"):
         return arrays.from_sparse(data)
     if isinstance(data, (Mapping, list, tuple)):
-        return frames.from_pandas(_frame_of(data), index=False)
+        return frames.from_pandas(frames.frame_of(data), index=False)
     message = (
-        f"Data is a DataFrame, an array, a sparse matrix, a path, a SqlQuery or a Reference, and {type(data).__name__} "
+        f"Data is a DataFrame, an array, a sparse matrix, a path, a SqlQuery or a DataReference, and {type(data).__name__} "
         "was given: convert it to one of these."
     )
     raise InvalidTypeError(message)
@@ -107,18 +114,13 @@ def _of_pyarrow(data: Any) -> Table:
 
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
+    if isinstance(data, (pa.Array, pa.ChunkedArray)):
+        data = pa.table({"": data})
     if not isinstance(data, pa.Table):
-        raise InvalidTypeError(f"Of pyarrow a Table or RecordBatch can be logged, and {type(data).__name__} was given.")
+        raise InvalidTypeError(
+            f"Of pyarrow a Table, RecordBatch or Array can be logged, and {type(data).__name__} was given."
+        )
     return arrow.from_arrow(data)
-
-
-def _frame_of(data: Any) -> Any:
-    import pandas as pd
-
-    try:
-        return pd.DataFrame(data)
-    except (ValueError, TypeError) as error:
-        raise InvalidTypeError(f"This can not be read as a table ({error}): pass a DataFrame or an array.") from error
 
 
 def _of_table(table: Table, source: str | None, notes: tuple[str, ...] = ()) -> Taken:
@@ -163,7 +165,7 @@ def _read_query(query: SqlQuery) -> Table:
     return frames.from_pandas(frame, index=False)
 
 
-def _of_reference(reference: Reference) -> Taken:
+def _of_reference(reference: DataReference) -> Taken:
     digest = f"sha256:{reference.sha256.lower()}" if reference.sha256 is not None else reference.digest
     found = of_document("reference", {"digest": digest})
     size = 0 if reference.bytes is None else int(reference.bytes)
@@ -173,7 +175,7 @@ def _of_reference(reference: Reference) -> Taken:
 def _hint(path: Path) -> str:
     """A URL, of which a Path has made one slash of two."""
     is_url = _SCHEME.match(str(path)) is not None
-    return " For data that stays elsewhere, pass mm.Reference(url, sha256=...) or digest=..." if is_url else ""
+    return " For data that stays elsewhere, pass mm.DataReference(url, sha256=...) or digest=..." if is_url else ""
 
 
 def _of_path(path: Path, leave_out: Path | None) -> Taken:

@@ -1,0 +1,1 @@
+"""How each plot of `modelmgmt.view.plots` is drawn."""
