@@ -29,6 +29,8 @@ def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MODELMGMT_CONFIG", str(tmp_path / "config"))  # keys of the test's own
     monkeypatch.setenv("MODELMGMT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    # Bytecode is told apart by a time in seconds and a size: a module that a test writes twice would stay the first.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield
     for run in list(lifecycle._open_runs):
         run.finish()

@@ -145,6 +145,13 @@ def one(path: Path, kind: str, place: int, rng: random.Random) -> list[str]:
             write_until_signal(path, kind, name, writing, block=place % 2 == 0)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 98
+        except RuntimeError as error:
+            # A signal while a thread starts: the lock of CPython's threading.Condition is released before the handler ends
+            # the wait, and released again after it.
+            ends = str(error) == "release unlocked lock" and isinstance(error.__context__, SystemExit)
+            code = error.__context__.code if ends else 99
+            if not ends:
+                traceback.print_exc()
         except BaseException:  # noqa: BLE001 - of a child that must not go on as the parent
             traceback.print_exc()
         finally:

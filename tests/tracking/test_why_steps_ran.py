@@ -64,7 +64,6 @@ ROWS = """
 def project(tmp_path, monkeypatch):
     """The modules of a project, made anew from other text."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     usual = {
         "rate": 1, "weights": [1], "token": "abc", "factor": 1, "scale": 2, "body": "pass", "strip": "x", "clean": "pass",
         "upper": 9,
