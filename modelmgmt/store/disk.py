@@ -32,6 +32,20 @@ _HINTS = {
     errno.EPERM: "check its owner and its mode",
     errno.EMFILE: "close some files",
     errno.ENFILE: "close some files",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.EFBIG: "a limit on the size of files was reached (see 'ulimit -f'): raise it",
+    errno.ELOOP: "symbolic links lead in a circle: remove one",
+    errno.ENOTDIR: "a part of the path is a file: choose another path",
+    errno.EISDIR: "it is a folder: choose another path",
+    errno.EEXIST: "something else is at that path: move it away",
+    errno.ENOMEM: "free some memory",
+    errno.EBUSY: "another program is using it: end that, then try again",
+    errno.ETXTBSY: "another program is using it: end that, then try again",
+    errno.EILSEQ: "its name cannot be written on that file system: choose another one",
+    errno.EINVAL: "its file system does not take such a name or request: choose another path",
+    errno.ESTALE: "its mount is gone: mount it again",
+    errno.ETIMEDOUT: "its mount does not answer: check the network",
+    errno.ENOTEMPTY: "it has files in it: move them away",
 }
 
 
@@ -148,7 +162,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 def hint(error: OSError) -> str:
     """What to do about it."""
-    return _HINTS.get(error.errno or 0, "check the disk and its permissions")
+    return _HINTS.get(error.errno or 0, "check the disk")
 
 
 def _why(error: OSError) -> str:

@@ -34,6 +34,7 @@ from modelmgmt.store.meter import Meter
 from modelmgmt.store.names import counted
 from modelmgmt.store.objects import Objects
 from modelmgmt.store.shared import SharedDatabase, open_database
+from modelmgmt.store.sqlite_errors import refuse_long
 
 if TYPE_CHECKING:
     from modelmgmt.store.series import Fold, Series
@@ -331,6 +332,7 @@ def _refuse_links(path: Path) -> None:
 
 
 def _make_folder(path: Path) -> None:
+    refuse_long(path / DATABASE_NAME)
     status = status_of(path)
     if status is not None and not stat.S_ISDIR(status.st_mode):
         raise StorePathError(f"A store is a folder, and {path} is a file: choose another path.")

@@ -77,7 +77,7 @@ def is_missing(path: Path) -> bool:
     try:
         path.stat()
     except OSError as error:
-        return isinstance(error, ABSENT) or error.errno == errno.ELOOP
+        return isinstance(error, ABSENT) or error.errno in (errno.ELOOP, errno.ENAMETOOLONG)
     return False
 
 

@@ -13,6 +13,7 @@ from modelmgmt.errors import (
     ModelmgmtError,
     NotFoundError,
     StoreBusyError,
+    StorePathError,
     StoreReadError,
     StoreWriteError,
 )
@@ -35,6 +36,8 @@ _DISK_CODES = {
     sqlite3.SQLITE_PROTOCOL: "its write-ahead log could not be read in one state: check the disk and try again",
     sqlite3.SQLITE_PERM: "permission is denied: check the owner of the folder",
 }
+_WRITES = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE})
+_MAX_PATH_BYTES = 504  # 512 in SQLite, less the ending of its journal
 _BLOCK_BYTES = 1 << 20
 
 _kept: dict[tuple[int, int], int] = {}  # (device, inode) -> a descriptor that is never closed
@@ -88,9 +91,41 @@ def translate(path: Path, error: sqlite3.Error, connection: sqlite3.Connection |
         return StoreBusyError(f"Could not use {path} ({error}): {_BUSY}.")
     if is_read(error):
         return StoreReadError(f"Could not read {path} ({error}): {_DISK_CODES[code]}.")
+    if code == sqlite3.SQLITE_CANTOPEN and (long := _too_long(path)) is not None:
+        return long
+    if getattr(error, "sqlite_errorcode", 0) in _WRITES and (limit := _size_limit()) is not None:
+        return StoreWriteError(
+            f"Could not use {path} ({error}): this process may not write files of more than {limit:,} bytes (see "
+            "'ulimit -f'), or the disk reported an error: raise that limit, else check the system log."
+        )
     if code in _DISK_CODES:
         return StoreWriteError(f"Could not use {path} ({error}): {_DISK_CODES[code]}.")
     return None
+
+
+def refuse_long(path: Path) -> None:
+    """Raises StorePathError for a path that SQLite does not open."""
+    if (error := _too_long(path)) is not None:
+        raise error
+
+
+def _too_long(path: Path) -> StorePathError | None:
+    size = len(os.fsencode(path))
+    if size <= _MAX_PATH_BYTES:
+        return None
+    return StorePathError(
+        f"The path {path} is {size:,} bytes long, and SQLite opens paths of up to {_MAX_PATH_BYTES}: choose a shorter one."
+    )
+
+
+def _size_limit() -> int | None:
+    """How large a file this process may write, where the system bounds it: SQLite calls that a disk error."""
+    try:
+        import resource
+    except ImportError:  # pragma: no cover - Windows
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _refused(path: Path, connection: sqlite3.Connection | None) -> StoreReadError | None:

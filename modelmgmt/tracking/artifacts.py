@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, MissingExtraError, NotFoundError, printable
+from modelmgmt.errors import (
+    CorruptDataError,
+    InvalidTypeError,
+    InvalidValueError,
+    MissingExtraError,
+    NotFoundError,
+    printable,
+)
 from modelmgmt.store.disk import THEIRS, reads
 from modelmgmt.store.names import among, check_path
 from modelmgmt.store.rows import row_crc, verified
@@ -89,25 +96,25 @@ class Artifact:
         """What was logged: text as str, a dict as a dict, a table as a DataFrame, an image as an array, else bytes.
 
         The array of an image is `(height, width)` or `(height, width, 3 or 4)`, uint8; uint16 for 16 bits of grey; the
-        numbers of the classes for a mask. Raises MissingExtraError where the package that reads the format is missing.
+        numbers of the classes for a mask. Raises MissingExtraError where the package that reads the format is missing,
+        CorruptDataError when the content is not of its kind; `read_bytes` gives it as it is.
         """
-        match self.kind:
-            case "model":
-                raise InvalidTypeError(f"The artifact {self.name!r} is a model: mm.load_model('run:<id>/{self.name}').")
-            case "text":
-                return self.read_text()
-            case "dict":
-                return load_dict(self.read_bytes(), self.name)
-            case "table":
-                from modelmgmt.tracking.table_file import load
-
-                return load(self.read_bytes(), self.name)
-            case "image":
-                from modelmgmt.tracking.images import load_image
-
-                return load_image(self.read_bytes())
-            case _:
-                return self.read_bytes()
+        if self.kind == "model":
+            raise InvalidTypeError(f"The artifact {self.name!r} is a model: mm.load_model('run:<id>/{self.name}').")
+        data = self.read_bytes()
+        try:
+            return _value_of(data, self.kind, self.name)
+        except (MissingExtraError, MemoryError):
+            raise
+        except Exception as error:
+            what = (
+                "is nested too deep."
+                if isinstance(error, RecursionError)
+                else f"cannot be read: {str(error).rstrip('.')}."
+            )
+            raise CorruptDataError(
+                f"The artifact {self.name!r} was logged as {self.kind}, and its content {what} read_bytes() gives it."
+            ) from error
 
     def save(self, path: str | Path) -> Path:
         """Write the file or folder to `path`, which must not exist yet (an existing folder takes a file under its own
@@ -190,6 +197,24 @@ def dict_file(content: object, name: str) -> tuple[bytes, str]:
         raise InvalidTypeError(f"YAML has no key of several values, as {name!r} would hold: name it .json.")
     text: str = _yaml(name).safe_dump(found, sort_keys=False, allow_unicode=True)
     return text.encode(), name
+
+
+def _value_of(data: bytes, kind: str, name: str) -> Any:
+    match kind:
+        case "text":
+            return data.decode("utf-8", "surrogatepass")
+        case "dict":
+            return load_dict(data, name)
+        case "table":
+            from modelmgmt.tracking.table_file import load
+
+            return load(data, name)
+        case "image":
+            from modelmgmt.tracking.images import load_image
+
+            return load_image(data)
+        case _:
+            return data
 
 
 def load_dict(data: bytes, name: str) -> Any:

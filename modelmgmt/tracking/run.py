@@ -253,7 +253,8 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
             )
         path = Path(source).expanduser()
         if is_missing(path):
-            target = f", the target of the symbolic link {path}" if path.is_symlink() else ""
+            is_link = os.path.islink(path)  # noqa: PTH114 - of a name that is too long, Path.is_symlink raises
+            target = f", the target of the symbolic link {path}" if is_link else ""
             raise FileNotFoundError(
                 f"There is no file or folder {os.readlink(path) if target else path}{target}: nothing was logged."
             )

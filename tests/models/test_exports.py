@@ -222,6 +222,9 @@ HOSTILE = {
     "name is a list": replaced("bundle.json", lambda data: data.replace(b'"model": "net"', b'"model": ["net"]')),
     "name is empty": replaced("bundle.json", lambda data: data.replace(b'"model": "net"', b'"model": ""')),
     "head of a later version": replaced("bundle.json", b'{"format": "modelmgmt.bundle/2"}'),
+    "another digest": replaced("bundle.json", lambda data: data.replace(b'"package": "', b'"package": "0')),
+    "no digest": replaced("bundle.json", lambda data: data.replace(b'"package": ', b'"pakage": ')),
+    "digest is a list": replaced("bundle.json", lambda data: data.replace(b'"package": ', b'"package": [], "x": ')),
     "signatures are junk": replaced("signatures.json", b'[{"package": "x"}]'),
     "signature of another": replaced("signatures.json", lambda data: data.replace(b'"package": "', b'"package": "0')),
     "signature forged": replaced("signatures.json", lambda data: data.replace(b'"signed_at": "2', b'"signed_at": "1')),
@@ -238,7 +241,6 @@ def test_hostile_bundle_is_refused_and_nothing_is_left(store, logged, other, tmp
     assert sorted(tmp_path.iterdir()) == before
     assert not Path("/tmp/evil").exists()
     assert list(other.models) == []
-    other.gc(grace_s=0)
     assert list(other._kernel.objects.digests()) == []
 
 

@@ -6,8 +6,8 @@
     files/PATH           the files
 
 All members are stored, not compressed: an archive cannot grow while it is read. A member's name is looked up in the
-manifest and never used as a path; what is read goes to objects by digest, and is refused unless it has the digest and
-the size of the manifest.
+manifest and never used as a path; what is read goes to objects by digest. All of it is checked before anything is kept:
+each file has the digest and the size of the manifest, and the manifest is the package that the head names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from modelmgmt.errors import (
     ModelmgmtError,
 )
 from modelmgmt.models.packaging.archive import UNSOUND, refusal
-from modelmgmt.models.packaging.package import Package, read_package
+from modelmgmt.models.packaging.package import DESCRIPTION, Package, decode_description, read_package, refuse_other
 from modelmgmt.models.registry.decisions import of_model
 from modelmgmt.models.registry.imported import Origin, made_with
 from modelmgmt.models.registry.naming import check_model_name
@@ -93,11 +93,9 @@ def read_bundle(kernel: Kernel, path: Path) -> Bundle:
     with reads(path, but=THEIRS), path.open("rb") as file:
         own = hashlib.file_digest(file, "sha256").hexdigest()
         digest, head, signatures = _read(kernel, file, path)
-    try:
-        found = read_package(kernel, digest)
-    except CorruptDataError as error:
-        raise BundleError(f"{path} does not contain a model: {error}") from error
-    _keep_signatures(kernel, digest, signatures)
+    found = read_package(kernel, digest)
+    for signature in signatures:
+        signing.add(kernel, signature)
     model, told = head
     name = "".join(char if char.isprintable() else "?" for char in path.name)
     # What the bundle may say of itself is where it was exported, and no more.
@@ -121,14 +119,27 @@ def _exported(kernel: Kernel, found: Resolved) -> dict[str, Any]:
     return Origin("bundle", f"{row.model}:{row.number}", store=store, event=event, origin=origin).to_dict()
 
 
-def _read(kernel: Kernel, file: BinaryIO, path: Path) -> tuple[str, tuple[str | None, Origin], Any]:
-    """The digest of the package, the model's name with what was exported, the signatures: not looked at yet."""
+def _read(kernel: Kernel, file: BinaryIO, path: Path) -> tuple[str, tuple[str | None, Origin], list[signing.Signature]]:
+    """The digest of the package, the model's name with what was exported, the signatures: not verified yet."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = _checked(archive, path)
-            head = _read_head(archive, members)
-            digest = _take_in(kernel, archive, members, _read_tree(archive, members))
-            return digest, head, _json_of(archive, members, SIGNATURES)
+            model, told, stated = _read_head(archive, members)
+            tree = _read_tree(archive, members)
+            digest = hashlib.sha256(tree.encode()).hexdigest()
+            if stated != digest:
+                raise BundleError(f"The bundle says that it is the package {shown(str(stated))}, and it is {digest}.")
+            signatures = _signatures(_json_of(archive, members, SIGNATURES), digest)
+            _check_files(archive, members, tree)
+            try:
+                refuse_other(tree, digest)
+                decode_description(archive.read(members[FILES + DESCRIPTION]))
+            except CorruptDataError as error:
+                raise BundleError(f"{path} does not contain a model: {error}") from error
+            for name, entry in tree.items():
+                with archive.open(members[FILES + name]) as source:
+                    kernel.objects.put_stream(_Bounded(source, entry.size), size=entry.size)
+            return Trees(kernel.objects).put(tree), (model, told), signatures
     except UNSOUND as error:
         if isinstance(error, ModelmgmtError):
             raise
@@ -191,8 +202,10 @@ def _check_member(member: zipfile.ZipInfo) -> None:
         raise BundleError(f"The member {name} is encrypted, and the members of a bundle are not.")
 
 
-def _read_head(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> tuple[str | None, Origin]:
-    """The name of the registered model, None in a bundle of a model that was not registered; what was exported."""
+def _read_head(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> tuple[str | None, Origin, object]:
+    """The name of the registered model, None in a bundle of a model that was not registered; what was exported; the
+    digest that the bundle says its package has.
+    """
     head = _json_of(archive, members, HEAD)
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         written = head.get("format") if isinstance(head, dict) else head
@@ -203,7 +216,7 @@ def _read_head(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) ->
     except InvalidValueError as error:
         raise BundleError(f"The bundle's origin cannot be read: {error}") from error
     try:
-        return None if model is None else check_model_name(model), told
+        return None if model is None else check_model_name(model), told, head.get("package")
     except (InvalidNameError, InvalidTypeError) as error:
         raise BundleError(f"The bundle names a model whose name is not valid: {error}.") from error
 
@@ -223,8 +236,8 @@ def _read_tree(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) ->
     return tree
 
 
-def _take_in(kernel: Kernel, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tree: Tree) -> str:
-    """Put the files, each checked against the manifest before anything names it."""
+def _check_files(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tree: Tree) -> None:
+    """Compare the files with the manifest. Nothing is kept of a bundle that is refused."""
     for name, entry in tree.items():
         member = members.get(FILES + name)
         if member is None:
@@ -233,11 +246,15 @@ def _take_in(kernel: Kernel, archive: zipfile.ZipFile, members: dict[str, zipfil
             raise BundleError(
                 f"The file {shown(name)} has {member.file_size:,} bytes, the manifest says {entry.size:,}."
             )
+        found = hashlib.sha256()
         with archive.open(member) as source:
-            stored = kernel.objects.put_stream(_Bounded(source, entry.size), size=entry.size)
-        if stored.digest != entry.digest:
-            raise BundleError(f"The file {shown(name)} is not what the manifest says: its SHA-256 is {stored.digest}.")
-    return Trees(kernel.objects).put(tree)
+            reader = _Bounded(source, entry.size)
+            while block := reader.read(_COPY):
+                found.update(block)
+        if found.hexdigest() != entry.digest:
+            raise BundleError(
+                f"The file {shown(name)} is not what the manifest says: its SHA-256 is {found.hexdigest()}."
+            )
 
 
 class _Bounded:
@@ -267,15 +284,18 @@ def _json_of(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name
         raise BundleError(f"The member {name} of the bundle is not JSON ({str(error)[:100]}).") from error
 
 
-def _keep_signatures(kernel: Kernel, digest: str, rows: Any) -> None:
-    """Keep what fits. Whether a key is trusted is asked when the model is loaded, not here."""
+def _signatures(rows: Any, digest: str) -> list[signing.Signature]:
+    """Those of the package. Whether a key is trusted is asked when the model is loaded, not here."""
     fields = {field.name for field in dataclasses.fields(signing.Signature)}
     for row in rows if isinstance(rows, list) else ():
         if not isinstance(row, dict) or row.keys() != fields or row["package"] != digest:
             raise BundleError("A signature in the bundle is not valid, or belongs to another model.")
         if not all(isinstance(value, str) or (value is None and key == "public_key") for key, value in row.items()):
             raise BundleError("A signature in the bundle has a field that is not text.")
+    found = [signing.Signature(**row) for row in rows] if isinstance(rows, list) else []
+    for signature in found:
         try:
-            signing.add(kernel, signing.Signature(**row))
+            signing.refuse_invalid(signature)
         except InvalidValueError as error:
             raise BundleError(f"A signature in the bundle is not valid: {error}") from error
+    return found

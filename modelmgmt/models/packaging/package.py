@@ -304,11 +304,16 @@ def pack(
 def read_package(kernel: Kernel, digest: str) -> Package:
     """The package of that digest; nothing of it is executed. Raises NotFoundError, CorruptDataError, StoreTooNewError."""
     tree = Trees(kernel.objects).get(digest)
+    refuse_other(tree, digest)
+    return Package(digest, tree, decode_description(kernel.objects.get(tree[DESCRIPTION].digest)), kernel)
+
+
+def refuse_other(tree: Tree, digest: str) -> None:
+    """Raises CorruptDataError for the manifest of what is no package."""
     if DESCRIPTION not in tree:
         raise CorruptDataError(f"The tree {digest} is not a model: it has no {DESCRIPTION}.")
     if tree[DESCRIPTION].size > DESCRIPTION_LIMIT:
         raise CorruptDataError(f"The {DESCRIPTION} of the model {digest} is larger than 16 MiB.")
-    return Package(digest, tree, decode_description(kernel.objects.get(tree[DESCRIPTION].digest)), kernel)
 
 
 def decode_description(data: bytes) -> dict[str, Any]:

@@ -77,14 +77,19 @@ def add(kernel: Kernel, signature: Signature) -> None:
 
     Raises InvalidValueError for one by Ed25519 that does not fit. Whether its key is trusted is asked at each load.
     """
+    refuse_invalid(signature)
+    with kernel.database.writing(durable=True) as connection:
+        if not any(other == signature for other in _sound_rows(connection, signature.package)):
+            _write(connection, signature)
+
+
+def refuse_invalid(signature: Signature) -> None:
+    """Raises InvalidValueError for a signature by Ed25519 that does not fit."""
     check_digest(signature.package)
     if signature.algorithm == "ed25519" and keys.has_ed25519() and not is_valid(signature):
         raise InvalidValueError(
             f"The signature of {signature.package} by {signature.key} is not valid: ask for another."
         )
-    with kernel.database.writing(durable=True) as connection:
-        if not any(other == signature for other in _sound_rows(connection, signature.package)):
-            _write(connection, signature)
 
 
 def bring(kernel: Kernel, other: Kernel) -> int:
