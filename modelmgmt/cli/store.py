@@ -75,11 +75,7 @@ def check(repair: bool, deep: bool, gone: str | None) -> int:
 
 @command.command("stats")
 def stats() -> int:
-    """Show how many bytes the store holds of each kind, and how many points were lost.
-
-    Times of logging, which Store.stats() has, are those of one process: this command
-    has none to show.
-    """
+    """Show how many bytes the store holds of each kind, and how many points were lost."""
     store = open_store()
     found, is_shared = store.stats(), store._kernel.is_shared
     counts = {

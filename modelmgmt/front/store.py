@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from modelmgmt.observe.given import Keep
     from modelmgmt.store.collect import Collected
     from modelmgmt.store.integrity import Problem
-    from modelmgmt.store.meter import Stats
+    from modelmgmt.store.stats import Stats
     from modelmgmt.tracking.deletion import Deletion
     from modelmgmt.tracking.merging import Merged
     from modelmgmt.tracking.redact import Redaction
@@ -452,16 +452,14 @@ class Store:
         return Audit(self._kernel)
 
     def stats(self) -> Stats:
-        """What using the store has cost this process since it was opened, and what the store holds. Changes nothing.
-
-        Counts and times are those of this process alone, but for what `Stats` says is the whole store's.
+        """How many bytes of each kind the store holds, and how many points its runs have lost. Changes nothing.
 
         >>> with start_run("doc") as run:
-        ...     run.log(loss=0.5)
-        >>> Store().stats().points >= 1
+        ...     run.log_text("some words", "notes.txt")
+        >>> Store().stats().object_bytes >= 10
         True
         """
-        from modelmgmt.store.meter import stats
+        from modelmgmt.store.stats import stats
 
         return stats(self._kernel)
 

@@ -21,7 +21,6 @@ class Guards:
 
     def __init__(self, on_error: OnError, kernel: Kernel, name: str) -> None:
         self._on_error = on_error
-        self._meter = kernel.meter
         self._name = name
         self._begin()
         self._store = _of(kernel)
@@ -30,7 +29,7 @@ class Guards:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._guard = Guard(self._on_error, _no_points, self._meter)
+        self._guard = Guard(self._on_error, _no_points)
         self._said = 0  # how many lost predictions were spoken of
 
     def _here(self) -> Guard:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import InvalidValueError
-from modelmgmt.store import segment
+from modelmgmt.store import journal
 from modelmgmt.store.collect import expanded, named
 from modelmgmt.store.disk import copy_file, is_there, our_disk, reads, sync_file, sync_folder
 from modelmgmt.store.foreign import refuse_foreign
@@ -47,7 +47,7 @@ def _copy_journals(source: Path, target: Path) -> None:
     with reads(source):
         names = sorted(os.listdir(source))
     for name in names:
-        if name.endswith(segment.SUFFIX):
+        if name.endswith(journal.SUFFIX):
             try:
                 copy_file(source / name, target / name)
             except FileNotFoundError:

@@ -27,7 +27,6 @@ from modelmgmt.errors import (
 from modelmgmt.store import signals
 from modelmgmt.store.disk import copy_file, is_there, reads, status_of
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
-from modelmgmt.store.meter import Meter
 from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S, REPAIR, translated
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
@@ -88,7 +87,6 @@ class Database:
         self._write_lock = threading.RLock()
         self._writer: weakref.ref[_Block] | None = None  # held by its `with` statement, and gone with that
         self._writing_on: sqlite3.Connection | None = None  # until its transaction is over for certain
-        self.meter = Meter()
         _open_databases.add(self)
         if read_only:
             self._prepare_copy()
@@ -159,15 +157,12 @@ class Database:
     @contextmanager
     def _writing(self, block: _Block, *, durable: bool) -> Iterator[sqlite3.Connection]:
         self.require_writable()
-        asked = time.perf_counter()
         with self._alone_in_process():
             self._leave_abandoned()
             try:
                 self._writer = weakref.ref(block)
                 with self._transaction(durable=durable) as connection:
-                    self.meter.waits.add(time.perf_counter() - asked)
                     yield connection
-                self.meter.transactions.add(time.perf_counter() - asked)
             finally:
                 self._writer = None
 

@@ -7,6 +7,7 @@ without: so the store itself says that it is shared, until `MODELMGMT_FILESYSTEM
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import sys
@@ -17,10 +18,12 @@ from pathlib import Path
 from modelmgmt.errors import InvalidValueError
 from modelmgmt.store.database import SHARED
 from modelmgmt.store.disk import is_there, our_disk, token
-from modelmgmt.store.segment import CANNOT, UNFINISHED
+from modelmgmt.store.journal import UNFINISHED
 
 VARIABLE = "MODELMGMT_FILESYSTEM"
 
+_CANNOT = frozenset({errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
+"""What a file system says that has no such thing as a map or a lock."""
 _NETWORK = frozenset({
     "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "glusterfs", "gpfs", "lustre", "ncpfs",
     "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "smb3", "smbfs", "v9fs", "vboxsf", "vmhgfs", "webdav",
@@ -109,7 +112,7 @@ def _can_map_and_lock(folder: Path) -> bool:
         mmap.mmap(file, mmap.PAGESIZE).close()
         _lock(file)
     except OSError as error:
-        return error.errno not in CANNOT
+        return error.errno not in _CANNOT
     finally:
         os.close(file)
         with suppress(OSError):  # else whoever recovers journals removes it

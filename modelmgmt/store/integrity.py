@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError, NotFoundError, StoreError, StoreReadError, StoreWriteError
-from modelmgmt.store import segment
+from modelmgmt.store import journal
 from modelmgmt.store.chunk import decode
 from modelmgmt.store.disk import reads
 from modelmgmt.store.foreign import foreign
@@ -153,18 +153,18 @@ def _journals(kernel: Kernel) -> Iterator[Problem]:
         yield Problem.of("journal", error)
         return
     for name in names:
-        if name.endswith(segment.SUFFIX):
+        if name.endswith(journal.SUFFIX):
             yield from _journal(folder / name)
 
 
 def _journal(path: Path) -> Iterator[Problem]:
     where = f"journal/{path.name}"
     try:
-        with segment.opened(path) as descriptor:
+        with journal.opened(path) as descriptor:
             if descriptor is None:
                 return
-            header = segment.read_header(descriptor, path.name)
-            damaged = segment.read(descriptor, header.salt).damaged
+            header = journal.read_header(descriptor, path.name)
+            damaged = journal.read(descriptor, header.salt).damaged
     except StoreError as error:
         yield Problem.of(where, error)
         return

@@ -30,7 +30,6 @@ from modelmgmt.store.disk import is_there, reads, status_of, sync_folder
 from modelmgmt.store.foreign import refuse_foreign
 from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.journal import Journal
-from modelmgmt.store.meter import Meter
 from modelmgmt.store.names import counted
 from modelmgmt.store.objects import Objects
 from modelmgmt.store.shared import SharedDatabase, open_database
@@ -55,7 +54,6 @@ class Kernel:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        self.meter = Meter()
         is_there = has_store(path)
         if read_only:
             _refuse_links(path)
@@ -65,16 +63,13 @@ class Kernel:
             _make_folder(path)
         # A file that is no store is refused before anything is made beside it.
         self.database = open_database(path / DATABASE_NAME, read_only=read_only)
-        self.database.meter = self.meter
         if not read_only and is_there:
             _make_folder(path)
         if self.database.copy is not None:
             weakref.finalize(self, shutil.rmtree, self.database.copy, ignore_errors=True)
-        self.objects = Objects(path, self.meter, self.require_writable)
+        self.objects = Objects(path, self.require_writable)
         self.is_shared = isinstance(self.database, SharedDatabase)
-        self.journal = Journal(
-            path / "journal", self._on_full, is_mapped=not self.is_shared, on_room=self.meter.segments.add
-        )
+        self.journal = Journal(path / "journal", self._on_full)
         self._series: Series | None = None
         self._closed = False
         self.before_close: list[Callable[[], object]] = []
@@ -88,7 +83,7 @@ class Kernel:
         if self._series is None:
             from modelmgmt.store.series import Series
 
-            self._series = Series(self.database, self.path / "journal", self.meter)
+            self._series = Series(self.database, self.path / "journal")
         return self._series
 
     def require_writable(self) -> None:
@@ -379,7 +374,6 @@ def _after_fork_in_child() -> None:
     global _opening  # noqa: PLW0603 - it may belong to a thread that is not here to release it
     _opening = threading.RLock()
     for kernel in list(_open_kernels.values()):
-        kernel.meter.begin_anew()
         if kernel._series is not None:  # noqa: SLF001 - one module
             kernel._series.forget_parent()  # noqa: SLF001
 

@@ -37,7 +37,6 @@ from modelmgmt.store.disk import (
     unreadable,
     write,
 )
-from modelmgmt.store.meter import Meter
 from modelmgmt.store.sources import Fill, Reader, check_source, check_unchanged, copier, filler
 
 if TYPE_CHECKING:
@@ -70,10 +69,7 @@ class Objects:
     ('2cf24dba', 5, b'hello')
     """
 
-    def __init__(
-        self, root: Path, meter: Meter | None = None, require_writable: Callable[[], None] = lambda: None
-    ) -> None:
-        self._meter = meter or Meter()
+    def __init__(self, root: Path, require_writable: Callable[[], None] = lambda: None) -> None:
         self._require_writable = require_writable
         self.root = root
         self._folder = root / "objects"
@@ -91,13 +87,11 @@ class Objects:
         """
         self._require_writable()
         if isinstance(data, bytes):
-            with self._meter.puts.timed():
-                return self._put_whole(data, pending)
+            return self._put_whole(data, pending)
         if not isinstance(data, bytearray | memoryview) or (isinstance(data, memoryview) and not data.c_contiguous):
             raise InvalidTypeError(f"an object is contiguous bytes, found {type(data).__name__}; encode it first")
         view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
-        with self._meter.puts.timed():
-            return self._put(copier(view), min(BUFFER, len(view) + 1), pending)
+        return self._put(copier(view), min(BUFFER, len(view) + 1), pending)
 
     def put_stream(self, reader: Reader, *, size: int | None = None, pending: set[Path] | None = None) -> Stored:
         """Keep what `reader` gives up to its end, in one pass. On return it survives power loss; nothing is closed.
@@ -107,8 +101,7 @@ class Objects:
         `StoreWriteError` when the disk refuses; nothing is kept then.
         """
         self._require_writable()
-        with self._meter.puts.timed():
-            return self._put(filler(reader), BUFFER if size is None else max(1, min(BUFFER, size + 1)), pending)
+        return self._put(filler(reader), BUFFER if size is None else max(1, min(BUFFER, size + 1)), pending)
 
     def put_file(
         self, path: str | os.PathLike[str], *, follow_links: bool = True, pending: set[Path] | None = None
@@ -133,7 +126,7 @@ class Objects:
         check_source(source, source.stat(follow_symlinks=follow_links))
         # What was a file a moment ago may be a pipe by now: O_NONBLOCK keeps the open from waiting for its writer.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
-        with io.FileIO(os.open(source, flags)) as file, self._meter.puts.timed():
+        with io.FileIO(os.open(source, flags)) as file:
             before = os.fstat(file.fileno())
             check_source(source, before)
 
@@ -325,7 +318,6 @@ class Objects:
 
     def _publish(self, file: int, temporary: Path, stored: Stored, pending: set[Path] | None) -> Stored:
         target = self.path(stored.digest)
-        self._meter.written_bytes += stored.size
         with our_disk("write", target):
             # An object of another size is damaged: it is replaced, and so repaired.
             if self.freshen(stored.digest) != stored.size:
@@ -341,7 +333,6 @@ class Objects:
 
     def _settle(self, stored: Stored, pending: set[Path] | None) -> None:
         # Also for an object that was there: the process that put it may not have come to its own sync yet.
-        self._meter.put_bytes += stored.size
         folders = {self._folder / stored.digest[:2]}
         if not self._known:
             folders.add(self.root)

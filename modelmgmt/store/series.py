@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 
 from modelmgmt.errors import CorruptDataError, StoreError
-from modelmgmt.store import segment
+from modelmgmt.store import journal
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
 from modelmgmt.store.disk import names_in, our_disk, reads
-from modelmgmt.store.meter import Meter
 from modelmgmt.store.process import Process
 from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.summary import COLUMNS, SUMMARY_ROW, Summary, from_row, summarise, to_row
@@ -91,8 +90,7 @@ class Dropped:
 class Series:
     """The series of one store."""
 
-    def __init__(self, database: Database, folder: Path, meter: Meter | None = None) -> None:
-        self._meter = meter or Meter()
+    def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
         self._folding: list[threading.Thread] = []
@@ -113,7 +111,7 @@ class Series:
             # how much of it they hold. The other way round, its points could be missed.
             journals = []
             for path in self._journals():
-                descriptor = segment.open_file(path)
+                descriptor = journal.open_file(path)
                 if descriptor is not None:
                     stack.callback(os.close, descriptor)
                     journals.append((descriptor, path))
@@ -136,13 +134,13 @@ class Series:
         `stop` bounds it to records that are known to be complete: a journal that is being written needs it. Raises
         StoreError when the disk refuses; nothing is lost then.
         """
-        with segment.opened(path) as descriptor, self._meter.folds.timed():
+        with journal.opened(path) as descriptor:
             if descriptor is None:
                 return Fold()
-            header = segment.read_header(descriptor, path.name)
+            header = journal.read_header(descriptor, path.name)
             while True:
                 start = self._folded(header.id)
-                records = segment.read(descriptor, header.salt, start, stop, names)
+                records = journal.read(descriptor, header.salt, start, stop, names)
                 prepared = [_prepare(*name, points) for name, points in _by_stream(records)]
                 with self._database.writing(durable=durable) as connection:
                     # Somebody else may have folded it meanwhile: then what was prepared is stale.
@@ -170,11 +168,11 @@ class Series:
 
     def remove_folded(self, path: Path) -> None:
         """Remove a journal that nobody writes any more, when all of it is in chunks and that is durable; else fold it."""
-        with segment.opened(path) as descriptor:
+        with journal.opened(path) as descriptor:
             if descriptor is None:
                 return
-            header = segment.read_header(descriptor, path.name)
-            records = segment.read(descriptor, header.salt, self._folded(header.id), names={})
+            header = journal.read_header(descriptor, path.name)
+            records = journal.read(descriptor, header.salt, self._folded(header.id), names={})
         if records.end > records.start or path in self._left_out:
             self.fold_and_remove(path)
         else:
@@ -229,11 +227,11 @@ class Series:
         """Fold the journals of processes that are gone; returns those that were damaged."""
         damaged = []
         for path in self._journals():
-            with segment.opened(path) as descriptor:
+            with journal.opened(path) as descriptor:
                 if descriptor is None:
                     continue
                 try:
-                    header = segment.read_header(descriptor, path.name)
+                    header = journal.read_header(descriptor, path.name)
                 except CorruptDataError:
                     damaged.append(path)
                     continue
@@ -246,10 +244,10 @@ class Series:
         _remove_unfinished(self._folder)
         return damaged
 
-    def _look_back(self, path: Path, descriptor: int, header: segment.Header) -> None:
+    def _look_back(self, path: Path, descriptor: int, header: journal.Header) -> None:
         """Whoever folded a part of a journal may have been killed before it could set aside what is damaged in it."""
         folded = self._folded(header.id)
-        if folded and segment.read(descriptor, header.salt, 0, folded).damaged:
+        if folded and journal.read(descriptor, header.salt, 0, folded).damaged:
             self._left_out.add(path)
 
     @staticmethod
@@ -312,13 +310,13 @@ class Series:
         """Whose journals there are; of one whose header is damaged nobody knows."""
         found = []
         for path in self._journals():
-            with segment.opened(path) as descriptor, suppress(CorruptDataError):
+            with journal.opened(path) as descriptor, suppress(CorruptDataError):
                 if descriptor is not None:
-                    found.append(segment.read_header(descriptor, path.name).owner)
+                    found.append(journal.read_header(descriptor, path.name).owner)
         return found
 
     def _journals(self) -> list[Path]:
-        return [self._folder / name for name in names_in(self._folder) if name.endswith(segment.SUFFIX)]
+        return [self._folder / name for name in names_in(self._folder) if name.endswith(journal.SUFFIX)]
 
     def _folded(self, segment_id: str) -> int:
         with self._database.reading() as connection:
@@ -347,7 +345,7 @@ def _remove(path: Path) -> None:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
-    for path in (folder / name for name in names_in(folder) if name.endswith(segment.UNFINISHED)):
+    for path in (folder / name for name in names_in(folder) if name.endswith(journal.UNFINISHED)):
         with our_disk("remove", path), suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _UNFINISHED_S:
                 path.unlink()
@@ -371,7 +369,7 @@ def _cut(points: Points) -> Iterator[Points]:
         yield points.select(slice(start, start + MAX_COUNT))
 
 
-def _by_stream(records: segment.Records) -> Iterator[tuple[Key, Points]]:
+def _by_stream(records: journal.Records) -> Iterator[tuple[Key, Points]]:
     points = records.points
     order = np.argsort(points["tag"], kind="stable")
     tags = points["tag"][order]
@@ -434,10 +432,10 @@ def _remember_fold(connection: sqlite3.Connection, segment_id: str, records: int
 
 def _read_tail(connection: sqlite3.Connection, descriptor: int, path: Path, tails: dict[Key, list[Points]]) -> None:
     try:
-        header = segment.read_header(descriptor, path.name)
+        header = journal.read_header(descriptor, path.name)
     except CorruptDataError:
         return  # named by check(); a reader of other series is not stopped by it
-    records = segment.read(descriptor, header.salt, _folded(connection, header.id), is_live=True)
+    records = journal.read(descriptor, header.salt, _folded(connection, header.id))
     for name, points in _by_stream(records):
         tails.setdefault(name, []).append(points)
 

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, RunInUseError, StorePathError, StoreWriteError
-from modelmgmt.store import database, filesystem, segment
+from modelmgmt.store import database, filesystem, journal
 from modelmgmt.store.database import SHARED, Database
 from modelmgmt.store.disk import is_there, our_disk, reads, status_of, token
 from modelmgmt.store.process import Process
@@ -225,7 +225,7 @@ def _has_log(path: Path) -> bool:
     log = status_of(path.with_name(path.name + "-wal"))
     if log is not None and log.st_size:
         return True
-    with segment.opened(path) as file:
+    with journal.opened(path) as file:
         return file is not None and os.pread(file, 1, _FORMAT_AT) == b"\2"
 
 
@@ -274,9 +274,9 @@ def _writers(folder: Path) -> Iterator[Process]:
     with reads(folder):
         names = sorted(os.listdir(folder / "journal"))
     for name in names:
-        if not name.endswith(segment.SUFFIX):
+        if not name.endswith(journal.SUFFIX):
             continue
-        with segment.opened(folder / "journal" / name) as file:
+        with journal.opened(folder / "journal" / name) as file:
             owner = _owner(file, name)
         if owner is not None and owner.pid != os.getpid() and not owner.is_gone():
             yield owner
@@ -284,6 +284,6 @@ def _writers(folder: Path) -> Iterator[Process]:
 
 def _owner(file: int | None, name: str) -> Process | None:
     try:
-        return segment.read_header(file, name).owner if file is not None else None
+        return journal.read_header(file, name).owner if file is not None else None
     except CorruptDataError:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import RunInUseError, StoreWriteError
-from modelmgmt.store import events, segment
+from modelmgmt.store import events, journal
 from modelmgmt.store.collect import collect, expanded, named, remove_abandoned
 from modelmgmt.store.disk import is_there, reads
 from modelmgmt.store.names import counted
@@ -123,7 +123,7 @@ def refuse_in_journals(kernel: Kernel, record: records.RunRecord) -> None:
     with reads(kernel.path):
         names = os.listdir(kernel.path / "journal")
     for name in names:
-        owner = _owner_of(kernel.path / "journal" / name, record.id) if name.endswith(segment.SUFFIX) else None
+        owner = _owner_of(kernel.path / "journal" / name, record.id) if name.endswith(journal.SUFFIX) else None
         if owner is not None:
             message = (
                 f"The process {owner.pid} on {owner.host} has points of the run {record.name} in its journal {name}"
@@ -131,13 +131,13 @@ def refuse_in_journals(kernel: Kernel, record: records.RunRecord) -> None:
             raise RunInUseError(f"{message}: end its runs or the process first.")
 
 
-def _owner_of(journal: Path, run: str) -> Process | None:
+def _owner_of(path: Path, run: str) -> Process | None:
     """Whose journal it is, when it has series of the run."""
-    with segment.opened(journal) as descriptor:
+    with journal.opened(path) as descriptor:
         if descriptor is None:
             return None
-        header = segment.read_header(descriptor, journal.name)
-        names = segment.read_names(descriptor, header.salt).values()
+        header = journal.read_header(descriptor, path.name)
+        names = journal.read_names(descriptor, header.salt).values()
     return header.owner if any(run == other for other, _ in names) else None
 
 

@@ -13,7 +13,6 @@ from typing import Literal
 
 from modelmgmt.errors import InvalidValueError, ModelmgmtError, StoreError, warn
 from modelmgmt.store import signals
-from modelmgmt.store.meter import Meter
 from modelmgmt.store.names import counted, shown
 from modelmgmt.tracking import ending
 
@@ -36,16 +35,13 @@ class _Waiting:
 class Guard:
     """Stands between a run and its store."""
 
-    def __init__(
-        self, on_error: OnError, append: Callable[[Sequence[bytes]], None], meter: Meter | None = None
-    ) -> None:
+    def __init__(self, on_error: OnError, append: Callable[[Sequence[bytes]], None]) -> None:
         if on_error not in ("warn", "raise"):
             raise InvalidValueError(f"on_error is 'warn' or 'raise', and {on_error!r} was given.")
         self.lost_points = 0
         self.lost_writes = 0
         self.refused: Counter[str] = Counter()
         """How many values of each metric were left out, since they are no numbers."""
-        self._meter = meter or Meter()
         self.on_error = on_error
         self._append = append
         self._points: list[bytes] = []
@@ -104,7 +100,6 @@ class Guard:
 
     def retry(self) -> None:
         """Try what is waiting again, in order. Raises StoreError when it still cannot be written."""
-        self._meter.retries += self.is_waiting
         if self._points:
             waiting = list(self._points)
             self._append(waiting)
@@ -140,7 +135,6 @@ class Guard:
     def _lose(self, write: _Waiting) -> None:
         self.lost_points += write.points
         self.lost_writes += not write.points
-        self._meter.lost_writes += not write.points
 
     def _give_up(self) -> None:
         self.lost_points += len(self._points)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreReadError
-from modelmgmt.store import segment
+from modelmgmt.store import journal
 from modelmgmt.store.collect import remove_abandoned
 from modelmgmt.store.disk import our_disk, reads
 from modelmgmt.store.integrity import Problem, check_kernel
@@ -87,10 +87,10 @@ def _refuse_others(root: Path, own: Path | None = None) -> None:
         names = os.listdir(root / "journal")
     for name in names:
         path = root / "journal" / name
-        if not name.endswith(segment.SUFFIX) or path == own:
+        if not name.endswith(journal.SUFFIX) or path == own:
             continue
-        with segment.opened(path) as descriptor, suppress(CorruptDataError):
-            owner = segment.read_header(descriptor, name).owner if descriptor is not None else None
+        with journal.opened(path) as descriptor, suppress(CorruptDataError):
+            owner = journal.read_header(descriptor, name).owner if descriptor is not None else None
             if owner is not None and owner.pid != os.getpid() and not owner.is_gone():
                 raise RunInUseError(
                     f"The process {owner.pid} on {owner.host} is writing to the store: end it, then repair."

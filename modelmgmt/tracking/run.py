@@ -25,10 +25,9 @@ from modelmgmt.errors import (
     printable,
 )
 from modelmgmt.store import signals
+from modelmgmt.store.journal import pack_point
 from modelmgmt.store.kernel import has_store, open_kernel
-from modelmgmt.store.meter import SAMPLE_MASK
 from modelmgmt.store.names import among, check_name, check_path, counted
-from modelmgmt.store.segment import pack_point
 from modelmgmt.store.sources import is_missing
 from modelmgmt.store.times import now_us, to_iso, to_us
 from modelmgmt.tracking import again, artifacts, ending, labels, lifecycle, params, ranks
@@ -97,7 +96,7 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
         >>> run.metrics
         {'loss': 0.5, 'val/loss': 0.75}
         """
-        now = time_ns()
+        time_us = time_ns() // 1000
         guard = self._guard
         if guard is None:
             self._log_at_end(self._writable(), {**_fields(metrics or {}, "metric"), **values}, step)
@@ -110,7 +109,6 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
             step = self._next_step
         elif type(step) is not int or not STEP_MIN <= step <= STEP_MAX:
             step = to_step(step)
-        time_us = now // 1000
         streams = self._streams
         bodies = []
         try:
@@ -136,8 +134,6 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
         else:
             if guard.is_waiting:
                 guard.write(_nothing)
-        if not time_us & SAMPLE_MASK:
-            self._kernel.meter.samples.add((time_ns() - now) / 1e9)
         if signals.waiting:
             signals.catch_up()
 
@@ -429,7 +425,7 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
         """
         self._prefix = prefix
         _load_for_handlers(self._kernel)
-        self._guard = Guard(on_error, self._kernel.journal.append, self._kernel.meter)
+        self._guard = Guard(on_error, self._kernel.journal.append)
         self._owned = owned
         self._began = max(now_us(), to_us(since or self._record.started_at)), monotonic()
         if first_step is not None:
@@ -765,7 +761,7 @@ class Run(CodeOfRun, DataOfRun, StepsOfRun):
 
     def _annotating(self) -> Guard:
         """What people say about a run may come at any time, also when nothing is open here that could wait for the disk."""
-        return self._guard or self._ending or Guard("raise", self._kernel.journal.append, self._kernel.meter)
+        return self._guard or self._ending or Guard("raise", self._kernel.journal.append)
 
     def _not_open(self) -> RunFinishedError:
         status = self.status

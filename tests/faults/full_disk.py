@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workload import Op, Report, compare, forked, many_segments, perform, points_of, read_all, stock
+from workload import Op, Report, compare, forked, many_files, perform, points_of, read_all, stock
 
 import modelmgmt as mm
 from modelmgmt.errors import RunInUseError, StoreReadError, StoreWriteError
@@ -87,7 +87,7 @@ def sequence() -> list[Op]:
 def train(path: Path, on_error: str, out: int, writes: list[Op], after: Callable[[], None] = lambda: None) -> None:
     """Do the writes; say of each, as a line of JSON, whether it returned with nothing left to do. `after` follows each."""
     signal.alarm(HANG_S)  # ends this process: a hang is a fault
-    many_segments()
+    many_files()
 
     def tell(**what: Any) -> None:
         os.write(out, json.dumps(what).encode() + b"\n")

@@ -26,7 +26,7 @@ from typing import Any
 
 import sqlite_utils
 from torture import kill_after
-from workload import forked, from_command_line, many_segments, ops, perform, read_all, stock
+from workload import forked, from_command_line, many_files, ops, perform, read_all, stock
 
 import modelmgmt as mm
 from modelmgmt.errors import CorruptDataError
@@ -64,7 +64,7 @@ class Case:
 
 def fill(path: Path, writes: int) -> None:
     """A store with some of everything; its last run is still going on when the process ends."""
-    many_segments()
+    many_files()
     store, run = mm.Store(path), None
     for number, op in enumerate(itertools.islice(ops(7, KINDS), writes)):
         run = perform(store, run, op, 7, number)
@@ -111,7 +111,7 @@ def make_crashed(path: Path, writes: int, dead: int, points: int) -> None:
 def crash_as(path: Path, name: str, points: int) -> None:
     """As `crash`, and another process's journals stay as they are."""
     Kernel._recover = lifecycle.bury = lambda _: None
-    many_segments()
+    many_files()
     store = mm.Store(path)
     store._kernel.series.fold_in_background = lambda _: None  # its segments are full, and nobody has folded them
     run = store.start_run("torture", name=name)

@@ -48,7 +48,7 @@ from workload import (
     compare,
     forked,
     make_other,
-    many_segments,
+    many_files,
     ops,
     other_store,
     perform,
@@ -230,7 +230,7 @@ def train(path: Path, seed: int, out: int) -> None:
     """Do the writes and report each; the cut ends it with an error, or the parent ends it."""
     signal.alarm(HANG_S)
     warnings.simplefilter("ignore")  # that a journal of before the cut was damaged
-    many_segments()
+    many_files()
     store = mm.Store(path)
     run: Any = None
     for number, op in enumerate(ops(seed, KINDS)):

@@ -23,7 +23,6 @@ import argparse
 import ctypes
 import errno
 import json
-import mmap
 import os
 import re
 import shutil
@@ -96,10 +95,9 @@ class Shim:
 
 
 class PythonCalls:
-    """The calls that Python code makes by the module `os`, and its maps; not SQLite's."""
+    """The calls that Python code makes by the module `os`, and to write a journal; not SQLite's."""
 
-    NAMES = ("open", "write", "pwrite", "fsync", "rename", "replace", "link", "unlink", "mkdir", "rmdir", "utime",
-             "posix_fallocate")  # fmt: skip
+    NAMES = ("open", "write", "pwrite", "fsync", "rename", "replace", "link", "unlink", "mkdir", "rmdir", "utime")
 
     def arm(self, root: Path, at: int, mode: Mode, log: int) -> None:
         count = 0
@@ -135,7 +133,7 @@ class PythonCalls:
         real = {name: getattr(os, name) for name in self.NAMES if hasattr(os, name)}
         for name, function in real.items():
             setattr(os, name, patched(name, function))
-        mmap.mmap = patched("mmap", mmap.mmap)  # type: ignore[misc, assignment]
+        journal._pwrite = patched("pwrite", journal._pwrite)
 
 
 def logging() -> list[Op]:

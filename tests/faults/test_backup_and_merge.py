@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workload import forked, many_segments, read_all, take_stock
+from workload import forked, many_files, read_all, take_stock
 
 import modelmgmt as mm
 from modelmgmt.errors import CorruptDataError, InvalidValueError, StoreWriteError
@@ -20,7 +20,7 @@ def test_a_backup_while_others_write_has_all_from_before_it(tmp_path):
     mm.Store(path).close()
 
     def write(number: int) -> None:
-        many_segments()
+        many_files()
         run = mm.Store(path).start_run("live", name=f"writer-{number}")
         step = 0
         while not (tmp_path / "done").exists():

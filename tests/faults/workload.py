@@ -98,14 +98,14 @@ def points_of(op: Op) -> Iterator[tuple[str, int, float]]:
             yield "bulk", start + i, float(value)
 
 
-def many_segments() -> None:
-    """Small journals in this process: many segments, many folds."""
-    journal_module.FIRST_CAPACITY, journal_module.LAST_CAPACITY = 64, 512
+def many_files() -> None:
+    """Small journals in this process: many files, many folds."""
+    journal_module.FULL_BYTES = 4096 + 32 * 256
 
 
 def work(path: Path, seed: int, done: Callable[[int], None], kinds: dict[str, int] | None = None) -> None:
     """Do the writes, one after the other, and report each that returned."""
-    many_segments()
+    many_files()
     store = mm.Store(path)
     run: Any = None
     for number, op in enumerate(ops(seed, kinds)):

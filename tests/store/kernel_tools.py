@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 
+from modelmgmt.store.journal import pack_point
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.rows import row_crc
-from modelmgmt.store.segment import pack_point
 
 
 def add_run(kernel, run="run-1"):

@@ -12,15 +12,13 @@ import pytest
 
 from modelmgmt.errors import StoreWriteError
 from modelmgmt.store import journal as journal_module
-from modelmgmt.store import segment
-from modelmgmt.store.journal import Journal
-from modelmgmt.store.segment import SUFFIX, pack_point
+from modelmgmt.store.journal import HEADER_BYTES, RECORD_BYTES, SUFFIX, Journal, pack_point
 
 RUN = "0123456789abcdef"
 
 
 class Kept(list):
-    """The paths of full segments, kept where they are."""
+    """The paths of full files, kept where they are."""
 
     __call__ = list.append
 
@@ -32,21 +30,13 @@ def full():
 
 @pytest.fixture
 def small(monkeypatch):
-    """Segments of 16 to 64 records, so that they fill up."""
-    monkeypatch.setattr(journal_module, "FIRST_CAPACITY", 16)
-    monkeypatch.setattr(journal_module, "LAST_CAPACITY", 64)
-
-
-@pytest.fixture(params=["mapped", "plain"])
-def is_mapped(request, monkeypatch):
-    """Every test runs on files that are mapped, and on files that are written; so do the processes that it starts."""
-    monkeypatch.setenv("IS_MAPPED", "1" if request.param == "mapped" else "")
-    return request.param == "mapped"
+    """Files of 16 records, so that they fill up."""
+    monkeypatch.setattr(journal_module, "FULL_BYTES", HEADER_BYTES + 16 * RECORD_BYTES)
 
 
 @pytest.fixture
-def journal(tmp_path, full, is_mapped):
-    return Journal(tmp_path, full, is_mapped=is_mapped)
+def journal(tmp_path, full):
+    return Journal(tmp_path, full)
 
 
 def point(stream, step):
@@ -58,12 +48,12 @@ def log(journal, key, step):
 
 
 def read_all(folder):
-    """Key -> steps, of all segments in the order in which they were begun. Nothing may be damaged."""
+    """Key -> steps, of all files in the order in which they were begun. Nothing may be damaged."""
     found = {}
     for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: int(path.name.split("-")[0], 16)):
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            records = segment.read(descriptor, segment.read_header(descriptor, path.name).salt)
+            records = journal_module.read(descriptor, journal_module.read_header(descriptor, path.name).salt)
         finally:
             os.close(descriptor)
         assert records.damaged == (), path
@@ -73,7 +63,7 @@ def read_all(folder):
     return found
 
 
-# -- segments
+# -- files
 
 
 def test_nothing_is_on_disk_before_the_first_point(journal, tmp_path):
@@ -83,7 +73,7 @@ def test_nothing_is_on_disk_before_the_first_point(journal, tmp_path):
     journal.flush()
 
 
-def test_points_come_back_in_order_over_many_segments(small, journal, full, tmp_path):
+def test_points_come_back_in_order_over_many_files(small, journal, full, tmp_path):
     for step in range(1000):
         log(journal, f"key {step % 3}", step)
     journal.flush()
@@ -92,14 +82,15 @@ def test_points_come_back_in_order_over_many_segments(small, journal, full, tmp_
     assert journal.path not in full
 
 
-def test_segments_grow_up_to_a_limit(small, journal, full):
+def test_files_hold_what_was_logged_and_no_more(small, journal, full):
     for step in range(400):
         log(journal, "loss", step)
-    sizes = [(path.stat().st_size - segment.HEADER_BYTES) // segment.RECORD_BYTES for path in full]
-    assert sizes == [16, *[64] * (len(sizes) - 1)]
+    assert journal.path.stat().st_size == HEADER_BYTES + (400 - 26 * 15 + 1) * RECORD_BYTES
+    sizes = [(path.stat().st_size - HEADER_BYTES) / RECORD_BYTES for path in full]
+    assert sizes == [16] * 26
 
 
-def test_every_segment_defines_every_series_of_every_open_run(small, journal, tmp_path):
+def test_every_file_defines_every_series_of_every_open_run(small, journal, tmp_path):
     keys = [f"{'日本語' * 30} é {place}" for place in range(40)]
     streams = [journal.define(RUN, key) for key in keys]
     for step in range(30):
@@ -115,7 +106,7 @@ def test_a_series_is_defined_once_in_a_segment(journal):
     assert journal.written() == written
 
 
-def test_a_key_may_come_when_the_segment_has_no_room_for_it(small, journal, tmp_path):
+def test_a_key_may_come_when_the_file_has_no_room_for_it(small, journal, tmp_path):
     for place in range(100):
         log(journal, f"{place} " + "k" * 200, place)
     assert sum(map(len, read_all(tmp_path).values())) == 100
@@ -133,12 +124,13 @@ def test_a_run_that_ended_is_not_defined_again(small, journal, tmp_path, full):
     other = journal.define("other", "acc")
     journal.append([point(other, 2)])
     journal.forget(RUN)
-    journal.append([point(other, step) for step in range(3, 40)])
+    for step in range(3, 40):
+        journal.append([point(other, step)])
     with open(journal.path, "rb") as file:
-        assert segment.read_names(file.fileno(), journal._salt) == {other: ("other", "acc")}
+        assert journal_module.read_names(file.fileno(), journal._file.salt) == {other: ("other", "acc")}
 
 
-def test_names_hold_until_the_segment_is_left(journal):
+def test_names_hold_until_the_file_is_left(journal):
     """A thread may still be logging to a run that another thread ends."""
     stream = journal.define(RUN, "loss")
     journal.define("other", "acc")
@@ -148,7 +140,7 @@ def test_names_hold_until_the_segment_is_left(journal):
     assert journal.names()[stream] == (RUN, "loss")
 
 
-def test_after_retiring_a_new_segment_begins(journal, tmp_path):
+def test_after_retiring_a_new_file_begins(journal, tmp_path):
     log(journal, "loss", 1)
     first = journal.path
     assert journal.retire() == first
@@ -196,18 +188,18 @@ def at_each(monkeypatch, name, action):
     monkeypatch.setattr(journal_module, name, wrapped)
 
 
-@pytest.fixture(params=["crc32", "record", "create", "definition"])
-def where(request, is_mapped):
+@pytest.fixture(params=["_as_record", "_pwrite", "_File", "definition"])
+def where(request):
     """A function that the journal calls."""
-    return ("pack_record" if is_mapped else "as_record") if request.param == "record" else request.param
+    return request.param
 
 
 def test_a_handler_may_log_in_the_middle_of_any_call(small, journal, tmp_path, monkeypatch, where):
-    """Also a key that is new, and so much that a segment fills up."""
+    """Also a key that is new, and so much that a file fills up."""
     handled = []
 
     def handler(call):
-        if where == "create" or call % 5 == 0:
+        if where == "_File" or call % 5 == 0:
             for step in range(call * 100, call * 100 + call % 7):
                 log(journal, f"handler {call % 10}", step)
                 handled.append(step)
@@ -224,7 +216,7 @@ def test_a_handler_may_log_in_the_middle_of_any_call(small, journal, tmp_path, m
     assert handled
 
 
-def test_a_segment_is_not_handed_over_while_a_call_is_still_writing_to_it(small, journal, full, monkeypatch):
+def test_a_file_is_not_handed_over_while_a_call_is_still_writing_to_it(small, journal, full, monkeypatch):
     log(journal, "loss", 0)
     first = journal.path
 
@@ -232,16 +224,18 @@ def test_a_segment_is_not_handed_over_while_a_call_is_still_writing_to_it(small,
         if call == 3:
             for step in range(100):
                 log(journal, "handler", step)
-            assert journal.path != first
-            assert first not in full
+            assert journal.path == first
 
-    at_each(monkeypatch, "crc32", handler)
+    at_each(monkeypatch, "_as_record", handler)
     stream = journal.define(RUN, "loss")
     journal.append([point(stream, step) for step in range(1, 8)])
-    assert read_all(first.parent)["loss"] == list(range(8))
+    assert full == []
+    log(journal, "loss", 8)
+    assert full == [first]
+    assert read_all(first.parent)["loss"] == list(range(9))
 
 
-def test_what_is_not_yet_filled_does_not_count_as_written(journal, monkeypatch, is_mapped):
+def test_what_is_not_yet_filled_does_not_count_as_written(journal, monkeypatch):
     log(journal, "loss", 0)
     stream, before = journal.define(RUN, "loss"), journal.written()
     seen = []
@@ -250,9 +244,9 @@ def test_what_is_not_yet_filled_does_not_count_as_written(journal, monkeypatch, 
         seen.append(journal.written())
         assert journal.retire() is None
 
-    at_each(monkeypatch, "crc32", handler)
+    at_each(monkeypatch, "_as_record", handler)
     journal.append([point(stream, step) for step in range(3)])
-    assert seen == ([before, before + 1, before + 2] if is_mapped else [before] * 3)
+    assert seen == [before] * 3
     assert journal.written() == before + 3
 
 
@@ -287,8 +281,8 @@ SIGNALS = """
     import signal
     from modelmgmt.store import journal as module
     from modelmgmt.store.journal import Journal
-    module.FIRST_CAPACITY, module.LAST_CAPACITY = 16, 64
-    journal = Journal(Path(sys.argv[1]), lambda path: None, is_mapped=bool(os.environ["IS_MAPPED"]))
+    module.FULL_BYTES = 4096 + 16 * 32
+    journal = Journal(Path(sys.argv[1]), lambda path: None)
     counts = {"main": 0, "handler": 0}
     def log(key, name):
         stream = journal.define("0123456789abcdef", key)
@@ -306,7 +300,7 @@ SIGNALS = """
 """
 
 
-def test_real_signals(child, is_mapped, tmp_path):
+def test_real_signals(child, tmp_path):
     main, handler = map(int, child(SIGNALS, tmp_path).end().split())
     found = read_all(tmp_path)
     for name, count in (("main", main), ("handler", handler)):
@@ -319,8 +313,8 @@ def test_real_signals(child, is_mapped, tmp_path):
 LOGGER = """
     from modelmgmt.store import journal as module
     from modelmgmt.store.journal import Journal
-    module.FIRST_CAPACITY, module.LAST_CAPACITY = 64, 512
-    journal = Journal(Path(sys.argv[1]), lambda path: None, is_mapped=bool(os.environ["IS_MAPPED"]))
+    module.FULL_BYTES = 4096 + 64 * 32
+    journal = Journal(Path(sys.argv[1]), lambda path: None)
     for step in range(10**9):
         stream = journal.define("0123456789abcdef", f"key {step // 50}")
         journal.append([pack_point(step, step / 2, step, stream)])
@@ -329,7 +323,7 @@ LOGGER = """
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_was_acknowledged_survives_a_kill(child, is_mapped, tmp_path, seed):
+def test_what_was_acknowledged_survives_a_kill(child, tmp_path, seed):
     chance = random.Random(seed)
     logger = child(LOGGER, tmp_path)
     for _ in range(chance.randrange(1, 400)):
@@ -343,7 +337,7 @@ def test_what_was_acknowledged_survives_a_kill(child, is_mapped, tmp_path, seed)
 
 FORKER = """
     from modelmgmt.store.journal import Journal
-    journal = Journal(Path(sys.argv[1]), lambda path: None, is_mapped=bool(os.environ["IS_MAPPED"]))
+    journal = Journal(Path(sys.argv[1]), lambda path: None)
     def log(key, step):
         journal.append([pack_point(step, step / 2, step, journal.define("0123456789abcdef", key))])
     log("parent", 0)
@@ -361,7 +355,7 @@ FORKER = """
 """
 
 
-def test_the_child_of_a_fork_begins_a_segment_of_its_own(child, is_mapped, tmp_path):
+def test_the_child_of_a_fork_begins_a_file_of_its_own(child, tmp_path):
     child(FORKER, tmp_path).end()
     assert len(list(tmp_path.iterdir())) == 2
     found = read_all(tmp_path)
@@ -371,7 +365,7 @@ def test_the_child_of_a_fork_begins_a_segment_of_its_own(child, is_mapped, tmp_p
 FORK_AMONG_THREADS = """
     import threading
     from modelmgmt.store.journal import Journal
-    journal = Journal(Path(sys.argv[1]), lambda path: None, is_mapped=bool(os.environ["IS_MAPPED"]))
+    journal = Journal(Path(sys.argv[1]), lambda path: None)
     over = threading.Event()
     def log(key, step):
         journal.append([pack_point(step, step / 2, step, journal.define("0123456789abcdef", key))])
@@ -399,7 +393,7 @@ FORK_AMONG_THREADS = """
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_a_fork_while_other_threads_are_logging(child, is_mapped, tmp_path, attempt):
+def test_a_fork_while_other_threads_are_logging(child, tmp_path, attempt):
     """A child must wait for nothing that a thread of its parent was in the middle of, such as the import of a codec."""
     assert child(FORK_AMONG_THREADS, tmp_path).end().split() == ["0"] * 20
     assert sorted(read_all(tmp_path)["child"]) == list(range(20))
@@ -412,8 +406,8 @@ LIMITED = """
     from modelmgmt.errors import StoreWriteError
     from modelmgmt.store import journal as module
     from modelmgmt.store.journal import Journal
-    module.FIRST_CAPACITY = module.LAST_CAPACITY = 64
-    journal = Journal(Path(sys.argv[1]), lambda path: None, is_mapped=bool(os.environ["IS_MAPPED"]))
+    module.FULL_BYTES = 4096 + 64 * 32
+    journal = Journal(Path(sys.argv[1]), lambda path: None)
     def log(step):
         journal.append([pack_point(step, step / 2, step, journal.define("0123456789abcdef", f"key {step // 10}"))])
     log(0)
@@ -424,8 +418,7 @@ LIMITED = """
         try:
             log(step)
         except StoreWriteError as error:
-            room = os.environ["IS_MAPPED"] or "Could not write" not in str(error)
-            assert ("Could not make room" if room else "Could not write") in str(error), error
+            assert "Could not write" in str(error) or "Could not make room" in str(error), error
             assert sys.argv[1] in str(error), error
             refused += 1
         else:
@@ -439,16 +432,16 @@ LIMITED = """
 """
 
 
-def test_a_disk_that_refuses_a_new_segment_is_an_error_and_later_points_are_fine(child, is_mapped, tmp_path):
+def test_a_disk_that_refuses_a_new_file_is_an_error_and_later_points_are_fine(child, tmp_path):
     pytest.importorskip("resource")
     said = [int(word) for word in child(LIMITED, tmp_path).end().split()]
     assert sorted(sum(read_all(tmp_path).values(), [])) == [0, *said]
     assert not list(tmp_path.glob("*.new"))
 
 
-def test_a_folder_that_is_gone_is_an_error_and_the_journal_goes_on_when_it_is_back(tmp_path, full, is_mapped):
+def test_a_folder_that_is_gone_is_an_error_and_the_journal_goes_on_when_it_is_back(tmp_path, full):
     folder = tmp_path / "journal"
-    journal = Journal(folder, full, is_mapped=is_mapped)
+    journal = Journal(folder, full)
     for _ in range(3):
         with pytest.raises(StoreWriteError, match="Could not make room"):
             log(journal, "loss", 1)
@@ -457,61 +450,33 @@ def test_a_folder_that_is_gone_is_an_error_and_the_journal_goes_on_when_it_is_ba
     assert read_all(folder) == {"loss": [2]}
 
 
-@pytest.mark.parametrize("number", [errno.ENODEV, errno.EINVAL])
-def test_a_file_system_that_can_not_map_is_written_instead(tmp_path, full, monkeypatch, number):
-    def refuse(*_, **__):
-        raise OSError(number, "no maps here")
-
-    monkeypatch.setattr(segment.mmap, "mmap", refuse)
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
-    journal = Journal(tmp_path, full)
-    for step in range(100):
-        log(journal, "loss", step)
-    journal.flush()
-    assert isinstance(journal._view, segment.Plain)
-    assert read_all(tmp_path) == {"loss": list(range(100))}
-
-
-def test_a_map_that_is_refused_for_want_of_memory_is_an_error(journal, tmp_path, monkeypatch, is_mapped):
-    def refuse(*_):
-        raise OSError(errno.ENOMEM, "no memory")
-
-    monkeypatch.setattr(segment.mmap, "mmap", refuse)
-    if is_mapped:
-        with pytest.raises(StoreWriteError, match="no memory"):
-            log(journal, "loss", 1)
-        assert list(tmp_path.iterdir()) == []
-    else:
-        log(journal, "loss", 1)
-
-
 @pytest.mark.parametrize("part", [0, 1, 31, 32, 40])
 def test_a_plain_write_that_fails_half_way_leaves_no_trace(tmp_path, full, monkeypatch, part):
     """A disk may take a part of what it is given, and refuse the rest; the points are then logged again."""
-    journal = Journal(tmp_path, full, is_mapped=False)
+    journal = Journal(tmp_path, full)
     log(journal, "loss", 0)
-    stream, write = journal.define(RUN, "loss"), os.pwrite
+    stream, write = journal.define(RUN, "loss"), journal_module._pwrite
 
-    def short(file, data, place):
-        if len(data) < 64:
+    def short(file, data, size, place):
+        if size < 64 or not part:
             raise OSError(errno.ENOSPC, "the disk is full")
-        return write(file, data[:part], place) if part else short(file, b"", place)
+        return write(file, data[:part], part, place)
 
-    monkeypatch.setattr(os, "pwrite", short)
+    monkeypatch.setattr(journal_module, "_pwrite", short)
     for _ in range(3):
         with pytest.raises(StoreWriteError, match="the disk is full"):
             journal.append([point(stream, 1), point(stream, 2)])
-    monkeypatch.setattr(os, "pwrite", write)
+    monkeypatch.setattr(journal_module, "_pwrite", write)
     journal.append([point(stream, 1), point(stream, 2)])
     assert read_all(tmp_path) == {"loss": [0, 1, 2]}
 
 
-def test_a_tmpfs_that_is_full_ends_no_process(child, is_mapped, tmp_path, small_disk):
+def test_a_tmpfs_that_is_full_ends_no_process(child, tmp_path, small_disk):
     script = """
         from modelmgmt.errors import StoreWriteError
         from modelmgmt.store.journal import Journal
         folder = Path(sys.argv[1])
-        journal = Journal(folder, lambda path: None, is_mapped=bool(os.environ["IS_MAPPED"]))
+        journal = Journal(folder, lambda path: None)
         kept, refused = 0, 0
         with (folder / "filler").open("wb", buffering=0) as filler:
             for step in range(60_000):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import warnings
 
@@ -16,27 +15,18 @@ from modelmgmt.store.objects import BUFFER, Objects
 REFUSED = OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-@pytest.fixture(params=["mapped", "plain"])
+@pytest.fixture(params=["local", "shared"])
 def refusals(request, monkeypatch):
     """A list; while it has something in it, a sync of a journal takes one out and is refused."""
     waiting: list[OSError] = []
-
-    class Map(mmap.mmap):
-        def flush(self, *rest):
-            if waiting:
-                raise waiting.pop()
-            return super().flush(*rest)
 
     def fsync(descriptor, real=os.fsync):
         if waiting and os.readlink(f"/proc/self/fd/{descriptor}").endswith(".journal"):
             raise waiting.pop()
         real(descriptor)
 
-    if request.param == "mapped":
-        monkeypatch.setattr(mmap, "mmap", Map)
-    else:
-        monkeypatch.setenv("MODELMGMT_FILESYSTEM", "shared")
-        monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setenv("MODELMGMT_FILESYSTEM", request.param)
+    monkeypatch.setattr(os, "fsync", fsync)
     return waiting
 
 

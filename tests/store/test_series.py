@@ -14,7 +14,7 @@ from kernel_tools import add_run, log, read, steps
 
 from modelmgmt.errors import CorruptDataError, StoreError, StoreWriteError
 from modelmgmt.store import journal as journal_module
-from modelmgmt.store import segment, series
+from modelmgmt.store import series
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode
 from modelmgmt.store.database import Database
 from modelmgmt.store.integrity import check_kernel
@@ -41,7 +41,7 @@ def flip(path, place):
 
 
 def record(number):
-    return segment.HEADER_BYTES + number * segment.RECORD_BYTES
+    return journal_module.HEADER_BYTES + number * journal_module.RECORD_BYTES
 
 
 # -- reading
@@ -69,7 +69,7 @@ def test_points_come_by_step_then_time_then_arrival(kernel):
     stream = kernel.journal.define("run-1", "loss")
 
     def write(*rows):
-        kernel.journal.append([segment.pack_point(step, value, time, stream) for step, value, time in rows])
+        kernel.journal.append([journal_module.pack_point(step, value, time, stream) for step, value, time in rows])
 
     write((5, 1.0, 10), (3, 2.0, 20), (5, 3.0, 9), (5, 4.0, 10))
     kernel.fold()
@@ -83,9 +83,9 @@ def test_every_bit_of_a_value_survives_the_journal_the_fold_and_the_table(kernel
     stream = kernel.journal.define("run-1", "loss")
     steps_ = [-(2**63), 2**63 - 1, 0, -1, 1]
     bodies = [
-        segment.pack_point(step, 0.0, step, stream)[:8]
+        journal_module.pack_point(step, 0.0, step, stream)[:8]
         + value.tobytes()
-        + segment.pack_point(step, 0.0, step, stream)[16:]
+        + journal_module.pack_point(step, 0.0, step, stream)[16:]
         for step, value in zip(steps_, values, strict=True)
     ]
     kernel.journal.append(bodies)
@@ -326,28 +326,28 @@ def test_one_fold_makes_one_chunk_a_series_however_many_points(kernel):
 def test_folding_names_series_that_a_run_of_the_past_logged(kernel):
     """A thread may log to a run while another ends it, and a third folds."""
     stream = kernel.journal.define("run-1", "loss")
-    kernel.journal.append([segment.pack_point(1, 1.0, 1, stream)])
+    kernel.journal.append([journal_module.pack_point(1, 1.0, 1, stream)])
     kernel.journal.define("run-2", "acc")
     kernel.journal.forget("run-1")
-    kernel.journal.append([segment.pack_point(2, 2.0, 2, stream)])
+    kernel.journal.append([journal_module.pack_point(2, 2.0, 2, stream)])
     kernel.fold()
     assert chunks(kernel) == [2]
 
 
 def test_a_handler_that_folds_in_the_middle_of_a_log_call_loses_nothing(kernel, monkeypatch):
-    original, calls = journal_module.crc32, []
+    original, calls = journal_module._as_record, []
 
-    def crc32(body, salt):
+    def as_record(body, crc):
         calls.append(body)
         if len(calls) == 5:
             kernel.fold()
         if len(calls) == 7:
             kernel.retire()
-        return original(body, salt)
+        return original(body, crc)
 
     stream = kernel.journal.define("run-1", "loss")
-    monkeypatch.setattr(journal_module, "crc32", crc32)
-    kernel.journal.append([segment.pack_point(step, 1.0, step, stream) for step in range(10)])
+    monkeypatch.setattr(journal_module, "_as_record", as_record)
+    kernel.journal.append([journal_module.pack_point(step, 1.0, step, stream) for step in range(10)])
     assert steps(kernel) == list(range(10))
     kernel.retire()
     assert steps(kernel) == list(range(10))
@@ -355,8 +355,7 @@ def test_a_handler_that_folds_in_the_middle_of_a_log_call_loses_nothing(kernel, 
 
 
 def test_full_segments_are_folded_in_the_background(kernel, monkeypatch):
-    monkeypatch.setattr(journal_module, "LAST_CAPACITY", 64)
-    kernel.journal._capacity = 16
+    monkeypatch.setattr(journal_module, "FULL_BYTES", 4096 + 32 * 64)
     for step in range(1000):
         log(kernel, "loss", step)
     assert steps(kernel) == list(range(1000))
@@ -366,8 +365,7 @@ def test_full_segments_are_folded_in_the_background(kernel, monkeypatch):
 
 
 def test_a_fold_that_fails_keeps_the_points_and_is_done_again(kernel, monkeypatch):
-    monkeypatch.setattr(journal_module, "LAST_CAPACITY", 32)
-    kernel.journal._capacity = 32
+    monkeypatch.setattr(journal_module, "FULL_BYTES", 4096 + 32 * 32)
     refusing = True
     original = Database.writing
 
@@ -393,8 +391,7 @@ def test_a_fold_without_a_thread_to_spare_is_done_later(kernel, monkeypatch):
     def start(self):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(journal_module, "LAST_CAPACITY", 32)
-    kernel.journal._capacity = 32
+    monkeypatch.setattr(journal_module, "FULL_BYTES", 4096 + 32 * 32)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         for step in range(100):

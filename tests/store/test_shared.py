@@ -20,7 +20,6 @@ from modelmgmt.store import filesystem, turn
 from modelmgmt.store.database import SHARED
 from modelmgmt.store.kernel import Kernel
 from modelmgmt.store.process import Process, current
-from modelmgmt.store.segment import Plain
 from modelmgmt.store.shared import SharedDatabase, _forget_name
 from modelmgmt.store.turn import Turn
 
@@ -113,11 +112,10 @@ def test_a_wrong_word_is_refused(monkeypatch, tmp_path):
 # -- what it is then
 
 
-def test_no_map_no_log_no_lock(shared, tmp_path):
+def test_no_log_and_no_lock(shared, tmp_path):
     kernel = Kernel(tmp_path / "store")
     add_run(kernel)
     log(kernel, "loss", 1)
-    assert isinstance(kernel.journal._view, Plain)
     assert isinstance(kernel.database, SharedDatabase)
     with kernel.database.reading() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
