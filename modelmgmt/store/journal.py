@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError, StoreWriteError
-from modelmgmt.store.disk import ABSENT, reads
+from modelmgmt.store.disk import ABSENT, hint, reads
 from modelmgmt.store.forks import at_fork, hold, let_go
 from modelmgmt.store.names import counted
 from modelmgmt.store.process import Process, current
@@ -213,7 +213,7 @@ class Journal:
                 with suppress(OSError):
                     os.ftruncate(file.descriptor, place)
                 file.place = place
-            message = f"Could not write {counted(count, 'point')} to {self._folder} ({error.strerror}): check the disk."
+            message = f"Could not write {counted(count, 'point')} to {self._folder} ({error.strerror}): {hint(error)}."
             raise StoreWriteError(message) from error
 
     def _begin(self, full: _File | None, count: int) -> _File:
@@ -222,8 +222,8 @@ class Journal:
             file = _File(self._folder)
         except OSError as error:
             message = (
-                f"Could not make room for {counted(count, 'point')} in {self._folder} ({error.strerror}): free some space or "
-                "make the folder writable."
+                f"Could not make room for {counted(count, 'point')} in {self._folder} ({error.strerror}): "
+                f"{hint(error)}."
             )
             raise StoreWriteError(message) from error
         while True:
