@@ -30,6 +30,7 @@ _HINTS = {
     errno.EROFS: "its file system is read-only",
     errno.EACCES: "check its owner and its mode",
     errno.EPERM: "check its owner and its mode",
+    errno.ENOENT: "it is gone: put it back",
     errno.EMFILE: "close some files",
     errno.ENFILE: "close some files",
     errno.ENAMETOOLONG: "choose a shorter path",
