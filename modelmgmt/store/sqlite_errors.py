@@ -87,6 +87,11 @@ def translate(path: Path, error: sqlite3.Error, connection: sqlite3.Connection |
         return refused
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptDataError(f"{path} is damaged ({error}): {REPAIR}.")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return CorruptDataError(
+            f"What was to be written contradicts the tables of {path} ({error}): run 'modelmgmt store check' on it, "
+            "and on the store that is merged."
+        )
     if code == sqlite3.SQLITE_BUSY:
         return StoreBusyError(f"Could not use {path} ({error}): {_BUSY}.")
     if is_read(error):

@@ -37,16 +37,16 @@ class Stats:
 def stats(kernel: Kernel) -> Stats:
     """Read the tables of a kernel and the sizes of its files. Raises StoreError."""
     with kernel.database.reading() as connection:
-        (lost,) = connection.execute("SELECT coalesce(sum(lost_points), 0) FROM runs").fetchone()
-        (folded,) = connection.execute("SELECT coalesce(sum(records), 0) FROM folds").fetchone()
+        (lost,) = connection.execute("SELECT total(lost_points) FROM runs").fetchone()
+        (folded,) = connection.execute("SELECT total(records) FROM folds").fetchone()
     journal_files, journal_bytes = _size(kernel.path / "journal")
     object_files, object_bytes = _size(kernel.path / "objects")
     with reads(kernel.path):
         tables = [kernel.path / name for name in os.listdir(kernel.path) if name.startswith("store.db")]
         table_bytes = sum(map(_size_of, tables))
     return Stats(
-        lost_points=lost,
-        folded_records=folded,
+        lost_points=int(lost),
+        folded_records=int(folded),
         journal_files=journal_files,
         journal_bytes=journal_bytes,
         table_bytes=table_bytes,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from modelmgmt.errors import InvalidValueError
+from modelmgmt.errors import CorruptDataError, InvalidValueError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,8 +32,12 @@ def iso_of(moment: datetime) -> str:
 
 
 def from_iso(text: str) -> datetime:
-    """The aware datetime that `to_iso` wrote."""
-    return datetime.fromisoformat(text)
+    """The aware datetime that `to_iso` wrote. Raises CorruptDataError for what it did not write."""
+    with suppress(ValueError, TypeError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment
+    raise CorruptDataError(f"A row of a table is damaged: its time is {str(text)[:80]!r}.")
 
 
 def to_us(text: str) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import AmbiguousError, InvalidTypeError, NotFoundError
+from modelmgmt.errors import AmbiguousError, CorruptDataError, InvalidTypeError, NotFoundError
 from modelmgmt.store.events import user
 from modelmgmt.store.ids import new_id, new_name
 from modelmgmt.store.names import did_you_mean
@@ -18,6 +18,7 @@ from modelmgmt.store.rows import row_crc, verified
 from modelmgmt.store.secrets import hidden_in_text
 from modelmgmt.store.times import from_iso, now_iso, now_us, to_iso
 from modelmgmt.tracking.command_line import command_line
+from modelmgmt.tracking.query.tree import STATUSES
 
 if TYPE_CHECKING:
     from modelmgmt.store.series import Dropped
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 RECOVERED = "recovered"
 """The experiment of runs that a repair had to make a new row for."""
 MAX_ERROR_CHARS = 100_000
+_MOST = 1 << 53
+"""No count of ours is larger: the number of a run, of a process, of lost points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,13 @@ _UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS)}, crc 
 
 def from_row(row: Sequence[Any]) -> RunRecord:
     """The record of a row that `SELECT` gave. Raises CorruptDataError."""
-    return RunRecord(*verified("runs", row))
+    record = RunRecord(*verified("runs", row))
+    for text in (record.started_at, record.ended_at or record.started_at):
+        from_iso(text)
+    counts = (record.number, record.pid, record.lost_points)
+    if record.status not in STATUSES or not all(0 <= count < _MOST for count in counts):
+        raise CorruptDataError(f"The row of the run {record.id} has values that no run has: restore a backup.")
+    return record
 
 
 def insert(
@@ -265,8 +274,8 @@ def _change(connection: sqlite3.Connection, run: str, **changes: Any) -> RunReco
 
 
 def _next_number(connection: sqlite3.Connection, experiment: str) -> int:
-    sql = "SELECT coalesce(max(number), 0) + 1 FROM runs WHERE experiment = ?"
-    return int(connection.execute(sql, (experiment,)).fetchone()[0])
+    sql = "SELECT coalesce(max(number), 0) + 1 FROM runs WHERE experiment = ? AND number < ?"
+    return int(connection.execute(sql, (experiment, _MOST)).fetchone()[0])
 
 
 def _row(record: RunRecord) -> tuple[Any, ...]:

@@ -346,11 +346,11 @@ def test_a_signal_handler_that_writes_into_a_transaction_is_refused_at_once(data
     assert names(database) == ["a"]
 
 
-def test_a_constraint_is_the_programmers_error(database):
+def test_rows_that_contradict_the_tables_are_damaged(database):
     put(database, "a")
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(CorruptDataError, match="contradicts the tables"):
         put(database, "a")
-    with pytest.raises(sqlite3.IntegrityError), database.writing() as connection:
+    with pytest.raises(CorruptDataError, match="contradicts the tables"), database.writing() as connection:
         connection.execute("INSERT INTO tags VALUES ('nobody', 'k', 'v', 0)")
 
 
