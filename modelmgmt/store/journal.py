@@ -381,15 +381,15 @@ def opened(path: Path) -> Iterator[int | None]:
 def read_header(descriptor: int, name: str) -> Header:
     """Raises OSError as the disk says it, CorruptDataError when the file begins with no header.
 
-    A page of zeros had a header in memory, since a file is named after that is written: a power cut came before anything
-    was synced. Its writer is gone, its id is in its name, and what had reached the disk by chance can be read.
+    A file gets its name after its header is written. One without, empty or with zeros in its place, has seen a power cut
+    before anything was synced. Its writer is gone, its id is in its name, and what had reached the disk by chance can be read.
     """
     if os.fstat(descriptor).st_size > MAX_BYTES:
         raise CorruptDataError(f"The journal {name} is larger than a journal can be: its points cannot be read.")
     page = os.pread(descriptor, HEADER_BYTES, 0)
-    if page.count(0) == HEADER_BYTES and name.isascii():
+    if not page.rstrip(b"\0") and name.isascii():
         return Header(name.removesuffix(SUFFIX), 0, Process(current().host, boot_id="an earlier one", pid=0, start=""))
-    if len(page) == HEADER_BYTES:
+    if len(page) >= _HEAD.size:
         magic, crc, length = _HEAD.unpack_from(page)
         text = page[_HEAD.size : _HEAD.size + length]
         if magic == _MAGIC and zlib.crc32(text) == crc:

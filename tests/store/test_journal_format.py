@@ -234,7 +234,7 @@ def test_a_header_that_no_disk_has_seen_is_that_of_a_power_cut(written):
         assert len(read(descriptor, header.salt).points) == len(POINTS)
 
 
-@pytest.mark.parametrize("size", [0, 11, 100, HEADER_BYTES - 1])
+@pytest.mark.parametrize("size", [1, 11, 12, 100])
 def test_a_file_that_was_cut_within_its_header(written, size):
     os.truncate(written.path, size)
     with opened(written.path) as descriptor, pytest.raises(CorruptDataError):
@@ -290,6 +290,27 @@ def test_a_header_of_another_shape_is_a_damaged_one(tmp_path, text):
     path.write_bytes(header_page(json.dumps(GOOD).encode()))
     with opened(path) as descriptor:
         assert read_header(descriptor, path.name).id == "1-2-3"
+
+
+@pytest.mark.parametrize("size", [0, 1, 512, 1024, 4095, HEADER_BYTES])
+def test_a_header_that_never_reached_the_disk_is_no_damage(tmp_path, size):
+    """What a power cut leaves of a file that nothing was synced of: its name, and a part of its size."""
+    path = tmp_path / f"1-2-3{SUFFIX}"
+    for page in (bytes(size), header_page(json.dumps(GOOD).encode())[: max(size, 512)]):
+        path.write_bytes(page)
+        with opened(path) as descriptor:
+            header = read_header(descriptor, path.name)
+            assert header.id == "1-2-3"
+            records = read(descriptor, header.salt)
+        assert (records.end, len(records.points), records.damaged) == (0, 0, ())
+
+
+@pytest.mark.parametrize("page", [b"MMJ1", b"x", header_page(b"{}")[:14], bytes(100) + b"x"])
+def test_a_part_of_something_else_is_no_header(tmp_path, page):
+    path = tmp_path / f"1-2-3{SUFFIX}"
+    path.write_bytes(page)
+    with opened(path) as descriptor, pytest.raises(CorruptDataError, match=path.name):
+        read_header(descriptor, path.name)
 
 
 def test_a_file_of_holes_is_no_journal(written):
