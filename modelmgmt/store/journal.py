@@ -382,7 +382,8 @@ def read_header(descriptor: int, name: str) -> Header:
     """Raises OSError as the disk says it, CorruptDataError when the file begins with no header.
 
     A file gets its name after its header is written. One without, empty or with zeros in its place, has seen a power cut
-    before anything was synced. Its writer is gone, its id is in its name, and what had reached the disk by chance can be read.
+    before anything was synced. Its writer is gone, its id is in its name, and what had reached the disk by chance can be
+    read.
     """
     if os.fstat(descriptor).st_size > MAX_BYTES:
         raise CorruptDataError(f"The journal {name} is larger than a journal can be: its points cannot be read.")
