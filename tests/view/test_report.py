@@ -356,7 +356,7 @@ def test_a_broken_picture_is_named_and_costs_nothing_else(store, tmp_path):
     assert list(pictures) == ["whole.png of one"]
     for name in [*BROKEN, "flipped.png", "gone.png"]:
         assert f"{name} of the run one ({run.id}) is not shown: " in page.text["p"]
-    assert "0x" not in page.text["p"], "no addresses of Python's objects"
+    assert " at 0x" not in page.text["p"], "no addresses of Python's objects"
 
 
 def test_a_run_whose_artifacts_are_damaged_is_named(store, tmp_path):
