@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from modelmgmt.observe.batches import BATCHES, BatchRow, Where, both
 from modelmgmt.observe.makers import made_by
 from modelmgmt.store import events
 from modelmgmt.store.names import counted
+from modelmgmt.store.rows import from_json
 from modelmgmt.store.times import to_iso, to_us
 from modelmgmt.tracking.labels import checked_note
 
@@ -66,7 +66,7 @@ def deletions(connection: sqlite3.Connection) -> dict[str, str]:
     """The name of a monitor -> before when its predictions were deleted."""
     found: dict[str, str] = {}
     for subject, detail in connection.execute("SELECT subject, detail FROM events WHERE kind = ?", (DELETED,)):
-        found[subject] = max(found.get(subject, ""), json.loads(detail)["before"])
+        found[subject] = max(found.get(subject, ""), from_json("events.detail", detail, {"before": str})["before"])
     return found
 
 

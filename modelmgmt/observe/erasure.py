@@ -5,7 +5,6 @@ The event has no id: of each prediction it has a mark, by which a store that is 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -21,6 +20,7 @@ from modelmgmt.observe.freeing import free
 from modelmgmt.observe.predictions import rows_with
 from modelmgmt.store import events
 from modelmgmt.store.collect import collect, expanded, remove_abandoned
+from modelmgmt.store.rows import from_json
 from modelmgmt.tracking.deletion import leftovers, scrub
 from modelmgmt.tracking.labels import checked_note
 
@@ -51,7 +51,7 @@ def unmarked(block: Block, marks: set[str]) -> NDArray[np.bool_]:
 def erasures(connection: sqlite3.Connection) -> Iterator[tuple[str, set[str], str]]:
     """(name of a monitor, the marks of what was erased, why), oldest first."""
     for event in connection.execute("SELECT subject, detail FROM events WHERE kind = ? ORDER BY id", (ERASED,)):
-        detail = json.loads(event[1])
+        detail = from_json("events.detail", event[1], {"marks": [str], "reason": str})
         yield event[0], set(detail["marks"]), detail["reason"]
 
 

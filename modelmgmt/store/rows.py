@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -51,3 +52,40 @@ def column_names(connection: sqlite3.Connection, table: str) -> list[str]:
 def checked_columns(table: str, columns: Sequence[str]) -> list[str]:
     """The columns that a row's checksum is over, and the checksum. A note's number is the table's own."""
     return [name for name in columns if not (table == "notes" and name == "id")]
+
+
+def from_json(column: str, text: object, shape: Any) -> Any:
+    """What a column of JSON holds. Raises CorruptDataError when it is something else, which a stranger may have written.
+
+    `shape` is a type (`object`: anything, `float`: any number), `[shape]`, `[shape, shape]` for a list of that length,
+    `{str: shape}`, a mapping of some keys to their shapes, or a tuple of shapes of which one must fit (none: nothing does).
+
+    >>> from_json("code_versions.left_out", '[["a.csv", "data"]]', [[str, str]])
+    [['a.csv', 'data']]
+    """
+    try:
+        value = json.loads(text)  # type: ignore[arg-type]
+        if _fits(value, shape):
+            return value
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise CorruptDataError(
+        f"A value of {column} is damaged, it begins with {str(text)[:60]!r}: run 'modelmgmt store check', then restore a "
+        "backup."
+    )
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    if isinstance(shape, tuple):
+        return any(_fits(value, one) for one in shape)
+    if isinstance(shape, list):
+        if not isinstance(value, list) or (len(shape) > 1 and len(value) != len(shape)):
+            return False
+        return all(map(_fits, value, shape if len(shape) > 1 else shape * len(value)))
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return False
+        if str in shape:
+            return all(_fits(one, shape[str]) for one in value.values())
+        return all(_fits(value.get(key), below) for key, below in shape.items())
+    return shape is object or type(value) is shape or (shape is float and type(value) is int) or value is shape

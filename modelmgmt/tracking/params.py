@@ -11,7 +11,7 @@ from typing import Any
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, ParamConflictError, warn
 from modelmgmt.store.names import check_name
-from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.rows import from_json, row_crc, verified
 from modelmgmt.store.secrets import HIDDEN, hidden_value, holds_secrets
 from modelmgmt.versions.data.values import REPAIR, advice, as_mapping, entries, key_text, plain
 
@@ -32,8 +32,13 @@ class Param:
     type: str
     path: str | None
 
+    def parts(self) -> list[str]:
+        """The keys on the way to it in the mapping that was given."""
+        found: list[str] = from_json("params.path", self.path, [str]) if self.path else self.key.split(".")
+        return found or [self.key]
+
     def decode(self) -> Value:
-        """The value with its type given back."""
+        """The value with its type given back. Raises CorruptDataError."""
         match self.type:
             case "bool":
                 return bool(self.value)
@@ -44,7 +49,7 @@ class Param:
                     return -0.0
                 return math.nan if self.value is None else float(self.value)
             case "json":
-                loaded: Value = json.loads(str(self.value))
+                loaded: Value = from_json("params.value", self.value, object)
                 return loaded
             case _:
                 return self.value
@@ -91,7 +96,7 @@ def nest(rows: Iterable[Param]) -> dict[str, Any]:
     """
     root: dict[str, Any] = {}
     for row in rows:
-        parts = json.loads(row.path) if row.path else row.key.split(".")
+        parts = row.parts()
         node = root
         for part in parts[:-1]:
             below = node.setdefault(part, {})
@@ -176,7 +181,7 @@ def without_secrets(row: Param) -> Param:
     """The row with `***` for the secrets in it; the same one where there are none."""
     if row.type not in ("str", "json"):
         return row
-    parts = json.loads(row.path) if row.path else row.key.split(".")
+    parts = row.parts()
     before = row.decode()
     after = _masked(parts[-1], before, is_below=any(holds_secrets(part) for part in parts[:-1]))
     if after == before:

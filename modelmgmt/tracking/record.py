@@ -14,7 +14,7 @@ from modelmgmt.store.events import user
 from modelmgmt.store.ids import new_id, new_name
 from modelmgmt.store.names import did_you_mean
 from modelmgmt.store.process import Process, current
-from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.rows import from_json, row_crc, verified
 from modelmgmt.store.secrets import hidden_in_text
 from modelmgmt.store.times import from_iso, now_iso, now_us, to_iso
 from modelmgmt.tracking.command_line import command_line
@@ -231,7 +231,7 @@ def endings(connection: sqlite3.Connection, run: str) -> list[Ending]:
 def dropped_chunks(connection: sqlite3.Connection, run: str) -> set[bytes]:
     """The heads of the chunks that lost points when the run went on from a step."""
     rows = connection.execute("SELECT dropped_chunks FROM run_endings WHERE run = ?", (run,)).fetchall()
-    return {bytes.fromhex(head) for (text,) in rows for head in json.loads(text)}
+    return {bytes.fromhex(head) for (text,) in rows for head in from_json("run_endings.dropped_chunks", text, [str])}
 
 
 def hide_secrets(connection: sqlite3.Connection, run: str, command: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.rows import from_json, row_crc, verified
 from modelmgmt.store.times import from_iso, iso_of
 from modelmgmt.versions.left_out import Note, bounded
 
@@ -116,9 +116,9 @@ def _row(version: CodeVersion) -> tuple[Any, ...]:
 def _decoded(row: Sequence[Any]) -> CodeVersion:
     values = dict(zip(COLUMNS, row, strict=True))
     values["captured_at"] = from_iso(values["captured_at"])
-    values["git_remotes"] = json.loads(values["git_remotes"])
+    values["git_remotes"] = from_json("code_versions.git_remotes", values["git_remotes"], {str: str})
     values["is_dirty"] = None if values["is_dirty"] is None else bool(values["is_dirty"])
-    values["left_out"] = tuple((what, why) for what, why in json.loads(values["left_out"]))
+    values["left_out"] = tuple(map(tuple, from_json("code_versions.left_out", values["left_out"], [[str, str]])))
     return CodeVersion(**values)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelmgmt.errors import InvalidValueError, ModelmgmtError
 from modelmgmt.models.registry.comparing import signature_lines
 from modelmgmt.models.registry.imported import Origin
+from modelmgmt.models.registry.stages import Stages
 from modelmgmt.store.names import counted
 from modelmgmt.view.tables import SHOWN_ROWS, Column, Table
 from modelmgmt.view.text import clean, format_value
@@ -341,7 +342,7 @@ def _what(decision: Decision) -> str:
     if detail.get("tags"):
         return f"tags {_tags(detail['tags'])}"
     if decision.kind == "stages_set":
-        return ", ".join(json.loads(detail["stages"])["names"])
+        return ", ".join(Stages.decode(detail["stages"]).names)
     if decision.kind == "deleted":
         return f"with its versions {', '.join(map(str, detail['versions']))}" if detail.get("versions") else ""
     return next((f"{key} {detail[key]}" for key in ("stage", "key", "text") if detail.get(key)), "")

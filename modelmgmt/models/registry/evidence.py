@@ -14,6 +14,7 @@ from modelmgmt.models.registry.gates import Evidence, Losses
 from modelmgmt.models.registry.policy import Rule
 from modelmgmt.models.registry.reference import in_place
 from modelmgmt.models.registry.rows import ApprovalRow, ResultRow, Tables, VersionRow
+from modelmgmt.store.rows import from_json
 from modelmgmt.store.trees import Trees
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.run import Run
@@ -104,7 +105,7 @@ def _passed(found: ResultRow) -> bool | None:
 
 def _said(detail: str) -> str:
     """The detail of a result, where it is short enough for a sentence."""
-    content = json.loads(detail)
+    content = from_json("model_results.detail", detail, object)
     if not content:
         return ""
     return content if isinstance(content, str) and len(content) <= 200 else detail if len(detail) <= 200 else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError,
 from modelmgmt.models.registry.imported import Origin
 from modelmgmt.models.registry.projection import PREFIX, detail_of, move_of, replay
 from modelmgmt.models.registry.rows import AliasRow, ModelRow, Tables, TagRow, VersionRow
+from modelmgmt.models.registry.stages import Stages
 from modelmgmt.store.events import Event
 from modelmgmt.store.names import counted
 from modelmgmt.store.times import from_iso
@@ -101,7 +101,7 @@ def moment_at(history: Sequence[Event], model: str, time: datetime | str | None)
     owner = rows.find(ModelRow, model)
     if owner is None:
         raise NotFoundError(f"There was no model {model!r} at {then}." if then else f"There is no model {model!r}.")
-    stages: dict[str, list[int]] = {name: [] for name in json.loads(owner.stages)["names"]}
+    stages: dict[str, list[int]] = {name: [] for name in Stages.decode(owner.stages).names}
     for row in sorted(rows.all(VersionRow), key=lambda row: (row.entered, row.number)):
         stages.setdefault(row.stage, []).append(row.number)
     aliases = {row.alias: row.number for row in sorted(rows.all(AliasRow), key=lambda row: row.alias)}

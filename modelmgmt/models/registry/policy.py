@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.names import check_name
+from modelmgmt.store.rows import from_json
 
 PRODUCTION = "production"
 """The stage whose versions must load unless the policy says otherwise."""
@@ -56,14 +57,25 @@ Policy = Mapping[str, Rule]
 """By stage; one that is missing asks for nothing, but that of `production` for a version that loads."""
 
 
+_SHAPE = {
+    "results": [str],
+    "metrics": {str: {"least": (float, None), "most": (float, None)}},
+    "no_worse": {str: float},
+    "confidence": float,
+    "signature": str,
+    "approvals": int,
+    "loadable": (bool, None),
+}
+
+
 def encode(policy: Policy) -> str:
     """JSON, as the table keeps it."""
     return json.dumps({stage: rule.to_dict() for stage, rule in policy.items()}, ensure_ascii=False, sort_keys=True)
 
 
 def decode(text: str) -> dict[str, Rule]:
-    """What `encode` wrote."""
-    return {stage: _rule(content) for stage, content in json.loads(text).items()}
+    """What `encode` wrote. Raises CorruptDataError."""
+    return {stage: _rule(content) for stage, content in from_json("models.policy", text, {str: _SHAPE}).items()}
 
 
 def _rule(content: Mapping[str, Any]) -> Rule:

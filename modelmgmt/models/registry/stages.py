@@ -10,6 +10,7 @@ from typing import Any
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.models.registry.naming import check_label
 from modelmgmt.store.names import did_you_mean
+from modelmgmt.store.rows import from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ class Stages:
 
     @classmethod
     def decode(cls, text: str) -> Stages:
-        """What `encode` wrote."""
-        content = json.loads(text)
+        """What `encode` wrote. Raises CorruptDataError."""
+        shape = {"names": [str], "single": [str], "transitions": (None, {str: [str]})}
+        content = from_json("models.stages", text, shape)
         moves = content["transitions"]
         kept = None if moves is None else {key: tuple(ends) for key, ends in moves.items()}
         return cls(tuple(content["names"]), tuple(content["single"]), kept)

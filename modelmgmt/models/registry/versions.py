@@ -19,6 +19,7 @@ from modelmgmt.models.registry.promotion import Expected
 from modelmgmt.models.registry.rows import AliasRow, ApprovalRow, ModelRow, R, ResultRow, Tables, TagRow, VersionRow
 from modelmgmt.models.registry.stages import Stages
 from modelmgmt.store.names import among, check_name
+from modelmgmt.store.rows import from_json
 from modelmgmt.store.times import from_iso
 from modelmgmt.tracking.labels import checked_note, checked_tags
 
@@ -299,9 +300,9 @@ class ModelVersion:
 
 def _result(row: ResultRow) -> Result:
     passed = None if row.passed is None else bool(row.passed)
+    detail = from_json("model_results.detail", row.detail, object)
     return Result(
-        row.name, passed, json.loads(row.detail), row.mean, row.dataset, row.evidence_digest, row.actor,
-        from_iso(row.logged_at),
+        row.name, passed, detail, row.mean, row.dataset, row.evidence_digest, row.actor, from_iso(row.logged_at)
     )  # fmt: skip
 
 

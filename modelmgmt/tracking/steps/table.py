@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from modelmgmt.errors import printable
-from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.rows import from_json, row_crc, verified
 from modelmgmt.store.times import from_iso, now_iso
 
 COLUMNS = (
@@ -37,6 +37,17 @@ class StepInput:
     """`scalar` for a number or text, `file` or `folder` for a path, else nothing."""
     is_ignored: bool = False
     """Whether the result does not depend on it, as `ignore` says."""
+
+
+_INPUT = {
+    "name": str,
+    "fingerprint": (str, None),
+    "shown": str,
+    "steps": [int],
+    "kind": str,
+    "is_ignored": bool,
+}
+_PARTS = ({"code": {str: [str, str]}, "inputs": {str: {str: str}}}, {str: ()})  # or nothing, of a call that had none
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,6 +156,8 @@ def with_parts(connection: sqlite3.Connection, step: Step) -> Step:
 def from_row(row: Sequence[Any]) -> Step:
     """The step of a row. Raises CorruptDataError."""
     values = dict(zip(COLUMNS, verified("steps", row), strict=True))
-    inputs = tuple(StepInput(**{**given, "steps": tuple(given["steps"])}) for given in json.loads(values["inputs"]))
+    found = from_json("steps.inputs", values["inputs"], [_INPUT])
+    inputs = tuple(StepInput(**{**given, "steps": tuple(given["steps"])}) for given in found)
     times = {name: from_iso(values[name]) for name in ("started_at", "updated_at")}
-    return Step(**{**values, **times, "inputs": inputs, "parts": json.loads(values["parts"])})
+    parts = from_json("steps.parts", values["parts"], _PARTS)
+    return Step(**{**values, **times, "inputs": inputs, "parts": parts})
