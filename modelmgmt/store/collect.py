@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.disk import is_there, names_in, our_disk, reads, status_of
+from modelmgmt.store.foreign import move, put_back, remove
 from modelmgmt.store.process import is_alive
 from modelmgmt.store.rows import column_names
 from modelmgmt.store.trees import FORMAT, Tree
@@ -60,8 +60,8 @@ def _collect(kernel: Kernel, cutoff: float, *, dry_run: bool, among: Collection[
     if dry_run:
         return Collected(tuple(garbage), sum(sizes.values()), len(temporary))
     removed = _remove(kernel, garbage, cutoff)
-    for path in temporary:
-        _remove_temporary(path)
+    for name in temporary:
+        remove(kernel.path, f"tmp/{name}")
     return Collected(tuple(removed), sum(sizes[digest] for digest in removed), len(temporary))
 
 
@@ -70,12 +70,8 @@ def remove_abandoned(kernel: Kernel) -> None:
     folder = kernel.path / "tmp"
     with our_disk("remove what was begun in", folder):
         for name in names_in(folder):
-            if _BEGUN.match(name) is None or _is_under_way(name):
-                continue
-            if (folder / name).is_dir():
-                shutil.rmtree(folder / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
+            if _BEGUN.match(name) is not None and not _is_under_way(name):
+                remove(kernel.path, f"tmp/{name}")
 
 
 def restore_interrupted(kernel: Kernel) -> None:
@@ -85,7 +81,7 @@ def restore_interrupted(kernel: Kernel) -> None:
         if name.startswith(_ASIDE):
             _, pid, digest = name.split("-")
             if not is_alive(int(pid)):
-                _put_back(folder / name, kernel.objects.path(digest))
+                put_back(kernel.path, f"tmp/{name}", _place(kernel, digest))
 
 
 def named(connection: sqlite3.Connection, run: str | None = None, tables: Collection[str] | None = None) -> set[str]:
@@ -155,54 +151,47 @@ def _remove(kernel: Kernel, garbage: Collection[str], cutoff: float) -> list[str
     A row may have come meanwhile, and what it names may be a tree that was moved: looking again goes on until nothing
     more is put back.
     """
-    moved: dict[str, Path] = {}
+    moved: dict[str, str] = {}
     try:
         for digest in garbage:
             if (aside := _move_aside(kernel, digest)) is not None:
                 moved[digest] = aside
         while back := _named_meanwhile(kernel, moved, cutoff):
             for digest in back:
-                _put_back(moved[digest], kernel.objects.path(digest))
+                put_back(kernel.path, moved[digest], _place(kernel, digest))
                 del moved[digest]
     except BaseException:
         # Whether something names them is not known: while this process lives, nobody else puts them back.
         for digest, aside in moved.items():
-            _put_back(aside, kernel.objects.path(digest))
+            put_back(kernel.path, aside, _place(kernel, digest))
         raise
     for aside in moved.values():
-        aside.unlink()
+        remove(kernel.path, aside)
     return list(moved)
 
 
-def _named_meanwhile(kernel: Kernel, moved: Mapping[str, Path], cutoff: float) -> list[str]:
+def _named_meanwhile(kernel: Kernel, moved: Mapping[str, str], cutoff: float) -> list[str]:
     live = _live(kernel)
-    return [digest for digest, aside in moved.items() if digest in live or aside.stat().st_mtime > cutoff]
+    return [
+        digest for digest, aside in moved.items() if digest in live or (kernel.path / aside).stat().st_mtime > cutoff
+    ]
 
 
-def _move_aside(kernel: Kernel, digest: str) -> Path | None:
-    aside = kernel.path / "tmp" / f"{_ASIDE}{os.getpid()}-{digest}"
-    aside.parent.mkdir(exist_ok=True)
+def _move_aside(kernel: Kernel, digest: str) -> str | None:
+    aside = f"tmp/{_ASIDE}{os.getpid()}-{digest}"
+    (kernel.path / "tmp").mkdir(exist_ok=True)
     try:
-        kernel.objects.path(digest).rename(aside)
+        move(kernel.path, _place(kernel, digest), aside)
     except FileNotFoundError:
         return None
     return aside
 
 
-def _put_back(aside: Path, path: Path) -> None:
-    with suppress(FileExistsError, FileNotFoundError):  # somebody has put it again, or was faster to put it back
-        os.link(aside, path)
-    aside.unlink(missing_ok=True)
+def _place(kernel: Kernel, digest: str) -> str:
+    return kernel.objects.path(digest).relative_to(kernel.path).as_posix()
 
 
-def _remove_temporary(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _stale_files(folder: Path, cutoff: float) -> list[Path]:
+def _stale_files(folder: Path, cutoff: float) -> list[str]:
     """Files of writes, and folders of packers, that were killed."""
     if not is_there(folder):
         return []
@@ -211,7 +200,7 @@ def _stale_files(folder: Path, cutoff: float) -> list[Path]:
         with suppress(FileNotFoundError):
             is_ours = entry.is_file(follow_symlinks=False) or _BEGUN.match(entry.name) is not None
             if is_ours and entry.stat().st_mtime <= cutoff and not _is_under_way(entry.name):
-                found.append(Path(entry.path))
+                found.append(entry.name)
     return found
 
 

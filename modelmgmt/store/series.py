@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from modelmgmt.errors import CorruptDataError, StoreError
-from modelmgmt.store import journal
+from modelmgmt.store import foreign, journal
 from modelmgmt.store.chunk import MAX_COUNT, Points, decode, encode
 from modelmgmt.store.database import Database
 from modelmgmt.store.disk import names_in, our_disk, reads
@@ -334,21 +334,21 @@ def set_aside(path: Path) -> Path:
     with our_disk("set aside", path):
         target.parent.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # another process was faster
-            path.rename(target)
+            foreign.move(path.parent.parent, f"{path.parent.name}/{path.name}", f"set-aside/{path.name}")
     return target
 
 
 def _remove(path: Path) -> None:
     with our_disk("remove", path):
-        path.unlink(missing_ok=True)
+        foreign.remove(path.parent.parent, f"{path.parent.name}/{path.name}")
 
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of journals that never got their name; making one takes milliseconds."""
     for path in (folder / name for name in names_in(folder) if name.endswith(journal.UNFINISHED)):
-        with our_disk("remove", path), suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _UNFINISHED_S:
-                path.unlink()
+                _remove(path)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, NotFoundError, RunInUseError, StoreReadError
-from modelmgmt.store import journal
+from modelmgmt.store import foreign, journal
 from modelmgmt.store.collect import remove_abandoned
 from modelmgmt.store.disk import our_disk, reads
 from modelmgmt.store.integrity import Problem, check_kernel
@@ -115,7 +115,8 @@ def _set_damaged_objects_aside(kernel: Kernel) -> None:
         except CorruptDataError:
             with our_disk("set aside", kernel.objects.path(digest)):
                 aside.mkdir(parents=True, exist_ok=True)
-                kernel.objects.path(digest).rename(aside / digest)
+                name = kernel.objects.path(digest).relative_to(kernel.path).as_posix()
+                foreign.move(kernel.path, name, f"set-aside/objects/{digest}")
 
 
 def _forget_lost_artifacts(kernel: Kernel) -> list[str]:

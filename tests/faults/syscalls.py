@@ -124,7 +124,9 @@ class PythonCalls:
         def patched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             def call(what: Any, *rest: Any, **more: Any) -> Any:
                 is_reading = name == "open" and not rest[0] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-                if not is_reading and (path := path_of(what)).startswith(str(root)):
+                folder = more.get("dir_fd", more.get("src_dir_fd"))
+                path = path_of(what) if folder is None else f"{path_of(folder)}/{what}"
+                if not is_reading and path.startswith(str(root)):
                     fails(name, path)
                 return function(what, *rest, **more)
 

@@ -109,7 +109,7 @@ def test_a_collection_that_was_killed_took_nothing(garbage, monkeypatch):
     store, digests = garbage
 
     def work(_: int) -> None:
-        monkeypatch.setattr(collecting, "_put_back", lambda *_: os._exit(9))
+        monkeypatch.setattr(collecting, "put_back", lambda *_: os._exit(9))
         original = collecting._move_aside
 
         def move(kernel, digest):

@@ -147,6 +147,29 @@ def test_nothing_outside_is_touched_and_the_rest_is_usable(given, place, kind):
         again.start_run(name="later").finish()
 
 
+@pytest.mark.parametrize("place", [*FOLDERS, "objects/aa"])
+def test_a_link_that_comes_later_is_not_followed_when_something_is_removed(given, place):
+    """A store was looked at when it was opened; a folder of it may be exchanged while it is open."""
+    path, theirs, digest = given
+    store = mm.Store(path)
+    with store.start_run(name="two") as run:
+        run.log_text("bye", "text")
+        run.log(loss=1.0)
+        at = path / place.replace("aa", digest[:2])
+        at.rename(path.parent / "own") if at.exists() else None
+        at.symlink_to(theirs)
+        before = seen(theirs)
+        calls = [run.finish, lambda: store.gc(grace_s=0), lambda: store.delete_run("one"), store.repair, store.close]
+        for call in calls:
+            with warnings.catch_warnings(), suppress(ModelmgmtError):
+                warnings.simplefilter("ignore")
+                call()
+        after = seen(theirs)
+    assert {name: after.get(name) for name in before if name != "."} == {
+        name: before[name] for name in before if name != "."
+    }
+
+
 @pytest.mark.parametrize("name", ["store.db", "store.db-wal"])
 def test_tables_that_are_elsewhere_are_not_read(given, name):
     path, theirs, _ = given

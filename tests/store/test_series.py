@@ -411,7 +411,7 @@ FOLDER = """
             die()
         setattr(series, place, killed)
     elif place == "unlink":
-        Path.unlink = lambda *args, **more: die()
+        os.unlink = lambda *args, **more: die()
     kernel.series.fold_and_remove(path)
 """
 
@@ -639,7 +639,7 @@ def test_a_recoverer_that_is_killed_is_recovered(kernel, child, place):
         import modelmgmt.store.series as series
         place = {place!r}
         if place == "unlink":
-            Path.unlink = lambda *args, **more: die()
+            os.unlink = lambda *args, **more: die()
         else:
             original = getattr(series, place)
             def killed(*args):
