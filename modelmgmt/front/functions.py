@@ -20,6 +20,7 @@ from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
 from modelmgmt.tracking.run import join
+from modelmgmt.versions.left_out import CodeSecrets
 
 if TYPE_CHECKING:
     from modelmgmt.models.load import LoadedModel
@@ -42,7 +43,7 @@ def start_run(
     parent: TrackedRun | str | None = None,
     group: str | None = None,
     code: bool | Sequence[str] = True,
-    code_secrets: start.CodeSecrets = "replace",
+    code_secrets: CodeSecrets = "replace",
     id: str | None = None,
     resume: TrackedRun | str | None = None,
     from_step: int | None = None,

@@ -26,6 +26,7 @@ from modelmgmt.tracking.disabled import is_disabled
 from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run as TrackedRun
 from modelmgmt.tracking.runs import Runs as TrackedRuns
+from modelmgmt.versions.left_out import CodeSecrets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +88,7 @@ class Store:
         parent: TrackedRun | str | None = None,
         group: str | None = None,
         code: bool | Sequence[str] = True,
-        code_secrets: start.CodeSecrets = "replace",
+        code_secrets: CodeSecrets = "replace",
         id: str | None = None,  # noqa: A002 - the word people type
         resume: TrackedRun | str | None = None,
         from_step: int | None = None,

@@ -20,6 +20,7 @@ from modelmgmt.models.registry.versions import ModelVersion
 from modelmgmt.models.trust import decision, signing
 from modelmgmt.store.names import shown
 from modelmgmt.tracking.artifacts import Kept
+from modelmgmt.versions.left_out import CodeSecrets
 
 if TYPE_CHECKING:
     from modelmgmt.models.packaging.package import Package
@@ -118,6 +119,7 @@ class ModelsOfRun:
         code_paths: Iterable[AnyPath] = (),
         files: Mapping[str, AnyPath] | Iterable[AnyPath] = (),
         verify: bool | None = None,
+        code_secrets: CodeSecrets = "replace",
     ) -> LoggedModel:
         """Keep a model with all that is needed to load it again: weights, signature, example, requirements, code.
 
@@ -127,7 +129,8 @@ class ModelsOfRun:
 
         The project's modules that the model refers to are packaged, with what they import, in functions, too;
         `code_paths` adds files and folders of code that nothing names, `code=False` leaves out the others. `files` are
-        kept beside: paths, or a mapping of names to paths (`loaded.package.file(name)`).
+        kept beside: paths, or a mapping of names to paths (`loaded.package.file(name)`). Secrets in the code are replaced
+        by placeholders, with a warning, unless `code_secrets="keep"`.
 
         What was written is read back: it must load, and answer the example as the model does (`predict`, with
         `predict_proba` or `decision_function`; a transformer by `transform`). In a format that does not do so the model
@@ -156,7 +159,7 @@ class ModelsOfRun:
             package = packages.pack(
                 self._kernel, model, name, input_example=input_example, signature=signature, format=format,
                 description=description, metadata=metadata, code=code, code_paths=code_paths, files=files, run=self._about(),
-                links=self._links(), verify=verify,
+                links=self._links(), verify=verify, code_secrets=code_secrets,
             )  # fmt: skip
             self._name(Kept(name, "model", package.digest, package.tree.size))
             kept.append(self._registered(package, name, register_as, description))

@@ -18,7 +18,9 @@ from modelmgmt.store.trees import Entry, Trees
 from modelmgmt.tracking import deletion, labels, params
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.command_line import without_secrets
+from modelmgmt.tracking.steps import table as steps
 from modelmgmt.versions import capture, code, git
+from modelmgmt.versions.data import record as data
 from modelmgmt.versions.left_out import Note, why_replaced
 
 if TYPE_CHECKING:
@@ -42,9 +44,11 @@ class Redaction:
 
 
 def redact(kernel: Kernel, runs: Sequence[records.RunRecord]) -> Redaction:
-    """Replace secrets in code, cells, uncommitted changes, params, tags, notes, errors and commands of runs that have ended.
+    """Replace secrets in what is kept of runs that have ended: code, cells, uncommitted changes, params, tags, notes,
+    errors, commands, what steps show of their inputs, where data is from.
 
-    On return they are not in the store's files, but for the `leftovers`. Artifacts, data and models stay as they are. Raises
+    On return they are not in the store's files, but for the `leftovers`. Artifacts, the content of data, models, and
+    events, which are a chain, stay as they are. Raises
     RunInUseError for a run that is still written, and then nothing is changed; StoreWriteError.
     """
     kernel.require_writable()
@@ -93,6 +97,8 @@ def _clean_rows(connection: sqlite3.Connection, record: records.RunRecord) -> It
     changed = {key: kept for key, text in tags.items() if (kept := hidden_value(key, text)) != text}
     labels.write_tags(connection, run, changed)
     yield from (f"tags: {key}" for key in changed)
+    yield from (f"step: {name}" for name in steps.hide_secrets(connection, run))
+    yield from (f"data: {name}" for name in data.hide_secrets(connection, run))
     count = labels.rewrite_notes(connection, run, hidden_in_text)
     if count:
         yield f"{counted(count, 'note')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelmgmt.errors import InvalidNameError, InvalidTypeError, InvalidValueError, NotFoundError, RunInUseError
 from modelmgmt.store import process, signals
@@ -18,6 +18,7 @@ from modelmgmt.tracking.guard import OnError
 from modelmgmt.tracking.run import Run
 from modelmgmt.tracking.scalars import to_step
 from modelmgmt.versions import capture
+from modelmgmt.versions.left_out import CodeSecrets, keeps_secrets
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Run)
 
 DEFAULT_EXPERIMENT = "default"
-CodeSecrets = Literal["replace", "keep"]
 RESUME_MODES = ("allow", "must", "never")
 
 
@@ -262,12 +262,10 @@ def _starting_process() -> int | None:
 
 def _chosen(code: object, code_secrets: object = "replace") -> capture.Chosen | None:
     """What to keep beside what is imported; None for no code at all. Raises InvalidTypeError, InvalidValueError."""
-    if code_secrets not in ("replace", "keep"):
-        raise InvalidValueError(f"code_secrets is 'replace' or 'keep', and {code_secrets!r:.100} was given.")
     is_on = os.environ.get("MODELMGMT_CODE", "").strip().lower() not in ("0", "false", "no", "off")
-    keeps_secrets = code_secrets == "keep"
+    keeps = keeps_secrets(code_secrets)
     if isinstance(code, bool):
-        return capture.Chosen((), keeps_secrets) if code and is_on else None
+        return capture.Chosen((), keeps) if code and is_on else None
     if isinstance(code, str) or not isinstance(code, Sequence) or not all(isinstance(each, str) for each in code):
         raise InvalidTypeError(
             f"code is True, False, or a list of patterns such as ['conf/*.toml'], and {code!r:.100} was given."
@@ -275,7 +273,7 @@ def _chosen(code: object, code_secrets: object = "replace") -> capture.Chosen | 
     for pattern in code:
         if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
             raise InvalidValueError(f"A pattern of code is relative to the project, without '..': {pattern!r} is not.")
-    return capture.Chosen(tuple(code), keeps_secrets) if is_on else None
+    return capture.Chosen(tuple(code), keeps) if is_on else None
 
 
 def _check_on_error(on_error: object) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, get_args
 
+from modelmgmt.errors import InvalidValueError
 from modelmgmt.store.secrets import Found, is_secret_file
 
 MAX_FILE_BYTES = 1 << 20
@@ -40,6 +42,17 @@ def why_not(path: str, size: int) -> str | None:
     if size > MAX_FILE_BYTES:
         return f"it has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
     return None
+
+
+CodeSecrets = Literal["replace", "keep"]
+"""What happens to secrets in code that is kept."""
+
+
+def keeps_secrets(code_secrets: object) -> bool:
+    """Whether they are kept. Raises InvalidValueError."""
+    if code_secrets not in get_args(CodeSecrets):
+        raise InvalidValueError(f"code_secrets is 'replace' or 'keep', and {code_secrets!r:.100} was given.")
+    return code_secrets == "keep"
 
 
 def why_replaced(found: Iterable[Found]) -> str:

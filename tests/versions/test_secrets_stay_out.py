@@ -210,9 +210,16 @@ def test_what_is_kept_already_is_cleaned(project, monkeypatch):
         + f"""
     import settings
     values = {SECRETS!r}
+
+    @mm.step
+    def fetch(address, depth):
+        return depth
+
     given = {{"params": {{**values, "lr": 0.1}}, "tags": {{"token": values["github"], "team": "a"}}, "name": "old"}}
     with mm.start_run(**given, code=["*.yaml"]) as run:
         run.note(values["npm"])
+        fetch(values["slack bot"], 3)
+        run.log_dataset(mm.DataReference("bucket/" + values["github"], sha256="0" * 64), "rows")
         raise ValueError(values["stripe"])
     """,
     )
@@ -230,7 +237,16 @@ def test_what_is_kept_already_is_cleaned(project, monkeypatch):
     found = store.redact()
     assert [*found.runs] == [store.runs["old"].id]
     what = " ".join(found.runs[store.runs["old"].id])
-    for part in ("code: settings.py", "params: password", "tags: token", "1 note", "error", "command"):
+    for part in (
+        "code: settings.py",
+        "params: password",
+        "tags: token",
+        "1 note",
+        "error",
+        "command",
+        "step: 1. fetch",
+        "data: rows",
+    ):
         assert part in what
     run = store.runs["old"]
     assert run.params["lr"] == 0.1
@@ -238,6 +254,8 @@ def test_what_is_kept_already_is_cleaned(project, monkeypatch):
     assert "<secret github-token>" in run.code.read("settings.py")
     assert run.code.read("a.yaml") == "lr: 1\n"
     assert "+" in run.code.uncommitted
+    assert [(given.name, given.shown) for given in run.steps[0].inputs] == [("address", "***"), ("depth", "3")]
+    assert run.datasets["rows"].source == "bucket/***"
     assert store.check(deep=True) == []
     assert [event["kind"] for event in store.db["events"].rows][-1] == "run.redacted"
     assert store.redact().runs == {}
@@ -252,3 +270,46 @@ def test_a_run_that_goes_on_is_not_touched(store):
     assert store.redact().runs == {}
     run.finish()
     assert store.redact(run).runs == {}
+
+
+MODEL = """
+    import json, pathlib
+    CONFIG = json.loads((pathlib.Path(__file__).parent / "config.json").read_text())
+
+    class Net:
+        def predict(self, x):
+            return [2 * value + CONFIG["bias"] for value in x]
+"""
+
+
+@pytest.mark.parametrize("chosen", ["replace", "keep"])
+def test_the_code_of_a_model(project, chosen):
+    project.write("net/__init__.py", MODEL)
+    project.write("net/settings.py", assignments(SECRETS))
+    project.write("net/config.json", '{"bias": 1, "note": "plain"}')
+    project.write("net/service-key.json", f'{{"x": "{TOKENS["github"]}"}}')
+    project.write("net/settings.yaml", "".join(f"{name}: {value}\n" for name, value in PAIRS.items()))
+    project.write(
+        "train.py",
+        START
+        + f"""
+    import net
+    with mm.start_run(code=False) as run, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        options = {{"code_paths": ["net"], "code_secrets": {chosen!r}, "register_as": "net"}}
+        run.log_model(net.Net(), "net", input_example=[1.0, 2.0], **options)
+    print(*(one.message for one in said))
+    """,
+    )
+    said = project.python("train.py")
+    kept = bytes_of(project.store_path)
+    if chosen == "keep":
+        assert all(part.encode() in kept for text in SECRETS.values() for part in parts_of(text))
+        assert "secrets" not in said
+        return
+    for path in ("net/settings.py", "net/settings.yaml"):
+        assert f"{path} of the model net is kept with placeholders for secrets" in said
+    assert "net/service-key.json of the model net is left out" in said
+    check_clean(project, SECRETS)
+    project.write("elsewhere/ask.py", START + "    print(mm.load_model('net:1', trust=True).predict([3.0]))\n")
+    assert "7.0" in project.python("elsewhere/ask.py")

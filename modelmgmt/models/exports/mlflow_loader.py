@@ -62,6 +62,7 @@ def _load_pyfunc(path: str) -> ExportedModel:
     kept = content.get("signature")
     signature = None if kept is None else Signature.from_dict(kept)
     own = {name.removeprefix(f"{CODE}/"): folder / name for name in tree if name.startswith(f"{CODE}/")}
-    files = FolderFiles(folder / WEIGHTS, is_trusted=True, code=code_of_project(ProjectCode(own)) if own else None)
+    code = code_of_project(ProjectCode(own), with_secrets=True) if own else None
+    files = FolderFiles(folder / WEIGHTS, is_trusted=True, code=code)
     model = found.load(files, content.get("options") or {}, None)
     return ExportedModel(model, found, signature, (content.get("example") or {}).get("method", "predict"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import sys
 from collections.abc import Mapping
 from hashlib import sha256
@@ -53,14 +52,15 @@ def code_of_package(kernel: Kernel, package: Package, trust: Trust) -> packaged.
     return packaged.put(manifest, PackageFiles(kernel, package, CODE).copy_to)
 
 
-def code_of_project(own: ProjectCode) -> packaged.Code | None:
+def code_of_project(own: ProjectCode, *, with_secrets: bool) -> packaged.Code | None:
     """What another process will load a model with that this one writes; None where the modules here are that."""
-    manifest = {path: sha256(file.read_bytes()).hexdigest() for path, file in sorted(own.files.items())}
+    contents = {path: own.content(path, with_secrets=with_secrets) for path in sorted(own.files)}
+    manifest = {path: sha256(data).hexdigest() for path, data in contents.items()}
 
     def copy(folder: Path) -> None:
-        for path, file in own.files.items():
+        for path, data in contents.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, folder / path)
+            (folder / path).write_bytes(data)
 
     return packaged.put(manifest, copy) if _differing(manifest) else None
 

@@ -61,6 +61,7 @@ from modelmgmt.store.disk import our_disk, token
 from modelmgmt.store.names import among, check_path
 from modelmgmt.store.times import now_iso
 from modelmgmt.store.trees import Tree, Trees
+from modelmgmt.versions.left_out import CodeSecrets, keeps_secrets
 
 if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
@@ -250,6 +251,7 @@ def pack(
     run: Mapping[str, Any] | None = None,
     links: Mapping[str, Any] | None = None,
     verify: bool | None = None,
+    code_secrets: CodeSecrets = "replace",
 ) -> Package:
     """Keep a model as a package. On return it survives a power cut; it is garbage until a row names its digest.
 
@@ -264,14 +266,15 @@ def pack(
         if isinstance(given, str | os.PathLike):
             raise InvalidTypeError(f"{word}= takes a list of paths, found {os.fspath(given)!r}: write {word}=[...].")
     added, extra = project_code((), code_paths), _given_files(files)
+    with_secrets = keeps_secrets(code_secrets)
     kept = None if input_example is None else examples.first_rows(input_example)
     if signature is not None and kept is not None:
         kept = enforce(signature, kept)  # as predict hands it on
     with _stage(kernel) as stage:
         with our_disk("write", stage):
-            written = _save(
-                model, format, stage, partial(ask, model=model, data=kept, may_be_table=signature is None), verify
-            )
+            ask_it = partial(ask, model=model, data=kept, may_be_table=signature is None)
+            load_it = partial(load_written, with_secrets=with_secrets)
+            written = _save(model, format, stage, ask_it, load_it, verify)
         found, saved = written.format, written.saved
         content: dict[str, Any] = {
             "schema": SCHEMA, "name": name, "description": description, "format": found.NAME,
@@ -282,6 +285,7 @@ def pack(
         content |= _describe(stage, written.answers, input_example, signature)
         content["verified"] = asdict(written.verified)
         own = (project_code(saved.modules) if code else ProjectCode(modules=set(saved.modules))).joined(added)
+        hidden = {} if with_secrets else own.hide_secrets()
         needed = {*requirements(own.foreign), *installed(found.NEEDS)}
         unpublished = [
             f"{each.name}=={each.version} from {each.origin}" for each in local(own.foreign, own.files.values())
@@ -289,9 +293,17 @@ def pack(
         content |= {"local_requirements": unpublished} if unpublished else {}
         content["requirements"] = sorted(needed)
         content |= {} if code else {"left_out": sorted({*project_code(saved.modules).files} - {*own.files})}
+        for path, why in hidden.items():
+            warn(
+                f"{path} of the model {name} is {why}. Take secrets from environment variables, or pass "
+                "code_secrets='keep' to log_model, which keeps them."
+            )
+        content |= {"secrets": hidden} if hidden else {}
         content |= {"links": dict(links or {}), "metadata": _json_mapping(metadata)}
         with our_disk("write", stage):
-            _copy_all(stage / CODE, own.files)
+            for path in own.files:
+                (stage / CODE / path).parent.mkdir(parents=True, exist_ok=True)
+                (stage / CODE / path).write_bytes(own.content(path, with_secrets=with_secrets))
             _copy_all(stage / FILES, extra)
             lines = [*sorted(needed), *(f"# {line}: no index has it" for line in unpublished)]
             (stage / REQUIREMENTS).write_text("".join(f"{line}\n" for line in lines), "utf-8")
@@ -364,15 +376,16 @@ class _Written:
 
 
 def _save(
-    model: Any, name: str | None, stage: Path, ask_it: Callable[[Format], Answers], verify: bool | None
-) -> _Written:
+    model: Any, name: str | None, stage: Path, ask_it: Callable[[Format], Answers],
+    load_it: Callable[[Format, Path, Saved], Any], verify: bool | None,
+) -> _Written:  # fmt: skip
     """Write the weights in the format asked for, else in the first that holds them and reads back as the model."""
     asked = [formats.get(name)] if name is not None else formats.candidates(model)
     refused: list[tuple[Format, Exception]] = []
     early: dict[str, Saved] = {}
     for found, following in zip(asked, [*asked[1:], None], strict=True):
         try:
-            written = _write(found, model, stage / _TRIES, ask_it, verify, following, early)
+            written = _write(found, model, stage / _TRIES, ask_it, load_it, verify, following, early)
         except MissingExtraError as error:  # the library of the format is not installed
             if name is not None:
                 raise
@@ -400,7 +413,8 @@ def _save(
 
 
 def _write(
-    found: Format, model: Any, place: Path, ask_it: Callable[[Format], Answers], verify: bool | None,
+    found: Format, model: Any, place: Path, ask_it: Callable[[Format], Answers],
+    load_it: Callable[[Format, Path, Saved], Any], verify: bool | None,
     following: Format | None, early: dict[str, Saved],
 ) -> _Written:  # fmt: skip
     """Write the weights in one format and read them back. Raises CannotHoldError."""
@@ -410,7 +424,7 @@ def _write(
         folder.mkdir(parents=True)
     saved = early.get(found.NAME) or found.save(model, folder)
     unread = unread_reason(folder, perf_counter() - begin, verify)
-    loaded = None if unread else load_written(found, folder, saved)
+    loaded = None if unread else load_it(found, folder, saved)
     if not unread and following is not None and has_foreign(saved.modules):
         # Being asked may change an object of somebody's own, and a model is stored as it was handed in.
         with suppress(CannotHoldError, MissingExtraError):

@@ -20,6 +20,8 @@ from types import CodeType, FunctionType, ModuleType
 
 from modelmgmt import packaged
 from modelmgmt.errors import InvalidTypeError, NotFoundError
+from modelmgmt.store.secrets import Found, is_secret_file, replaced
+from modelmgmt.versions.left_out import why_replaced
 
 _OWN = "modelmgmt"
 AnyPath = str | os.PathLike[str]
@@ -35,6 +37,21 @@ class ProjectCode:
     """By the path that they are imported by: `features/text.py`."""
     modules: set[str] = field(default_factory=set)
     """What the model refers to, and what these files import, by absolute names."""
+
+    def content(self, path: str, *, with_secrets: bool = False) -> bytes:
+        """A file as it is packaged: with placeholders for the secrets in it."""
+        data = self.files[path].read_bytes()
+        return data if with_secrets else _without_secrets(path, data)[0]
+
+    def hide_secrets(self) -> dict[str, str]:
+        """Leave out the files that are secrets by their name. Returns what is done to these, and to those that have some."""
+        notes = {path: "left out: by its name it holds secrets" for path in self.files if is_secret_file(path)}
+        for path in notes:
+            del self.files[path]
+        for path, file in self.files.items():
+            found = _without_secrets(path, file.read_bytes())[1]
+            notes |= {path: why_replaced(found)} if found else {}
+        return notes
 
     @property
     def foreign(self) -> set[str]:
@@ -58,6 +75,11 @@ class ProjectCode:
         for path, file in other.files.items():
             found.add(path, file)
         return found
+
+
+@functools.lru_cache(maxsize=256)
+def _without_secrets(path: str, data: bytes) -> tuple[bytes, tuple[Found, ...]]:
+    return (data, ()) if b"\0" in data[:8192] else replaced(data, path)
 
 
 def project_code(modules: Iterable[str], paths: Iterable[AnyPath] = ()) -> ProjectCode:

@@ -92,10 +92,10 @@ def _libraries() -> frozenset[str]:
     return frozenset(name.partition(".")[0] for name in reviewed_names()) | deep | sys.stdlib_module_names
 
 
-def load_written(found: Format, folder: Path, saved: Saved) -> Any:
+def load_written(found: Format, folder: Path, saved: Saved, *, with_secrets: bool = False) -> Any:
     """The model that the bytes hold, as another process would get it. Raises UnlikeError."""
     load = getattr(found, "load_apart", found.load)
-    code = code_of_project(project_code(saved.modules))
+    code = code_of_project(project_code(saved.modules), with_secrets=with_secrets)
     try:
         try:
             return load(FolderFiles(folder, is_trusted=True, code=code), saved.options, None)

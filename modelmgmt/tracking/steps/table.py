@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from modelmgmt.errors import printable
 from modelmgmt.store.rows import from_json, row_crc, verified
+from modelmgmt.store.secrets import hidden, hidden_in_text, names_secret
 from modelmgmt.store.times import from_iso, now_iso
 
 COLUMNS = (
     "run", "number", "name", "function", "parent", "code_fingerprint", "inputs", "parts", "cache_key", "status", "reason",
     "output", "output_fingerprint", "output_digest", "cached_run", "started_at", "updated_at", "duration_s",
 )  # fmt: skip
+_SHOWN = ("inputs", "parts", "output", "reason")
 _EARLIER = 200  # calls among which the nearest is looked for
 _SELECT = f"SELECT {', '.join(COLUMNS)}, crc FROM steps"
 _PUT = f"INSERT OR REPLACE INTO steps ({', '.join(COLUMNS)}, crc) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
@@ -111,6 +113,30 @@ def put(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
 def encode_inputs(inputs: Sequence[StepInput]) -> str:
     """Inputs as JSON, as the column has them."""
     return json.dumps([asdict(given) for given in inputs])
+
+
+def hide_secrets(connection: sqlite3.Connection, run: str) -> list[str]:
+    """Write the steps of a run without secrets in what they show of inputs and outputs. Returns those that had some."""
+    found = []
+    for row in connection.execute(f"{_SELECT} WHERE run = ? ORDER BY number", (run,)).fetchall():
+        values, step = dict(zip(COLUMNS, row, strict=False)), from_row(row)
+        inputs = [
+            replace(given, shown="hidden" if names_secret(given.name) else hidden(given.shown)) for given in step.inputs
+        ]
+        kept = {**values, "inputs": encode_inputs(inputs), "parts": json.dumps(_masked(step.parts))}
+        kept |= {name: None if values[name] is None else hidden_in_text(values[name]) for name in ("output", "reason")}
+        if [kept[name] for name in _SHOWN] != [values[name] for name in _SHOWN]:
+            put(connection, kept)
+            found.append(f"{step.number}. {step.name}")
+    return found
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return hidden(value)
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return {key: _masked(item) for key, item in value.items()}
 
 
 def read(connection: sqlite3.Connection, run: str) -> tuple[Step, ...]:

@@ -15,7 +15,9 @@ from datetime import datetime
 from modelmgmt.errors import NotFoundError
 from modelmgmt.store.names import among
 from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.secrets import hidden_in_text
 from modelmgmt.store.times import from_iso, iso_of, now_iso
+from modelmgmt.versions.data.given import without_secrets
 
 COLUMNS = (
     "name", "fingerprint", "number", "kind", "rows", "columns", "bytes", "source", "profile_digest", "content_digest",
@@ -83,6 +85,18 @@ def put(connection: sqlite3.Connection, version: DatasetVersion) -> DatasetVersi
 def replace(connection: sqlite3.Connection, version: DatasetVersion) -> None:
     """Change what is kept of a version that is there: its content or its profile."""
     _replace(connection, version)
+
+
+def hide_secrets(connection: sqlite3.Connection, run: str) -> list[str]:
+    """Write the sources of the data of a run without secrets. Returns the names of what had some."""
+    found = []
+    for version in dict.fromkeys(version for _, version in read(connection, run)):
+        source = version.source or ""
+        kept = hidden_in_text(source) if version.kind == "query" else without_secrets(source)
+        if kept != source:
+            _replace(connection, dataclasses.replace(version, source=kept))
+            found.append(version.name)
+    return found
 
 
 def get(connection: sqlite3.Connection, name: str, fingerprint: str) -> DatasetVersion | None:
@@ -205,7 +219,7 @@ def _replace(connection: sqlite3.Connection, version: DatasetVersion) -> None:
     row = (*(getattr(version, name) for name in COLUMNS[:-1]), iso_of(version.created_at))
     connection.execute(
         f"INSERT INTO dataset_versions ({', '.join(COLUMNS)}, crc) VALUES ({', '.join('?' * (len(COLUMNS) + 1))}) "
-        "ON CONFLICT (name, fingerprint) DO UPDATE SET kind = excluded.kind, "
+        "ON CONFLICT (name, fingerprint) DO UPDATE SET kind = excluded.kind, source = excluded.source, "
         "profile_digest = excluded.profile_digest, content_digest = excluded.content_digest, crc = excluded.crc",
         (*row, row_crc("dataset_versions", row)),
     )
