@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import shutil
 import sqlite3
@@ -16,7 +17,9 @@ from click.testing import CliRunner
 import modelmgmt as mm
 from modelmgmt.cli import cli
 from modelmgmt.errors import ModelmgmtError
+from modelmgmt.store.objects import Objects
 from modelmgmt.store.rows import checked_columns, row_crc
+from modelmgmt.store.trees import Entry, Tree, Trees
 
 VALUES = [
     None, "", 0, -1, 2**63 - 1, -(2**63), 1.5, float("inf"), "x" * 100_000, "\x1b[31m", "\0", "[]", "{}", "null",
@@ -28,19 +31,9 @@ COMMANDS = (
     ["models", "history", "churn"], ["data", "list"], ["store", "check"], ["runs", "steps", "steps"], ["runs", "env", "r0"],
 )  # fmt: skip
 READ = (
-    "params",
-    "config",
-    "tags",
-    "notes",
-    "summaries",
-    "metrics",
-    "artifacts",
-    "datasets",
-    "steps",
-    "code",
-    "status",
+    "params", "config", "tags", "notes", "summaries", "metrics", "artifacts", "datasets", "steps", "code", "status",
     "error",
-)
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +138,78 @@ def put(path, chance):
     return f"{table}.{column} = {str(value)[:40]!r}, {'with' if with_checksum else 'without'} its checksum"
 
 
-@pytest.mark.parametrize("seed", [*range(16), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(16, 600))])
-def test_a_row_of_a_stranger_is_an_error_of_the_library(template, tmp_path, monkeypatch, seed):
+def put_object(path, chance):
+    """Put an object of another content in the place of one, and name it with the right digest, size and checksums."""
+    with closing(sqlite3.connect(path / "store.db")) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        named = [
+            (table, column, row, columns)
+            for table in tables
+            for columns in [[found[1] for found in connection.execute(f"PRAGMA table_info({table})")]]
+            for column in columns
+            if column == "digest" or column.endswith("_digest")
+            for row in connection.execute(f"SELECT * FROM {table} WHERE {column} IS NOT NULL")
+        ]
+        table, column, row, columns = chance.choice(named)
+        digest = row[columns.index(column)]
+        objects = Objects(path)
+        inner, place = digest, None
+        with contextlib.suppress(ModelmgmtError):  # of what is no tree
+            tree = Trees(objects).get(digest)
+            if chance.random() < 0.6:
+                place = chance.choice([*tree])
+                inner = tree[place].digest
+        data = changed(objects.get(inner), chance)
+        new = objects.put_bytes(data)
+        if place is not None:
+            tree = Tree({**tree, place: Entry(new.digest, len(data))})
+            new = objects.put_bytes(tree.encode())
+        values = [new.digest if name == column else value for name, value in zip(columns, row, strict=True)]
+        if "crc" in columns:
+            covered = [columns.index(name) for name in checked_columns(table, columns)[:-1]]
+            values[columns.index("crc")] = row_crc(table, [values[at] for at in covered])
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        where = " AND ".join(f"{name} IS ?" for name in columns)
+        connection.execute(f"DELETE FROM {table} WHERE {where}", row)
+        connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", values)
+        connection.commit()
+    return f"{table}.{column} {place or ''} = {data[:200]!r}"
+
+
+def changed(data, chance):
+    """The content with something else in it: in JSON another value somewhere, else other bytes."""
+    if chance.random() < 0.2:
+        return chance.choice([b"", b"{}", b"[]", b"null", b"[" * 50_000, data[: len(data) // 2], chance.randbytes(100)])
+    try:
+        content = json.loads(data)
+    except ValueError:
+        at = chance.randrange(max(1, len(data)))
+        return data[:at] + chance.randbytes(8) + data[at + 8 :]
+    spots = []
+    todo = [content]
+    while todo:
+        node = todo.pop()
+        keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else []
+        for key in keys:
+            spots.append((node, key))
+            todo.append(node[key])
+    if spots:
+        node, key = chance.choice(spots)
+        if chance.random() < 0.3 and isinstance(node, dict):
+            del node[key]
+        else:
+            node[key] = chance.choice(
+                [*(value for value in VALUES if not isinstance(value, bytes)), [], {}, [None], {"a": 1}]
+            )
+    compact = (
+        {"separators": (",", ":"), "sort_keys": True, "ensure_ascii": False} if b": " not in data else {"indent": 2}
+    )
+    return json.dumps(content, **compact).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("change", [put, put_object])
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 600))])
+def test_a_row_of_a_stranger_is_an_error_of_the_library(template, tmp_path, monkeypatch, seed, change):
     chance = random.Random(seed)
     path = tmp_path / "store"
     shutil.copytree(template.parent / "other", tmp_path / "other")
@@ -154,7 +217,7 @@ def test_a_row_of_a_stranger_is_an_error_of_the_library(template, tmp_path, monk
     while what is None:
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(template, path)
-        what = put(path, chance)
+        what = change(path, chance)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.suppress(ModelmgmtError):  # of opening it
