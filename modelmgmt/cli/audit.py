@@ -53,9 +53,8 @@ def list_(model: str | None, kind: str | None, limit: int) -> int:
 @click.option(
     "--anchor", type=click.Path(path_type=Path), metavar="FILE", help="Compare with the anchors in this file."
 )
-@click.option("--git-notes", is_flag=True, help="Compare with the anchors in the git notes here.")
 @click.option("--file", "exported", type=click.Path(path_type=Path), metavar="FILE", help="Verify an export instead.")
-def verify(anchor: Path | None, git_notes: bool, exported: Path | None) -> int:
+def verify(anchor: Path | None, exported: Path | None) -> int:
     """Check that no event was changed, removed or moved.
 
     Also names every row of the registry that contradicts the events. Without an
@@ -64,13 +63,11 @@ def verify(anchor: Path | None, git_notes: bool, exported: Path | None) -> int:
     """
     anchored = anchors.read_file(anchor) if anchor is not None else []
     if exported is not None:
-        if git_notes:
-            raise click.UsageError("--git-notes is for the log of a store, not for a file.")
         if not exported.is_file():
             raise NotFoundError(f"There is no file {exported}.")
         faults = verify_exported(exported.read_text("utf-8").splitlines(), anchored)
     else:
-        faults = open_store().audit.verify(anchored=anchored, git_notes=Path() if git_notes else None)
+        faults = open_store().audit.verify(anchored=anchored)
     sound = "Every event is as it was written, and follows the one before."
     return answer(lambda: {"faults": faults}, lambda: faults or sound, NO if faults else DONE)
 
@@ -88,15 +85,12 @@ def export(path: Path) -> int:
 
 @command.command("anchor")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option("--git-note", is_flag=True, help="Write it to a git note of the current commit.")
-def anchor(path: Path | None, git_note: bool) -> int:
+def anchor(path: Path | None) -> int:
     """Append the number and hash of the newest event to the file PATH.
 
-    Without PATH and --git-note it is printed. Keep it where nobody can change both
+    Without PATH it is printed. Keep it where nobody can change both
     it and the store.
     """
     audit = open_store().audit
     head = audit.anchor(path) if path is not None else audit.head
-    if git_note:
-        head = audit.anchor_in_git()
     return answer(lambda: asdict(head), lambda: head.line)

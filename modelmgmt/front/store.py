@@ -59,8 +59,8 @@ class Store:
     a new one here. Raises StorePathError when the path cannot be a store, StoreTooNewError, StoreTooOldError,
     StoreWriteError.
 
-    With `read_only` nothing is written, in the folder or beside it. A store on read-only media or on a full disk, and one
-    in a zip, opens so by itself; what others write later is seen by opening it anew.
+    With `read_only` nothing is written, in the folder or beside it. A store on read-only media or on a full disk opens
+    so by itself; what others write later is seen by opening it anew.
 
     >>> store = Store("doc-store")
     >>> with store.start_run("churn", params={"lr": 0.1}) as run:

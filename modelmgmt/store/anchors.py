@@ -1,12 +1,11 @@
 """Anchors: the head of the log of events, kept where the store's owner does not reach. They make truncation visible.
 
-An anchor is one line of JSON, in a file or in a git note. Reads and writes nothing in the store.
+An anchor is one line of JSON, in a file. Reads and writes nothing in the store.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +16,6 @@ from modelmgmt.store.names import shown
 from modelmgmt.store.times import now_iso
 
 FORMAT = "modelmgmt.anchor/1"
-NOTES = "modelmgmt"
-"""The git notes are under refs/notes/ and this."""
-_GIT_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +80,6 @@ def add_to_file(path: Path, anchor: Anchor) -> None:
         file.write(anchor.line + "\n")
 
 
-def add_git_note(folder: Path, anchor: Anchor) -> str:
-    """Append an anchor to the git note of the commit that is checked out; returns the commit. Raises InvalidValueError.
-
-    Notes are pushed by their own name: `git push origin refs/notes/modelmgmt`.
-    """
-    _git(folder, "notes", f"--ref={NOTES}", "append", "-m", anchor.line, "HEAD")
-    return _git(folder, "rev-parse", "HEAD").strip()
-
-
-def read_git_notes(folder: Path) -> list[Anchor]:
-    """Every anchor in the notes of a repository, of whichever log. Raises InvalidValueError."""
-    listed = _git(folder, "notes", f"--ref={NOTES}", "list").split()
-    texts = (_git(folder, "cat-file", "-p", note) for note in listed[::2])  # note, commit, note, commit, ...
-    return [anchor for text in texts for anchor in parse_anchors(text)]
-
-
 def _parse(line: str) -> Anchor:
     try:
         content = json.loads(line)
@@ -109,16 +89,3 @@ def _parse(line: str) -> Anchor:
     if content.get("format") != FORMAT or type(anchor.event) is not int or anchor.event < 0:
         raise InvalidValueError(f"{shown(line)} is not an anchor in the format {FORMAT}.")
     return anchor
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 - words of our own, no shell
-            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the git that the user has
-            capture_output=True, text=True, check=False, timeout=_GIT_TIMEOUT_S,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InvalidValueError(f"git could not be run: {error}.") from error
-    if done.returncode:
-        raise InvalidValueError(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()[:300]}.")
-    return done.stdout

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 FOLDER_NAME = ".modelmgmt"
 DATABASE_NAME = "store.db"
 
-_END_OF_ZIP = b"PK\5\6"
-_ZIP_TAIL_BYTES = 22 + (1 << 16)  # that record, and the longest comment behind it
 
 _open_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
 _opening = threading.RLock()  # a signal handler may open a store, too
@@ -189,7 +187,7 @@ class Kernel:
 def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
     """The kernel of the store at `path`, made there if need be. One process has one kernel for one folder.
 
-    A store that is there and cannot be opened for writing (read-only media, a full disk, a zip) is opened for reading.
+    A store that is there and cannot be opened for writing (read-only media, a full disk) is opened for reading.
     """
     with _opening:
         key = os.path.realpath(path)
@@ -203,8 +201,6 @@ def open_kernel(path: Path, *, read_only: bool = False) -> Kernel:
 
 def _open(path: Path, *, read_only: bool) -> Kernel:
     is_there = has_store(path)
-    if _is_zip(path):
-        return _open_zip(path)
     why = ""
     if not read_only and is_there and not os.access(path, os.W_OK):
         why = "this process has no permission to write to its folder: change its owner or mode, or copy the store"
@@ -220,25 +216,6 @@ def _open(path: Path, *, read_only: bool) -> Kernel:
     kernel = Kernel(path, read_only=True)
     if why:
         kernel.database.why_read_only = why
-    return kernel
-
-
-def _is_zip(path: Path) -> bool:
-    status = status_of(path)
-    if status is None or not stat.S_ISREG(status.st_mode):
-        return False
-    with reads(path), path.open("rb") as file:  # zipfile.is_zipfile says no of a file that cannot be read
-        file.seek(max(0, status.st_size - _ZIP_TAIL_BYTES))
-        return _END_OF_ZIP in file.read()
-
-
-def _open_zip(path: Path) -> Kernel:
-    from modelmgmt.store.read_only import unpack
-
-    root, private = unpack(path)
-    kernel = Kernel(root, read_only=True)
-    kernel.database.why_read_only = f"it is in the archive {path}: unpack that to write"
-    weakref.finalize(kernel, shutil.rmtree, private, ignore_errors=True)
     return kernel
 
 

@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, NotFoundError
-from modelmgmt.store import ahead
-from modelmgmt.store.alike import LargeFiles
 from modelmgmt.store.disk import (
     ABSENT,
     THEIRS,
@@ -74,7 +72,6 @@ class Objects:
         self.root = root
         self._folder = root / "objects"
         self._tmp = root / "tmp"
-        self._sizes = LargeFiles(self._folder)
         self._plain: set[Path] = set()  # fan-out folders that are known to be no links
         self._known: set[str] = set()  # fan-out folders whose own entry in objects/ is known to be synced
 
@@ -108,8 +105,6 @@ class Objects:
     ) -> Stored:
         """Keep the file at `path`, hashed and copied in one pass. On return the copy survives power loss.
 
-        A large file that looks like one that is in the store is hashed first, and not written when it is that one.
-
         Raises `SourceChangedError` when the file changes meanwhile (by inode, size, modification or change time; what
         a write changes within one tick of the file system's clock, a few milliseconds, can't be seen),
         `InvalidValueError` for a pipe, socket or device (which is never opened), and for a symbolic link unless
@@ -133,13 +128,6 @@ class Objects:
             def check(copied: int) -> None:
                 check_unchanged(source, copied, before, os.fstat(file.fileno()), follow_links=follow_links)
 
-            if self._sizes.may_hold(file.fileno(), before.st_size):
-                stored = _hashed(file)
-                check(stored.size)
-                if self._is_there(stored):
-                    self._settle(stored, pending)
-                    return stored
-                file.seek(0)
             return self._put(filler(file), min(BUFFER, before.st_size + 1), pending, check)
 
     def adopt(self, path: Path, *, pending: set[Path] | None = None) -> Stored:
@@ -327,7 +315,6 @@ class Objects:
                 except FileNotFoundError:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     temporary.replace(target)
-        self._sizes.add(target, stored.size)
         self._settle(stored, pending)
         return stored
 
@@ -412,12 +399,11 @@ class _VerifiedReader(io.RawIOBase):
 
     def fill(self, memory: memoryview) -> None:
         """All of it at once, into memory of its size."""
-        try:
-            count, found = ahead.fill(self._file, memory)
-        except OSError as error:
-            raise unreadable(self._path, error) from error
-        if count != self.size or count != len(memory) or found != self._digest:
-            raise self._other(found)
+        count = 0
+        while count < len(memory) and (read := self.readinto(memory[count : count + BUFFER])):
+            count += read
+        if count != self.size or count != len(memory) or self._hash.hexdigest() != self._digest:
+            raise self._other(self._hash.hexdigest())
 
     def close(self) -> None:
         self._file.close()
@@ -436,15 +422,6 @@ class _VerifiedReader(io.RawIOBase):
             f"{self._path} is {found}; restore that file from a copy of the store, or delete it "
             "and put the original again"
         )
-
-
-def _hashed(file: io.FileIO) -> Stored:
-    """Read a file to its end."""
-    digest, view, size = hashlib.sha256(), memoryview(bytearray(BUFFER)), 0
-    while count := file.readinto(view):
-        digest.update(view[:count])
-        size += count
-    return Stored(digest.hexdigest(), size)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,7 @@ from filelock import FileLock
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
 from modelmgmt.store.database import SHARED, bring_up_to_date, pending
-from modelmgmt.store.disk import is_there, our_disk, reads, sync_folder, token
-from modelmgmt.store.pages import Pages, Place, tables
+from modelmgmt.store.disk import is_there, our_disk, sync_folder, token
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, record_tables, verified
 from modelmgmt.store.series import Series, identity
 from modelmgmt.store.sqlite_errors import is_refusal, translated
@@ -43,8 +42,9 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
     """Replace the tables of the store at `root` by a new file with every intact row. The old one is in `set-aside/`.
 
     `adopt` makes a row for a run that has lost its own. Nobody may have the store open. Killed anywhere, the store is the
-    old one or the new one. Survives a power cut on return. Raises StoreWriteError, and StoreReadError when the disk does
-    not give back a part of the old one: what that part holds may be whole, so nothing is replaced then.
+    old one or the new one. Survives a power cut on return. Raises StoreWriteError, CorruptDataError when SQLite does not
+    find the tables, and StoreReadError when the disk does not give back a part of the old one: what that part holds may be
+    whole, so nothing is replaced then.
     """
     old = root / "store.db"
     folder = root / "tmp" / f"rebuild-{os.getpid()}"
@@ -58,11 +58,13 @@ def rebuild(root: Path, adopt: Adopt) -> Rebuilt:
             translated(new),
             closing(sqlite3.connect(uri, isolation_level=None, uri=True)) as target,
             translated(new, target),
-            closing(_Source(old, rebuilt, target)) as source,
+            closing(_Source(old, rebuilt)) as source,
         ):
+            wanted = (*record_tables(target), *_WITHOUT_CHECKSUM)
+            source.check(wanted)
             target.execute("PRAGMA synchronous = FULL")
             target.execute("BEGIN")
-            for table in (*record_tables(target), *_WITHOUT_CHECKSUM):
+            for table in wanted:
                 if table != "metrics":  # made anew from the chunks
                     _copy_table(source, target, table, rebuilt, adopt)
             Series.summarise_all(target)
@@ -123,53 +125,53 @@ def exchange(path: Path) -> None:
 
 
 class _Source:
-    """The rows of the damaged file: by SQLite as far as that gets, then page by page."""
+    """The rows of the damaged file, as far as SQLite reaches them."""
 
-    def __init__(self, path: Path, rebuilt: Rebuilt, schema: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, rebuilt: Rebuilt) -> None:
         self._path = path
-        self._schema = schema  # of the new file: another connection would take its journal for one that was left behind
         self._rebuilt = rebuilt
         self._connection = _open_raw(path)
-        self._pages: Pages | None = None
-        self._found: dict[str, list[Place]] = {}
+
+    def check(self, wanted: Iterable[str]) -> None:
+        """Raises CorruptDataError when SQLite does not find one of these tables: then a rebuild would lose all of it."""
+        for table in wanted:
+            try:
+                self._connection.execute(f"SELECT 1 FROM {table} LIMIT 0").close()
+            except sqlite3.DatabaseError as error:
+                self._raise_refusal(error)
+                raise CorruptDataError(
+                    f"Nothing was repaired: the first page or the list of tables of {self._path} is damaged ({error}). "
+                    "Restore a backup; or save what SQLite's own tool can with 'sqlite3 store.db .recover | sqlite3 "
+                    "recovered.db', put that in the place of store.db, and repair again."
+                ) from error
 
     def rows(self, table: str, columns: list[str], keys: list[str]) -> Iterator[tuple[Any, ...]]:
-        """Every row that can be reached, once."""
+        """Every row that can be reached, once: those before a damaged page, and from the other end those behind it."""
         seen = set()
         places = [columns.index(key) for key in keys if key in columns]
-        order = ", ".join(keys)
-        try:
-            for row in self._connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"):
-                seen.add(tuple(row[place] for place in places))
-                yield row
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and is_refusal(error.sqlite_errorcode):
-                with translated(self._path):
-                    raise
-            self._rebuilt.damaged.append(f"{table}: a page cannot be read ({error}), so each page is looked at")
-        else:
-            return
-        for row in self._by_page(table):
-            key = tuple(row[place] for place in places)
-            if key not in seen:
-                seen.add(key)
-                yield row
+        for way in ("ASC", "DESC"):
+            order = ", ".join(f"{key} {way}" for key in keys)
+            try:
+                for row in self._connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"):
+                    key = tuple(row[place] for place in places)
+                    if key not in seen:
+                        seen.add(key)
+                        yield row
+            except sqlite3.DatabaseError as error:
+                self._raise_refusal(error)
+                if way == "DESC":
+                    self._rebuilt.damaged.append(
+                        f"{table}: a page is damaged ({error}); its rows are in the old file, and not in the new one"
+                    )
+            else:
+                return
 
-    def _by_page(self, table: str) -> Iterator[tuple[Any, ...]]:
-        described = tables(self._schema)
-        with reads(self._path):
-            if self._pages is None:
-                self._pages = Pages(self._path)
-                self._found = self._pages.find(described)
-        [shape] = [other for other in described if other.name == table]
-        for place in self._found[table]:
-            with reads(self._path):
-                row = self._pages.row(shape, place)
-            yield row
+    def _raise_refusal(self, error: sqlite3.DatabaseError) -> None:
+        if is_refusal(error.sqlite_errorcode):
+            with translated(self._path):
+                raise error
 
     def close(self) -> None:
-        if self._pages is not None:
-            self._pages.close()
         self._connection.close()
 
 
@@ -180,6 +182,7 @@ def _open_raw(path: Path) -> sqlite3.Connection:
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     with suppress(sqlite3.DatabaseError):  # the first row that is read will say it
         connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA writable_schema = ON")  # a damaged definition hides what it defines, and no more
     return connection
 
 

@@ -64,8 +64,8 @@ def repair(kernel: Kernel) -> Repaired:
 def rescue(path: Path) -> Repaired:
     """As `repair`, of the store at `path`, which is damaged so that it cannot be opened.
 
-    Its rows are found page by page. On return it can be opened, and all of it survives a power cut. Raises RunInUseError
-    while another process writes, StoreWriteError.
+    On return it can be opened, and all of it survives a power cut. Raises RunInUseError while another process writes,
+    CorruptDataError when SQLite does not find the tables in it, StoreWriteError.
     """
     _refuse_others(path)
     try:

@@ -199,11 +199,10 @@ def test_audit(ask, filled, tmp_path):
     assert ask("audit", "verify").code == 0
     assert ask("audit", "anchor", "anchors").code == 0
     assert ask("audit", "anchor", "--json").json["event"] == 4
-    assert ask("audit", "anchor", "--git-note").code == 2
     assert ask("audit", "export", "log.jsonl", "--json").json["events"] == 4
     assert ask("audit", "export", "log.jsonl").code == 2
     assert ask("audit", "verify", "--file", "log.jsonl", "--anchor", "anchors").code == 0
-    for wrong in (["--file", "nothing"], ["--anchor", "nothing"], ["--file", "log.jsonl", "--git-notes"]):
+    for wrong in (["--file", "nothing"], ["--anchor", "nothing"]):
         assert ask("audit", "verify", *wrong).code == 2
     with filled._kernel.database.writing() as connection:
         connection.execute("DELETE FROM events WHERE id = 4")

@@ -133,14 +133,6 @@ def make_damaged(path: Path, writes: int) -> None:
     victim.write_bytes(b"damaged")
 
 
-def make_headless(path: Path, writes: int) -> None:
-    """A store whose first page is lost."""
-    child(lambda: fill(path, writes))
-    child(lambda: mm.Store(path).close())
-    with (path / "store.db").open("rb+") as file:
-        file.write(bytes(4096))
-
-
 def repair(path: Path) -> None:
     """As `modelmgmt store check --repair` does."""
     try:
@@ -155,7 +147,6 @@ def cases(writes: int = WRITES, dead: int = 3, points: int = 3000) -> tuple[Case
         Case("upgrade", lambda path: make_old(path, writes), lambda path: mm.Store(path).close()),
         Case("recovery", lambda path: make_crashed(path, writes, dead, points), lambda path: mm.Store(path).close()),
         Case("repair", lambda path: make_damaged(path, writes), repair),
-        Case("rescue", lambda path: make_headless(path, writes), repair),
     )
 
 

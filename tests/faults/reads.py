@@ -75,7 +75,7 @@ class Task:
 
 
 def make(work: Path) -> None:
-    """A store with some of everything, another one to merge, files to put, a bundle and a zip."""
+    """A store with some of everything, another one to merge, files to put, and a bundle."""
     source = work / "source"
     (source / "folder" / "deep").mkdir(parents=True)
     (source / "file.bin").write_bytes(bytes(range(256)) * 300)
@@ -89,7 +89,6 @@ def make(work: Path) -> None:
         run.log_text("other", "text.txt")
     with mm.Store(work / "store") as store:
         store.export_model("linear:1", work / "bundle.zip")
-    shutil.make_archive(str(work / "store"), "zip", work, "store")
 
 
 def fill(path: Path, source: Path) -> None:
@@ -278,7 +277,6 @@ TASKS = (
     Task("deep check", problems(deep=True), tells=True),
     Task("repair of a sound store", repair),
     Task("opening a store for reading", opened("store"), nothing),
-    Task("opening a zip", opened("store.zip"), nothing),
     Task("opening after a crash", opened("crashed"), nothing, keeps=False),
     Task("putting files, warned", put("warn"), keeps=False, look=kept_names),
     Task("putting files, raising", put("raise"), keeps=False, look=kept_names),

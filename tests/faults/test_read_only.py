@@ -1,12 +1,10 @@
-"""A store that cannot be written can be read: read-only media, a moved folder, a zip."""
+"""A store that cannot be written can be read: read-only media, a moved folder."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,41 +97,6 @@ def test_a_store_that_was_moved_is_the_same(tmp_path):
         _look(store)
     with mm.Store(tmp_path / "else where" / "s#1?") as store:
         assert store.runs["killed"].metrics == {"loss": 7.0}
-
-
-@pytest.mark.parametrize("inside", ["", "deep/er/.modelmgmt/"])
-def test_a_store_in_a_zip(tmp_path, inside):
-    _fill(tmp_path / "store")
-    archive = tmp_path / "store.zip"
-    with zipfile.ZipFile(archive, "w") as members:
-        for file in (tmp_path / "store").rglob("*"):
-            if file.is_file():
-                members.write(file, inside + str(file.relative_to(tmp_path / "store")))
-    shutil.rmtree(tmp_path / "store")
-    with mm.Store(archive) as store:
-        _look(store)
-
-
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "objects/a\\b", "C:/evil"])
-def test_a_zip_that_would_escape_is_refused(tmp_path, name):
-    archive = tmp_path / "store.zip"
-    with zipfile.ZipFile(archive, "w") as members:
-        members.writestr("store.db", b"")
-        members.writestr(name, b"evil")
-    with pytest.raises(StorePathError, match="member"):
-        mm.Store(archive)
-    assert not list(tmp_path.parent.rglob("evil"))
-
-
-def test_a_zip_with_a_link_is_refused(tmp_path):
-    archive = tmp_path / "store.zip"
-    with zipfile.ZipFile(archive, "w") as members:
-        members.writestr("store.db", b"")
-        link = zipfile.ZipInfo("objects/link")
-        link.external_attr = 0o120777 << 16
-        members.writestr(link, "/etc/passwd")
-    with pytest.raises(StorePathError, match="link"):
-        mm.Store(archive)
 
 
 def test_nothing_to_read_is_said(tmp_path):

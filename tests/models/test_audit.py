@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 
 import pytest
 
 import modelmgmt as mm
 from modelmgmt.errors import InvalidValueError, NotFoundError
 from modelmgmt.models.registry.audit import parse_lines, verify_exported
-from modelmgmt.store import anchors
 from modelmgmt.store.anchors import anchor_fault, parse_anchors, read_file
 from modelmgmt.store.rows import row_crc
 
@@ -138,36 +136,6 @@ def test_a_log_that_was_written_anew_shows_by_an_anchor(store, audit, tmp_path):
     assert audit.verify() == [], "every hash fits again"
     [fault] = audit.verify(anchored=read_file(tmp_path / "anchors.jsonl"))
     assert "rewritten" in fault
-
-
-def test_anchors_in_git_notes(store, audit, tmp_path):
-    repository = tmp_path / "repository"
-    repository.mkdir()
-
-    def git(*arguments):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=repository, check=True)
-
-    git("init", "-q")
-    git("config", "user.name", "a")
-    git("config", "user.email", "a@b")
-    with pytest.raises(InvalidValueError, match="git"):
-        audit.anchor_in_git(repository)
-    git("commit", "-q", "--allow-empty", "-m", "one")
-    [fault] = audit.verify(git_notes=repository)
-    assert "None of the 0 anchors" in fault
-    audit.anchor_in_git(repository)
-    store.models["churn"].archive(3)
-    audit.anchor_in_git(repository)
-    with mm.Store(tmp_path / "other") as other:
-        other.models.create("x")
-        other.audit.anchor_in_git(repository)
-        assert other.audit.verify(git_notes=repository) == []
-    assert len(anchors.read_git_notes(repository)) == 3
-    assert audit.verify(git_notes=repository) == []
-    execute(store, ("DELETE FROM events WHERE id = (SELECT max(id) FROM events)",))
-    assert any("removed" in fault for fault in audit.verify(git_notes=repository))
-    with pytest.raises(InvalidValueError):
-        audit.verify(git_notes=tmp_path / "nowhere")
 
 
 def test_an_empty_log(store, tmp_path):

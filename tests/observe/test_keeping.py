@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -201,20 +202,16 @@ def test_a_lost_object_is_named_and_a_repair_says_how_many_are_gone(store, monit
     assert '"predictions":3' in event.detail
 
 
-def test_the_tables_are_rebuilt_page_by_page(store, monitor):
+def test_the_tables_are_rebuilt(store, monitor):
+    store.start_run(tags={"a": "b"}).finish()
     monitor.log(np.zeros((3, 900)), [1, 2, 3], ids=["a", "b", "c"], at=NOON)  # over many pages
     log_hours(monitor, 3)
     store._kernel.fold()
-    path = store.path
-    store.close()
-    data = bytearray((path / "store.db").read_bytes())
-    data[:100] = bytes(100)
-    (path / "store.db").write_bytes(data)
-    from modelmgmt.tracking.repair import rescue
-
-    rescue(path)
-    store = mm.Store(path)
+    with sqlite3.connect(store.path / "store.db") as connection:
+        connection.execute("UPDATE tags SET value = 'other'")
+    connection.close()
     store.repair()
+    assert list((store.path / "set-aside").glob("store.db.*"))
     assert sorted(said(store.monitor("churn"))) == [0, 1, 1, 2, 2, 3]
     assert store.predictions["c"].inputs["899"] == 0.0
     assert store.check(deep=True) == []

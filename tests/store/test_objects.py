@@ -27,7 +27,6 @@ from modelmgmt.errors import (
     InvalidValueError,
     NotFoundError,
     SourceChangedError,
-    StoreError,
     StoreWriteError,
 )
 from modelmgmt.store.objects import BUFFER, Objects, Stored
@@ -639,84 +638,6 @@ def test_memory_stays_constant_for_a_large_file(objects, tmp_path):
     assert int(out) < 16
 
 
-# -- large files
-
-
-@pytest.fixture
-def large(monkeypatch, tmp_path):
-    """Files of 3 MiB count as large; gives one."""
-    from modelmgmt.store import alike
-
-    monkeypatch.setattr(alike, "LARGE_BYTES", 3 << 20)
-    path = tmp_path / "large"
-    path.write_bytes(os.urandom(3 << 20))
-    return path
-
-
-@pytest.fixture
-def written(monkeypatch):
-    """How many bytes each write has written."""
-    from modelmgmt.store import objects as module
-
-    sizes, write = [], module.write
-    monkeypatch.setattr(module, "write", lambda file, data: (sizes.append(len(data)), write(file, data)))
-    return sizes
-
-
-@pytest.mark.parametrize("is_new_process", [True, False])
-def test_a_large_file_that_is_there_is_not_written_again(tmp_path, large, written, is_new_process):
-    objects = Objects(tmp_path / "store")
-    first = objects.put_file(large)
-    assert sum(written) == 3 << 20
-    del written[:]
-    again = Objects(tmp_path / "store") if is_new_process else objects
-    assert again.put_file(large) == first
-    assert written == []
-
-
-@pytest.mark.parametrize("place", [0, 1_000_000, (3 << 20) - 1])
-def test_a_large_file_that_only_looks_like_another_is_kept_as_well(tmp_path, large, written, place):
-    objects = Objects(tmp_path / "store")
-    first = objects.put_file(large)
-    with large.open("rb+") as file:
-        file.seek(place)
-        byte = file.read(1)
-        file.seek(place)
-        file.write(bytes([byte[0] ^ 1]))
-    second = objects.put_file(large)
-    assert second != first
-    assert objects.get(second.digest) == large.read_bytes()
-    assert sum(written) == 6 << 20
-
-
-def test_a_large_object_that_was_cut_or_removed_is_put_anew(tmp_path, large):
-    objects = Objects(tmp_path / "store")
-    stored = objects.put_file(large)
-    for harm in (lambda path: path.unlink(), lambda path: os.truncate(path, 5)):
-        objects.path(stored.digest).chmod(0o644)
-        harm(objects.path(stored.digest))
-        assert objects.put_file(large) == stored
-        assert objects.verify(stored.digest) == stored
-
-
-def test_a_large_file_that_changes_while_it_is_hashed_is_refused(tmp_path, large, monkeypatch):
-    from modelmgmt.errors import SourceChangedError
-    from modelmgmt.store import objects as module
-
-    objects = Objects(tmp_path / "store")
-    objects.put_file(large)
-    hashed = module._hashed
-
-    def changed(file):
-        with large.open("ab") as more:
-            more.write(b"x")
-        return hashed(file)
-
-    monkeypatch.setattr(module, "_hashed", changed)
-    with pytest.raises(SourceChangedError):
-        objects.put_file(large)
-
-
 # ------------------------------------------------------------------------------------------------------------- adopting
 
 
@@ -768,28 +689,16 @@ def test_folder_is_moved_into_a_tree(tmp_path):
 # ------------------------------------------------------------------------------------------------- into memory of others
 
 
-@pytest.fixture(params=["one thread", "two threads"])
-def ahead_of(request, monkeypatch):
-    """Hashed after it was read, or while."""
-    from modelmgmt.store import ahead
-
-    monkeypatch.setattr(ahead, "FIRST", 1_000)
-    monkeypatch.setattr(ahead, "PIECE", 100_000)
-    monkeypatch.setattr(ahead, "WORTH", 0)
-    monkeypatch.setattr(ahead, "_cores", lambda: 1 if request.param == "one thread" else 2)
-
-
 @pytest.mark.parametrize("size", [0, 1, 999, 1_000, 1_001, 100_000, len(LARGE)])
-def test_an_object_is_read_into_memory(objects, ahead_of, size):
+def test_an_object_is_read_into_memory(objects, size):
     stored = objects.put_bytes(LARGE[:size])
     memory = bytearray(size)
     objects.read_into(stored.digest, memoryview(memory))
     assert memory == LARGE[:size]
-    assert [thread.name for thread in threading.enumerate() if thread.name == "modelmgmt-hash"] == []
 
 
 @pytest.mark.parametrize("place", [0, 5_000, -1])
-def test_a_flipped_bit_is_named_when_it_is_read_into_memory(objects, ahead_of, place):
+def test_a_flipped_bit_is_named_when_it_is_read_into_memory(objects, place):
     stored = objects.put_bytes(LARGE)
     path = objects.path(stored.digest)
     path.chmod(0o600)
@@ -801,21 +710,7 @@ def test_a_flipped_bit_is_named_when_it_is_read_into_memory(objects, ahead_of, p
 
 
 @pytest.mark.parametrize("by", [-1, 1])
-def test_memory_of_another_size_is_refused(objects, ahead_of, by):
+def test_memory_of_another_size_is_refused(objects, by):
     stored = objects.put_bytes(LARGE)
     with pytest.raises(CorruptDataError):
         objects.read_into(stored.digest, memoryview(bytearray(len(LARGE) + by)))
-
-
-def test_a_file_that_can_not_be_read_leaves_no_thread(objects, ahead_of, monkeypatch):
-    from modelmgmt.store import ahead
-
-    stored = objects.put_bytes(LARGE)
-
-    def fail(file, view):
-        raise OSError(errno.EIO, "broken")
-
-    monkeypatch.setattr(ahead, "_read", fail)
-    with pytest.raises(StoreError, match="broken"):
-        objects.read_into(stored.digest, memoryview(bytearray(len(LARGE))))
-    assert [thread.name for thread in threading.enumerate() if thread.name == "modelmgmt-hash"] == []

@@ -48,25 +48,17 @@ class Audit:
             found = events.read(connection) if model is None else of_model(connection, model)
             return [event for event in found if kind is None or f"{event.kind}.".startswith(f"{kind}.")]
 
-    def verify(self, *, anchored: str | Path | Iterable[Anchor] = (), git_notes: str | Path | None = None) -> list[str]:
+    def verify(self, *, anchored: str | Path | Iterable[Anchor] = ()) -> list[str]:
         """What is wrong, a sentence each; an empty list for a sound log whose registry says the same.
 
-        Named are the first event that is changed, missing or out of order; the first anchor that is not in the log, of
-        those given and of the notes of the git repository at `git_notes`; every row of the registry that the events
-        contradict. A log that was written anew as a whole, with all its hashes, only an anchor can tell. `anchored` is a
-        file that `anchor` wrote, or anchors. Raises NotFoundError, InvalidValueError.
+        Named are the first event that is changed, missing or out of order; the first of the given anchors that is not in
+        the log; every row of the registry that the events contradict. A log that was written anew as a whole, with all
+        its hashes, only an anchor can tell. `anchored` is a file that `anchor` wrote, or anchors. Raises NotFoundError,
+        InvalidValueError.
         """
         log = self.events()
         known = anchors.read_file(Path(anchored)) if isinstance(anchored, (str, Path)) else list(anchored)
         faults = [events.first_fault(log)]
-        if git_notes is not None:
-            kept = anchors.read_git_notes(Path(git_notes))
-            own = [anchor for anchor in kept if log and anchor.log == log[0].hash]
-            if not own:
-                faults.append(
-                    f"None of the {counted(len(kept), 'anchor')} in the git notes of {git_notes} belongs to this log."
-                )
-            known += own
         faults.append(anchors.anchor_fault(log, known))
         faults += [f"{problem.where}: {problem.what}" for problem in check_registry(self._kernel)]
         return [fault for fault in faults if fault is not None]
@@ -85,12 +77,6 @@ class Audit:
         """Append the head to a file; keep it where nobody can change both. Raises OSError."""
         head = self.head
         anchors.add_to_file(Path(path), head)
-        return head
-
-    def anchor_in_git(self, repository: str | Path = ".") -> Anchor:
-        """Append the head to the git note of the commit that is checked out. Raises InvalidValueError."""
-        head = self.head
-        anchors.add_git_note(Path(repository), head)
         return head
 
 

@@ -169,15 +169,6 @@ def uses(connection: sqlite3.Connection, name: str, fingerprint: str) -> list[tu
     return [(run, role) for run, _, _, role, _ in checked]
 
 
-def runs_with_fingerprint(connection: sqlite3.Connection, fingerprint: str) -> list[tuple[str, str, str]]:
-    """(run, name, role) of every run that logged data with this fingerprint, under whichever name."""
-    rows = connection.execute(
-        f"SELECT {_USES} FROM run_datasets WHERE fingerprint = ? ORDER BY logged_at, run, name, role", (fingerprint,)
-    ).fetchall()
-    checked = (verified("run_datasets", row) for row in rows)
-    return [(run, name, role) for run, name, _, role, _ in checked]
-
-
 def digests_of(connection: sqlite3.Connection, run: str) -> set[str]:
     """The objects of every version that a run used."""
     return {digest for _, version in read(connection, run) for digest in _digests(version)}
