@@ -54,8 +54,8 @@ def checked_columns(table: str, columns: Sequence[str]) -> list[str]:
     return [name for name in columns if not (table == "notes" and name == "id")]
 
 
-def from_json(column: str, text: object, shape: Any) -> Any:
-    """What a column of JSON holds. Raises CorruptDataError when it is something else, which a stranger may have written.
+def from_json(what: str, text: object, shape: Any) -> Any:
+    """What JSON holds; `what` says where. Raises CorruptDataError for something else, which a stranger may have written.
 
     `shape` is a type (`object`: anything, `float`: any number), `[shape]`, `[shape, shape]` for a list of that length,
     `{str: shape}`, a mapping of some keys to their shapes, or a tuple of shapes of which one must fit (none: nothing does).
@@ -69,8 +69,9 @@ def from_json(column: str, text: object, shape: Any) -> Any:
             return value
     except (TypeError, ValueError, RecursionError):
         pass
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     raise CorruptDataError(
-        f"A value of {column} is damaged, it begins with {str(text)[:60]!r}: run 'modelmgmt store check', then restore a "
+        f"The content of {what} is damaged, it begins with {str(text)[:60]!r}: run 'modelmgmt store check', then restore a "
         "backup."
     )
 

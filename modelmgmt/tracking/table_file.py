@@ -65,7 +65,7 @@ def decode(data: bytes) -> pd.DataFrame:
         frame.columns = _labels([about["name"] for about in content["columns"]], content.get("columns_names", [None]))
         if "index" in content:
             frame.index = _index(content["index"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CorruptDataError(f"These bytes are not a table of the format {FORMAT!r} ({error}).") from error
     return frame
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import CorruptDataError, printable
 from modelmgmt.store.names import counted
-from modelmgmt.store.rows import row_crc, verified
+from modelmgmt.store.rows import from_json, row_crc, verified
 from modelmgmt.store.times import now_iso
 from modelmgmt.versions import hardware
 from modelmgmt.versions.distributions import Distribution, installed
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
 FORMAT = "modelmgmt.environment/1"
+_SHAPE = {
+    "format": str, "python": str, "platform": {str: (str, None)}, "distributions": [[str, (str, None), (str, None)]],
+    "hardware": {"cpu": str, "cores": int, "memory_bytes": (int, None), "gpus": [str], "gpu_driver": (str, None)},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +76,15 @@ class Environment:
     @classmethod
     def _decode(cls, data: bytes) -> Environment:
         """What `_encode` wrote. Raises CorruptDataError."""
+        content = from_json("an environment", data, _SHAPE)
         try:
-            content = json.loads(data)
             check_format(content["format"], FORMAT)
-            distributions = tuple(Distribution(*fields) for fields in content["distributions"])
-            return cls(content["python"], content["platform"], content["hardware"], distributions)
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise CorruptDataError(
                 f"These bytes are no environment ({error}): run 'modelmgmt store check --deep'."
             ) from error
+        distributions = tuple(Distribution(*fields) for fields in content["distributions"])
+        return cls(content["python"], content["platform"], content["hardware"], distributions)
 
     def requirements(self) -> str:
         """The distributions as a `requirements.txt`; what was installed from a folder of its machine is a comment."""

@@ -45,7 +45,7 @@ def decode(data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
         check_format(content["format"], FORMAT)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptDataError(f"These bytes are no states of random generators ({error}).") from error
     return dict(content)
 

@@ -146,7 +146,7 @@ def test_a_deleted_run_takes_its_environment_along(store):
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"format": "other"}', b'{"format": "modelmgmt.environment/1"}'])
 def test_bytes_that_are_no_environment(data):
-    with pytest.raises(CorruptDataError, match="no environment"):
+    with pytest.raises(CorruptDataError, match="an environment is damaged"):
         Environment._decode(data)
 
 

@@ -249,7 +249,7 @@ def _manifest(objects: Objects, tree: Tree, digest: str) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(objects.get(tree[MANIFEST].digest))
         written = str(manifest["format"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptDataError(f"The content {digest} cannot be read ({error}).") from error
     if written != FORMAT:
         if written.startswith(FAMILY) and written.removeprefix(FAMILY).isdecimal():

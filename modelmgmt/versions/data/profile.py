@@ -126,7 +126,7 @@ class Profile:
             shape = None if found["shape"] is None else tuple(found["shape"])
             notes = tuple(found["notes"])
             return cls(found["kind"], found["rows"], columns, files, shape, found["container"], notes)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise CorruptDataError(f"These bytes are not a profile of the format {FORMAT!r} ({error}).") from error
 
 
