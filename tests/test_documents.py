@@ -10,6 +10,7 @@ import json
 import pkgutil
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 import traceback
@@ -298,12 +299,12 @@ def test_fields_of_filters_are_named():
 def test_tables_and_columns_are_specified():
     import sqlite_utils
 
+    from modelmgmt.store import schema
     from modelmgmt.store.database import APPLICATION_ID, SCHEMA_VERSION
-    from modelmgmt.store.schema import migrations
 
     text = read(ROOT / "docs/explain/store-format.md")
-    db = sqlite_utils.Database(memory=True)
-    migrations.apply(db)
+    db = sqlite_utils.Database(sqlite3.connect(":memory:", isolation_level=None))
+    schema.apply(db.conn)
     missing = []
     for table in db.tables:
         section = text.partition(f"\n### `{table.name}`\n")[2].partition("\n#")[0]

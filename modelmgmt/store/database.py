@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import stat
 import sys
@@ -24,14 +23,14 @@ from modelmgmt.errors import (
     StoreTooOldError,
     StoreWriteError,
 )
-from modelmgmt.store import signals
+from modelmgmt.store import schema, signals
 from modelmgmt.store.disk import copy_file, is_there, reads, status_of
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S, REPAIR, translated
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
-SCHEMA_VERSION = 10
-OLDEST_VERSION = 6
+SCHEMA_VERSION = 15
+OLDEST_VERSION = 11
 """Stores of version 1 to 5 were written by releases before the first that promises to read what it wrote."""
 SHARED = "store.shared"  # is there in a store that several machines use; see `modelmgmt.store.filesystem`
 
@@ -393,7 +392,7 @@ def version_of(path: Path, target: str | None = None, *, to_write: bool = False)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        applied = _applied(connection)
+        applied = schema.last_step(connection)
     if to_write and triggers and application == APPLICATION_ID:
         raise StoreWriteError(
             f"{path} has the trigger {triggers[0][0]!r:.200}, which this library did not make and which would change what is "
@@ -439,15 +438,6 @@ def _no_database(path: Path) -> Iterator[None]:
         raise StorePathError(message) from cause
 
 
-def _applied(connection: sqlite3.Connection) -> int:
-    """The number of the last step that has made the tables, which is in its name: `m0010_predictions`."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
-        return 0
-    (name,) = connection.execute("SELECT max(name) FROM _sqlite_migrations").fetchone()
-    found = re.fullmatch(r"m(\d{4})_\w+", str(name))
-    return int(found[1]) if found else 0
-
-
 def _is_beside_journals(path: Path) -> bool:
     """Whether the file was a store once: its folder is that of one."""
     journal = status_of(path.with_name("journal"))
@@ -455,16 +445,12 @@ def _is_beside_journals(path: Path) -> bool:
 
 
 def _migrate(path: Path, target: str, version: int, mode: str = "WAL") -> None:
-    import sqlite_utils
-
-    from modelmgmt.store.schema import migrations
-
     with _connected(path, target) as connection:
         if version:
             _copy_before_upgrade(path, connection, version)
         connection.execute(f"PRAGMA journal_mode = {mode}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        migrations.apply(sqlite_utils.Database(connection))
+        schema.apply(connection)
         # Last: whoever sees this version sees every table. Killed before it, the next opener finds nothing pending.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

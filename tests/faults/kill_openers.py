@@ -23,22 +23,22 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import sqlite_utils
 from torture import kill_after
 from workload import forked, from_command_line, many_files, ops, perform, read_all, stock
 
 import modelmgmt as mm
 from modelmgmt.errors import CorruptDataError
+from modelmgmt.store import schema
 from modelmgmt.store.database import APPLICATION_ID
 from modelmgmt.store.kernel import Kernel
-from modelmgmt.store.schema import migrations
 from modelmgmt.tracking import lifecycle
 from modelmgmt.tracking.repair import rescue
 
 KILLS_PER_STORE = 4
 WRITES = 150
-OLD_VERSION = 7
+OLD_VERSION = 12
 KINDS = {
     "log": 60,
     "log3": 20,
@@ -80,7 +80,9 @@ def make_old(path: Path, writes: int) -> None:
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        migrations.apply(sqlite_utils.Database(connection), stop_before="m0008_versions")
+        steps = {number: statements for number, statements in schema.STEPS.items() if number <= OLD_VERSION}
+        with mock.patch.object(schema, "STEPS", steps):
+            schema.apply(connection)
         connection.execute("ATTACH ? AS new", (str(path / "store.db"),))
         tables = connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:

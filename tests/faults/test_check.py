@@ -101,7 +101,7 @@ DAMAGES = {
     "a torn journal": Damage(tear_journal, "journal/"),
     "a journal without its header": Damage(break_journal, "journal/"),
     "a broken page": Damage(break_page, "store.db"),
-    "a version of tomorrow": Damage(sql("PRAGMA user_version = 11"), "store.db"),
+    "a version of tomorrow": Damage(sql(f"PRAGMA user_version = {SCHEMA_VERSION + 1}"), "store.db"),
     "a dangling row": Damage(sql("DELETE FROM runs WHERE name = 'run-2'"), "params"),
     "a changed param": Damage(sql("UPDATE params SET value = 7 WHERE key = 'seed'"), "table params"),
     "a changed run": Damage(sql("UPDATE runs SET status = 'failed' WHERE name = 'run-2'"), "table runs"),

@@ -30,9 +30,7 @@ import modelmgmt as mm
 from modelmgmt.store import journal as journal_module
 
 # Loaded before the first fork, so that a worker's life is spent on writing.
-with contextlib.suppress(ImportError):  # which sqlite_utils loads where it can
-    importlib.import_module("pandas")
-for _name in ("filelock", "sqlite_utils", "modelmgmt.store.schema", "modelmgmt.store.integrity",
+for _name in ("pandas", "filelock", "modelmgmt.store.schema", "modelmgmt.store.integrity",
               "modelmgmt.store.collect", "modelmgmt.store.backup", "modelmgmt.store.trees", "modelmgmt.store.rebuild",
               "modelmgmt.tracking.table_file", "modelmgmt.tracking.integrity", "modelmgmt.tracking.deletion",
               "modelmgmt.tracking.merging", "modelmgmt.tracking.repair"):  # fmt: skip

@@ -9,12 +9,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import sqlite_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelmgmt.store import schema
 from modelmgmt.store.chunk import Points
-from modelmgmt.store.schema import migrations
 from modelmgmt.store.summary import COLUMNS, Summary, from_row, summarise, to_row
 
 values = st.one_of(
@@ -152,7 +151,7 @@ def test_a_mean_does_not_overflow(count):
 @pytest.fixture(scope="module")
 def table():
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrations.apply(sqlite_utils.Database(connection))
+    schema.apply(connection)
     connection.execute("PRAGMA foreign_keys = OFF")
     yield connection
     connection.close()

@@ -216,7 +216,7 @@ def a_newer_store(place):
         store.start_run().finish()
     with sqlite3.connect(place / "store.db") as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-        connection.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('modelmgmt', 'm0011_later')")
+        connection.execute("INSERT INTO _schema_steps VALUES (?, '')", (SCHEMA_VERSION + 1,))
     connection.close()
 
 

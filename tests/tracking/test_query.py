@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelmgmt.errors import InvalidTypeError, QuerySyntaxError
-from modelmgmt.store.schema.m0001 import STATEMENTS
+from modelmgmt.store import schema
 from modelmgmt.tracking.query import FIELDS, Compiled, compile_filter, compile_order, parse
 from modelmgmt.tracking.query.language import MAX_DEPTH, MAX_LENGTH
 from modelmgmt.tracking.query.tree import RUN_ATTRIBUTES, And, Compare, Field, Value
@@ -67,7 +67,7 @@ METRICS = [
 @pytest.fixture(scope="module")
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    for statement in STATEMENTS:
+    for statement in schema.RUNS:
         connection.execute(statement)
     for key, (experiment, name, number, status, started, ended, *optional) in RUNS.items():
         parent, group, error, user = (None if value == "." else value for value in optional)

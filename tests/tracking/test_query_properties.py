@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from modelmgmt.errors import QuerySyntaxError
-from modelmgmt.store.schema.m0001 import STATEMENTS
+from modelmgmt.store import schema
 from modelmgmt.tracking.query import compile_filter, compile_order
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -99,7 +99,7 @@ def summary(points):
 
 def written(made) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:")
-    for statement in STATEMENTS:
+    for statement in schema.RUNS:
         db.execute(statement)
     for run in made:
         facts, key = run["run"], run["run"]["id"]
