@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from modelmgmt.errors import NotFoundError, warn
-from modelmgmt.front.data import Dataset
 from modelmgmt.front.models import LoggedModel, ModelVersion
 from modelmgmt.models.lineage.graph import Lineage as FoundLineage
 from modelmgmt.models.run_models import ModelsOfRun
-from modelmgmt.tracking import by_commit, comparison, groups
+from modelmgmt.tracking import by_commit, comparison, datasets, groups
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.disabled import DisabledRun
 from modelmgmt.tracking.query import fields_of
@@ -26,7 +25,39 @@ if TYPE_CHECKING:
 
     from modelmgmt.store.kernel import Kernel
     from modelmgmt.tracking.record import RunRecord
+    from modelmgmt.versions.data.diff import DataDiff
+    from modelmgmt.versions.data.profile import Profile
+    from modelmgmt.versions.data.record import DatasetVersion
     from modelmgmt.view.tables import Table
+
+
+class Dataset(datasets.Dataset):
+    __doc__ = datasets.Dataset.__doc__
+
+    @property
+    def profile(self) -> Profile:
+        """Per column: type, count, missing, distinct, least, greatest, mean, deviation, quantiles, histogram."""
+        from modelmgmt.front.shown import ShownProfile
+
+        shown: Profile = _as(ShownProfile, super().profile)
+        return shown
+
+    def diff(self, other: DatasetVersion, key: Any = None, *, max_rows: int = 1_000) -> DataDiff:
+        from modelmgmt.front.shown import ShownDiff
+
+        shown: DataDiff = _as(ShownDiff, super().diff(other, key, max_rows=max_rows))
+        return shown
+
+    diff.__doc__ = datasets.Dataset.diff.__doc__
+
+    def runs(self) -> Runs:
+        """The runs that used this version, oldest first."""
+        return Runs(self._store(), Run, self._run_records())
+
+    def _repr_html_(self) -> str:
+        from modelmgmt.view.data import version_table
+
+        return _html(version_table(self))
 
 
 class Run(ModelsOfRun, TrackedRun):
@@ -282,3 +313,13 @@ class Lineage(FoundLineage):
         from modelmgmt.view.tables import as_html
 
         return as_html(lineage_table(self))
+
+
+def _as(kind: Any, value: Any) -> Any:
+    return kind(**{one.name: getattr(value, one.name) for one in fields(value)})
+
+
+def _html(table: Table) -> str:
+    from modelmgmt.view.tables import as_html
+
+    return as_html(table)

@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, StoreError, StorePathError, printable
-from modelmgmt.front.data import Dataset
-from modelmgmt.front.found import CommitHistory, Comparison, GroupComparison, Lineage, Run, StoreRuns, UnkeptRun
+from modelmgmt.front.found import (
+    CommitHistory,
+    Comparison,
+    Dataset,
+    GroupComparison,
+    Lineage,
+    Run,
+    StoreRuns,
+    UnkeptRun,
+)
 from modelmgmt.front.models import Registry
 from modelmgmt.store.disk import unreadable
 from modelmgmt.store.kernel import NO_PATH, Kernel, default_path, has_store, open_kernel

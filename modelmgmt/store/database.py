@@ -24,15 +24,15 @@ from modelmgmt.errors import (
     StoreWriteError,
 )
 from modelmgmt.store import schema, signals
-from modelmgmt.store.disk import copy_file, is_there, reads, status_of
+from modelmgmt.store.disk import copy_file, is_there, our_disk, reads, status_of, sync_folder, token
+from modelmgmt.store.filesystem import SHARED
 from modelmgmt.store.forks import FORK_TIMEOUT_S, at_fork
 from modelmgmt.store.sqlite_errors import BUSY_TIMEOUT_S, REPAIR, translated
 
 APPLICATION_ID = 0x4D4D474D  # "MMGM": tells a store from any other SQLite file
 SCHEMA_VERSION = 15
 OLDEST_VERSION = 11
-"""Stores of version 1 to 5 were written by releases before the first that promises to read what it wrote."""
-SHARED = "store.shared"  # is there in a store that several machines use; see `modelmgmt.store.filesystem`
+"""Stores of version 1 to 10 were written before the first release that promises to read what it wrote."""
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -94,9 +94,7 @@ class Database:
 
     def _prepare(self) -> None:
         if is_there(pending(self.path)):
-            from modelmgmt.store.rebuild import finish
-
-            finish(self.path)  # whoever repaired this store was killed
+            finish_rebuild(self.path)  # whoever repaired this store was killed
         prepare(self.path)
 
     def _prepare_copy(self) -> None:
@@ -340,6 +338,31 @@ at_fork("tables", before=_before_fork, in_parent=_after_fork_in_parent, in_child
 def pending(path: Path) -> Path:
     """Where a database is that was rebuilt, and is not in the place of the damaged one yet."""
     return path.with_name(path.name + "-rebuilt")
+
+
+def finish_rebuild(path: Path) -> None:
+    """Do what is left of a rebuild of a local store whose process was killed. Many may do so at once."""
+    from filelock import FileLock
+
+    with our_disk("rebuild", path), FileLock(path.with_name("store.lock")):
+        exchange(path)
+
+
+def exchange(path: Path) -> None:
+    """Put a database that was rebuilt in the place of the old one, which is set aside. For one who is alone at it."""
+    aside = path.with_name("set-aside")
+    with our_disk("rebuild", path):
+        if not is_there(pending(path)):
+            return
+        aside.mkdir(exist_ok=True)
+        for suffix in ("-wal", "-shm", "-journal", ""):  # a journal of the old one would be played into the new one
+            part = path.with_name(path.name + suffix)
+            if is_there(part):
+                part.rename(aside / f"{part.name}.{token()}")
+        sync_folder(aside)
+        sync_folder(path.parent)  # else the new file could be beside the log of the old one
+        pending(path).rename(path)
+        sync_folder(path.parent)
 
 
 def prepare(path: Path) -> None:

@@ -16,11 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from modelmgmt.errors import InvalidValueError
-from modelmgmt.store.database import SHARED
 from modelmgmt.store.disk import is_there, our_disk, token
 from modelmgmt.store.journal import UNFINISHED
 
 VARIABLE = "MODELMGMT_FILESYSTEM"
+SHARED = "store.shared"
+"""The file that is in a store which several machines use."""
 
 _CANNOT = frozenset({errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
 """What a file system says that has no such thing as a map or a lock."""

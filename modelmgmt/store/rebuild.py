@@ -16,8 +16,9 @@ from filelock import FileLock
 
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.store.chunk import decode
-from modelmgmt.store.database import SHARED, bring_up_to_date, pending
-from modelmgmt.store.disk import is_there, our_disk, sync_folder, token
+from modelmgmt.store.database import bring_up_to_date, exchange, pending
+from modelmgmt.store.disk import is_there, our_disk, sync_folder
+from modelmgmt.store.filesystem import SHARED
 from modelmgmt.store.rows import CHECKSUM, checked_columns, column_names, record_tables, verified
 from modelmgmt.store.series import Series, identity
 from modelmgmt.store.sqlite_errors import is_refusal, translated
@@ -99,29 +100,6 @@ def _alone_at(root: Path) -> Iterator[None]:
     else:
         with FileLock(root / "store.lock"):
             yield
-
-
-def finish(path: Path) -> None:
-    """Do what is left of a rebuild of a local store whose process was killed. Many may do so at once."""
-    with our_disk("rebuild", path), _alone_at(path.parent):
-        exchange(path)
-
-
-def exchange(path: Path) -> None:
-    """Put a database that was rebuilt in the place of the old one, which is set aside. For one who is alone at it."""
-    aside = path.with_name("set-aside")
-    with our_disk("rebuild", path):
-        if not is_there(pending(path)):
-            return
-        aside.mkdir(exist_ok=True)
-        for suffix in ("-wal", "-shm", "-journal", ""):  # a journal of the old one would be played into the new one
-            part = path.with_name(path.name + suffix)
-            if is_there(part):
-                part.rename(aside / f"{part.name}.{token()}")
-        sync_folder(aside)
-        sync_folder(path.parent)  # else the new file could be beside the log of the old one
-        pending(path).rename(path)
-        sync_folder(path.parent)
 
 
 class _Source:

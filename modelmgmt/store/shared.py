@@ -15,8 +15,9 @@ from pathlib import Path
 
 from modelmgmt.errors import CorruptDataError, RunInUseError, StorePathError, StoreWriteError
 from modelmgmt.store import database, filesystem, journal
-from modelmgmt.store.database import SHARED, Database
+from modelmgmt.store.database import Database, exchange
 from modelmgmt.store.disk import is_there, our_disk, reads, status_of, token
+from modelmgmt.store.filesystem import SHARED
 from modelmgmt.store.process import Process
 from modelmgmt.store.sqlite_errors import translated
 from modelmgmt.store.turn import Turn, sweep
@@ -61,8 +62,6 @@ class SharedDatabase(Database):
         sweep(self.path.parent)
         with self._turn.taken():
             if is_there(database.pending(self.path)):
-                from modelmgmt.store.rebuild import exchange
-
                 exchange(self.path)  # whoever repaired this store was killed
             if _has_log(self.path):
                 leave_log(self.path)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import sqlite3
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelmgmt.errors import CorruptDataError, printable
+from modelmgmt.errors import CorruptDataError, InvalidValueError, printable
 from modelmgmt.store.names import counted
 from modelmgmt.store.rows import from_json, row_crc, verified
 from modelmgmt.store.times import now_iso
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from modelmgmt.store.kernel import Kernel
 
 FORMAT = "modelmgmt.environment/1"
+_LOCK_TIMEOUT_S = 600.0
 _SHAPE = {
     "format": str, "python": str, "platform": {str: (str, None)}, "distributions": [[str, (str, None), (str, None)]],
     "hardware": {"cpu": str, "cores": int, "memory_bytes": (int, None), "gpus": [str], "gpu_driver": (str, None)},
@@ -88,8 +93,6 @@ class Environment:
 
     def requirements(self) -> str:
         """The distributions as a `requirements.txt`; what was installed from a folder of its machine is a comment."""
-        from modelmgmt.versions.pylock import requirements
-
         return requirements(self)
 
     def pylock(self) -> str:
@@ -98,8 +101,6 @@ class Environment:
         Runs `uv pip compile --no-deps`, which asks the index: nothing is resolved anew. Raises InvalidValueError when uv
         is not installed, or cannot say.
         """
-        from modelmgmt.versions.pylock import pylock
-
         return pylock(self)
 
     def diff(self, other: Environment) -> tuple[Change, ...]:
@@ -187,3 +188,55 @@ def _by_name(environment: Environment) -> dict[str, str]:
         each.key: f"{each.version} from {each.origin}" if each.origin else each.version
         for each in environment.distributions
     }
+
+
+def requirements(environment: Environment) -> str:
+    """One line a distribution, as pip and uv read it."""
+    head = (
+        f"# Python {environment.python}, {environment.platform.get('system')} {environment.platform.get('machine')}\n"
+    )
+    return head + "".join(f"{_line(each)}\n" for each in environment.distributions)
+
+
+def pylock(environment: Environment) -> str:
+    """The text of a pylock.toml; see `Environment.pylock`."""
+    uv = find_uv()
+    if uv is None:
+        raise InvalidValueError(
+            "A pylock.toml has the hash of every file, which uv asks the package index for, and uv is not installed: "
+            "pip install uv, or use requirements()."
+        )
+    command = [
+        uv, "pip", "compile", "--no-deps", "--format", "pylock.toml", "--python-version", environment.python,
+        "--no-header", "--quiet", "requirements.txt", "--output-file", "pylock.toml",
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="modelmgmt-") as name:
+        folder = Path(name)
+        (folder / "requirements.txt").write_text(requirements(environment), "utf-8")
+        try:
+            done = subprocess.run(  # noqa: S603 - fixed words
+                command, cwd=folder, capture_output=True, text=True, timeout=_LOCK_TIMEOUT_S, check=False
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise InvalidValueError(f"uv could not be run ({error}): use requirements().") from error
+        if done.returncode != 0:
+            why = done.stderr.strip()[-1000:] or f"exit code {done.returncode}"
+            raise InvalidValueError(
+                f"uv could not make a pylock.toml, for which it asks the package index: {why}. Use requirements()."
+            )
+        return (folder / "pylock.toml").read_text("utf-8")
+
+
+def find_uv() -> str | None:
+    """Where uv is: beside this Python, else on the PATH."""
+    beside = Path(sys.executable).parent / "uv"
+    return str(beside) if beside.is_file() else shutil.which("uv")
+
+
+def _line(distribution: Distribution) -> str:
+    if distribution.origin is None:
+        return f"{distribution.name}=={distribution.version}"
+    if distribution.origin.startswith("file:"):
+        # A folder or file of the machine it ran on: elsewhere it is not there, or another.
+        return f"# {distribution.name}=={distribution.version} was installed from {distribution.origin}"
+    return f"{distribution.name} @ {distribution.origin}"

@@ -9,8 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from modelmgmt.errors import ReproductionError
 from modelmgmt.versions.distributions import Distribution
-from modelmgmt.versions.environment import Environment
-from modelmgmt.versions.pylock import find_uv, requirements
+from modelmgmt.versions.environment import Environment, find_uv, requirements
 
 
 def build(environment: Environment, folder: Path) -> tuple[str, list[str]]:

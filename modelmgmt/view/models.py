@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidValueError, ModelmgmtError
-from modelmgmt.models.registry.comparing import signature_lines
+from modelmgmt.models.packaging.signature import signature_lines
 from modelmgmt.models.registry.imported import Origin
 from modelmgmt.models.registry.stages import Stages
 from modelmgmt.store.names import counted

@@ -118,7 +118,7 @@ def test_another_input_is_another_call(in_runs, one, other):
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_a_kept_result_is_what_was_returned(in_runs, value):
-    from modelmgmt.tracking.steps.values import fingerprint
+    from modelmgmt.tracking.steps.fingerprint import fingerprint
 
     work, seen = counted(lambda x: value)
     (first, second), steps = in_runs(lambda: work(1), lambda: work(1))
@@ -571,7 +571,7 @@ def test_sets_in_code_have_one_fingerprint_in_every_process(program, monkeypatch
 
 
 def test_closures_classes_and_recursion_count():
-    from modelmgmt.tracking.steps.code import fingerprint_code
+    from modelmgmt.tracking.steps.fingerprint import fingerprint_code
 
     def make(n):
         def inner(x):

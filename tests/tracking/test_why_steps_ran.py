@@ -18,7 +18,7 @@ import modelmgmt as mm
 from modelmgmt.cli import cli
 from modelmgmt.errors import InvalidTypeError, InvalidValueError
 from modelmgmt.store.times import iso_of
-from modelmgmt.tracking.steps import call, code, table
+from modelmgmt.tracking.steps import call, fingerprint, table
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})
 
@@ -130,8 +130,8 @@ def test_a_closure_variable_is_named(project, why):
 
 def test_a_library_is_named_with_its_versions(project, why, monkeypatch):
     assert why(project().prepare, FRAME) == "first call"
-    known = code.version_of
-    monkeypatch.setattr(code, "version_of", lambda name: "99.1" if name == "numpy" else known(name))
+    known = fingerprint.version_of
+    monkeypatch.setattr(fingerprint, "version_of", lambda name: "99.1" if name == "numpy" else known(name))
     assert why(project().prepare, FRAME) == f"library numpy (used by prepare) changed from {np.__version__} to 99.1"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import modelmgmt as mm
 from modelmgmt.errors import CorruptDataError, InvalidValueError
-from modelmgmt.versions import distributions, environment, hardware, pylock, venv
+from modelmgmt.versions import distributions, environment, hardware, venv
 from modelmgmt.versions.distributions import Distribution, installed
 from modelmgmt.versions.environment import Change, Environment
 
@@ -170,7 +170,7 @@ def test_diff_and_requirements():
 
 
 def test_pylock_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr(pylock, "find_uv", lambda: None)
+    monkeypatch.setattr(environment, "find_uv", lambda: None)
     with pytest.raises(InvalidValueError, match="uv is not installed"):
         make(Distribution("a", "1")).pylock()
 

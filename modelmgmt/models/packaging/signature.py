@@ -5,14 +5,19 @@ A signature is learnt from an example, or written by hand; `modelmgmt/models/pac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from modelmgmt.errors import InvalidTypeError, InvalidValueError, printable
 from modelmgmt.models.packaging.conversion import kind_of_value
 from modelmgmt.store.names import counted, preformatted, shown
 from modelmgmt.versions.data.values import array_of, is_masked, mask_of
+
+if TYPE_CHECKING:
+    from modelmgmt.tracking.datasets import Dataset
+    from modelmgmt.versions.data.profile import ColumnProfile, Profile
 
 Mode = Literal["strict", "coerce", "off"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -201,10 +206,52 @@ def infer(inputs: Any, outputs: Any = None, *, leave_out: Collection[Any] = (), 
 
     outside = None if outputs is None else spec_of(outputs)
     if isinstance(inputs, Dataset):
-        from modelmgmt.models.packaging.dataset_signature import spec_of_dataset
-
         return Signature(spec_of_dataset(inputs, leave_out), outside, mode)
     return Signature(_taken(without(inputs, leave_out)), outside, mode)
+
+
+def spec_of_dataset(version: Dataset, leave_out: Collection[Any] = ()) -> Spec:
+    """What this version of data is, without the columns in `leave_out` (the target). Raises InvalidTypeError.
+
+    A profile knows the types and which columns have missing cells; the order of categories only the content has.
+    """
+    if version.content_digest is not None and version.kind in {"frame", "array", "sparse"}:
+        return spec_of(without(version.load(), leave_out))
+    profile = version.profile
+    if profile.kind == "array" and profile.shape and not leave_out:
+        return _profile_tensor(profile)
+    if profile.kind != "frame":
+        raise InvalidTypeError(
+            f"{version.reference} is a {profile.kind}: a signature is inferred from frames and arrays."
+        )
+    names = [column.name for column in profile.columns]
+    unknown = [name for name in leave_out if name not in names]
+    if unknown:
+        raise InvalidValueError(f"{version.reference} has no column {unknown[0]!r} to leave out.")
+    return Table(tuple(_profile_column(column) for column in profile.columns if column.name not in leave_out))
+
+
+def _profile_tensor(profile: Profile) -> Tensor:
+    missing = any(column.missing for column in profile.columns)
+    return Tensor(_profile_dtype(profile.columns[0].type), (None, *(profile.shape or ())[1:]), nullable=missing)
+
+
+def _profile_column(column: ColumnProfile) -> Column:
+    return Column(column.name, _profile_dtype(column.type), nullable=column.missing > 0)
+
+
+def _profile_dtype(kind: str) -> str:
+    """The name that pandas and numpy have for a type of a profile.
+
+    >>> _profile_dtype("string"), _profile_dtype("datetime[us, UTC]"), _profile_dtype("int64")
+    ('str', 'datetime64[us, UTC]', 'int64')
+    """
+    if kind == "string":
+        return "str"
+    for ours, theirs in (("datetime[", "datetime64["), ("duration[", "timedelta64["), ("timedelta[", "timedelta64[")):
+        if kind.startswith(ours):
+            return theirs + kind.removeprefix(ours)
+    return kind
 
 
 def _taken(data: Any) -> Spec:
@@ -533,3 +580,27 @@ def _read_tensor(content: Mapping[str, Any]) -> Tensor:
         content.get("optional", False),
     )
     return Tensor(content["dtype"], shape, content["nullable"], container, optional)
+
+
+def signature_lines(signature: Any) -> dict[str, str]:
+    """One line per column: `inputs.age` -> `int64`."""
+    lines: dict[str, str] = {}
+    for side in ("inputs", "outputs"):
+        spec = signature.get(side) or {}
+        columns = spec.get("columns") or spec.get("arrays") or ([spec] if spec else [])
+        for column in columns:
+            about = {key: value for key, value in column.items() if key not in ("name", "dtype", "kind")}
+            words = ", ".join((str(column.get("dtype")), *_words(about)))
+            lines[f"{side}.{column['name']}" if "name" in column else side] = words
+    return lines
+
+
+def _words(about: Mapping[str, Any]) -> Iterator[str]:
+    """What a signature says of a column or array beside its type, for people."""
+    for key, value in sorted(about.items()):
+        if key == "shape" and isinstance(value, list):
+            yield f"shape {' x '.join('any' if side is None else str(side) for side in value) or 'of one number'}"
+        elif key == "nullable" and value is True:
+            yield "may be missing"
+        elif value:
+            yield f"{key} {json.dumps(value, ensure_ascii=False, sort_keys=True)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import printable
 from modelmgmt.models.lineage.rows import lineage
+from modelmgmt.models.packaging.signature import signature_lines
 from modelmgmt.models.registry.decisions import of_model
 from modelmgmt.models.registry.evidence import description_of, needs_of
 from modelmgmt.models.registry.history import Decision
@@ -111,8 +112,6 @@ def _imported(row: VersionRow) -> Iterator[tuple[str, str]]:
 
 
 def _signature(signature: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    from modelmgmt.models.registry.comparing import signature_lines
-
     yield from signature_lines(signature).items()
 
 

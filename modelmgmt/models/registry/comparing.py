@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidValueError
+from modelmgmt.models.packaging.signature import signature_lines
 from modelmgmt.tracking import comparison
 from modelmgmt.tracking import record as records
 from modelmgmt.tracking.comparison import Comparison, Row
@@ -50,30 +49,6 @@ def _sections(version: ModelVersion) -> dict[str, dict[str, Any]]:
         },
         "version tags": dict(version.tags),
     }
-
-
-def signature_lines(signature: Any) -> dict[str, str]:
-    """One line per column: `inputs.age` -> `int64`."""
-    lines: dict[str, str] = {}
-    for side in ("inputs", "outputs"):
-        spec = signature.get(side) or {}
-        columns = spec.get("columns") or spec.get("arrays") or ([spec] if spec else [])
-        for column in columns:
-            about = {key: value for key, value in column.items() if key not in ("name", "dtype", "kind")}
-            words = ", ".join((str(column.get("dtype")), *_words(about)))
-            lines[f"{side}.{column['name']}" if "name" in column else side] = words
-    return lines
-
-
-def _words(about: Mapping[str, Any]) -> Iterator[str]:
-    """What a signature says of a column or array beside its type, for people."""
-    for key, value in sorted(about.items()):
-        if key == "shape" and isinstance(value, list):
-            yield f"shape {' x '.join('any' if side is None else str(side) for side in value) or 'of one number'}"
-        elif key == "nullable" and value is True:
-            yield "may be missing"
-        elif value:
-            yield f"{key} {json.dumps(value, ensure_ascii=False, sort_keys=True)}"
 
 
 def _of_runs(kernel: Kernel, a: ModelVersion, b: ModelVersion) -> tuple[Row, ...]:

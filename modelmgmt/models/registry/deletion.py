@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelmgmt.errors import NotFoundError
+from modelmgmt.errors import NotFoundError, PinnedError
 from modelmgmt.models.registry.decisions import decide
-from modelmgmt.models.registry.model import refuse_in_use
 from modelmgmt.models.registry.reference import no_model
-from modelmgmt.models.registry.rows import ModelRow, ResultRow, Tables, VersionRow
+from modelmgmt.models.registry.rows import AliasRow, ModelRow, ResultRow, Tables, VersionRow
 from modelmgmt.models.registry.stages import Stages
 from modelmgmt.store.collect import collect, expanded
+from modelmgmt.tracking import pins
 from modelmgmt.tracking.deletion import scrub
 from modelmgmt.tracking.labels import checked_note
 
@@ -91,7 +91,7 @@ def _delete(
     stages, digests = Stages.decode(owner.stages), set[str]()
     for row in rows:
         if not force:
-            refuse_in_use(connection, row, stages)
+            _refuse_in_use(connection, row, stages)
             for refuse in refusals:
                 refuse(connection, row)
         results = Tables(connection).select(ResultRow, model=row.model, number=row.number)
@@ -99,6 +99,20 @@ def _delete(
         detail = {"version": row.number, "stage": row.stage, "digest": row.digest, "reason": reason, "forced": force}
         decide(connection, "model.version_deleted", row.model, detail)
     return digests
+
+
+def _refuse_in_use(connection: sqlite3.Connection, row: VersionRow, stages: Stages) -> None:
+    """Raises PinnedError when somebody has said that a version is to be kept."""
+    reference = f"{row.model}:{row.number}"
+    if row.stage not in (stages.first, stages.last):
+        raise PinnedError(f"{reference} is in {row.stage}: archive it first, or delete it with force.")
+    aliases = [found.alias for found in Tables(connection).select(AliasRow, model=row.model, number=row.number)]
+    if aliases:
+        raise PinnedError(
+            f"{reference} has the alias {aliases[0]!r}: remove it first, or delete the version with force."
+        )
+    if row.run is not None:
+        pins.refuse_pinned(connection, row.run)
 
 
 def _collected(kernel: Kernel, rows: list[VersionRow], digests: set[str]) -> DeletedVersions:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, PinnedError, printable
+from modelmgmt.errors import InvalidTypeError, InvalidValueError, NotFoundError, printable
 from modelmgmt.models.registry import policy as policies
 from modelmgmt.models.registry import promotion
 from modelmgmt.models.registry.decisions import decide, last_of, of_model
@@ -399,22 +399,6 @@ class Model:
 
     def __hash__(self) -> int:
         return hash((self.name, id(self._kernel)))
-
-
-def refuse_in_use(connection: sqlite3.Connection, row: VersionRow, stages: Stages) -> None:
-    """Raises PinnedError when somebody has said that a version is to be kept."""
-    from modelmgmt.tracking import pins
-
-    reference = f"{row.model}:{row.number}"
-    if row.stage not in (stages.first, stages.last):
-        raise PinnedError(f"{reference} is in {row.stage}: archive it first, or delete it with force.")
-    aliases = [found.alias for found in Tables(connection).select(AliasRow, model=row.model, number=row.number)]
-    if aliases:
-        raise PinnedError(
-            f"{reference} has the alias {aliases[0]!r}: remove it first, or delete the version with force."
-        )
-    if row.run is not None:
-        pins.refuse_pinned(connection, row.run)
 
 
 def _refuse_stages(connection: sqlite3.Connection, owner: ModelRow, stages: Stages) -> None:

@@ -23,10 +23,9 @@ from modelmgmt.store.trees import Trees
 from modelmgmt.tracking import lifecycle
 from modelmgmt.tracking.query.language import reads_as_number
 from modelmgmt.tracking.steps import changes, results, table
-from modelmgmt.tracking.steps.code import MARK, describe_code, fingerprint_code, qualified_name
+from modelmgmt.tracking.steps.fingerprint import MARK, describe_code, fingerprint, fingerprint_code, qualified_name
 from modelmgmt.tracking.steps.table import Step, StepInput
 from modelmgmt.tracking.steps.trace import Trace
-from modelmgmt.tracking.steps.values import fingerprint
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.run import Run

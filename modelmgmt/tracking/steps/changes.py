@@ -7,7 +7,6 @@ folder.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelmgmt.errors import InvalidTypeError
 from modelmgmt.store.names import counted
-from modelmgmt.tracking.steps.values import fingerprint, is_plain_object, state_of
+from modelmgmt.tracking.steps.fingerprint import PYTHON, fingerprint, is_plain_object, mark, state_of
 
 if TYPE_CHECKING:
     from modelmgmt.tracking.steps.table import Step, StepInput
@@ -25,16 +24,9 @@ Code = Mapping[str, Sequence[str]]
 Parts = Mapping[str, Mapping[str, Any]]
 """`code`: a Code; `inputs`: name of an input -> its parts."""
 
-_MARK = 12  # hexadecimal digits
 _MOST = 64  # parts of one input
 _NAMED = 5  # parts in a reason
 _TYPE, _ROWS = "type", "rows"  # parts that are never told by themselves
-PYTHON = "Python"
-
-
-def mark(data: bytes | str) -> str:
-    """What tells a part from another: the beginning of its SHA-256."""
-    return f"#{hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:_MARK]}"
 
 
 def parts_of(value: Any) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, NotFoundError, UntrustedModelError
 from modelmgmt.store.trees import Entry, Tree, Trees
-from modelmgmt.tracking.steps.values import fingerprint
+from modelmgmt.tracking.steps.fingerprint import fingerprint
 from modelmgmt.versions.data.values import is_masked, is_time
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelmgmt.errors import InvalidTypeError
-from modelmgmt.tracking.steps.values import fingerprint as fingerprint_of
+from modelmgmt.tracking.steps.fingerprint import fingerprint as fingerprint_of
 
 _SCALARS = (int, float, complex, str, bytes)
 _MAX_PARTS = 64
