@@ -13,9 +13,9 @@ from typing import Any
 from modelmgmt.errors import CorruptDataError
 from modelmgmt.models import formats
 from modelmgmt.models.formats import Format
-from modelmgmt.models.packaging.code import CODE, code_of_project
+from modelmgmt.models.packaging.code import code_of_project
 from modelmgmt.models.packaging.enforce import enforce
-from modelmgmt.models.packaging.files import FolderFiles
+from modelmgmt.models.packaging.files import CODE, FolderFiles
 from modelmgmt.models.packaging.package import DESCRIPTION, WEIGHTS, decode_description
 from modelmgmt.models.packaging.project import ProjectCode
 from modelmgmt.models.packaging.signature import Signature, Tensor

@@ -11,11 +11,47 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from modelmgmt import packaged
 from modelmgmt.errors import CorruptDataError, InvalidTypeError, InvalidValueError, MissingExtraError, ModelmgmtError
-from modelmgmt.models.packaging.files import Files
+
+if TYPE_CHECKING:
+    from modelmgmt.packaged import Code
+
+
+class Files(Protocol):
+    """The files of one model."""
+
+    code: Code | None
+    """The modules of the package that its names stand for; None when they are those of this process."""
+
+    def names(self) -> list[str]:
+        """Their paths."""
+
+    def read(self, name: str) -> bytes:
+        """One of them, whole. Raises CorruptDataError when it is not there or not what was written."""
+
+    def open(self, name: str) -> BinaryIO:
+        """One of them, open for reading anywhere in it."""
+
+    def view(self, name: str) -> memoryview:
+        """One of them, in memory whole, or mapped there: for those who look at parts of much.
+
+        Where it may be written to, it is the caller's, who may make an array of it; else it is not to be kept.
+        """
+
+    def folder(self) -> Path:
+        """A folder that holds all of them, for libraries that read paths. It is gone when the model is loaded."""
+
+    def are_trusted(self) -> bool:
+        """Whether they are signed under a key that the user trusts: only then counts what their writer says of them."""
+
+    def distrust(self) -> str | None:
+        """Why the caller does not trust them, as the rest of a sentence; None when the caller does.
+
+        A format that runs no code asks before it makes types beyond those that are known to be harmless.
+        """
 
 
 @dataclass(frozen=True, slots=True)

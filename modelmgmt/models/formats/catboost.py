@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelmgmt.models.formats import OwnClasses, Saved, plain_predict, reading, saving, wrapper_state
-from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.formats import Files, OwnClasses, Saved, plain_predict, reading, saving, wrapper_state
 
 NAME = "catboost"
 EXECUTES = False

@@ -10,9 +10,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from modelmgmt import packaged
-from modelmgmt.models.formats import CannotHoldError, Saved, plain_predict
+from modelmgmt.models.formats import CannotHoldError, Files, Saved, plain_predict
 from modelmgmt.models.formats.pickled_names import original_names, reader_of
-from modelmgmt.models.packaging.files import Files
 from modelmgmt.models.packaging.project import imported_by
 
 NAME = "cloudpickle"

@@ -9,9 +9,8 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, UntrustedModelError
-from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, reading, require, saving
+from modelmgmt.models.formats import CannotHoldError, Files, Saved, libraries_of, reading, require, saving
 from modelmgmt.models.packaging.archive import check_archive
-from modelmgmt.models.packaging.files import Files
 from modelmgmt.models.trust import refused
 
 NAME = "keras"

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.formats import CannotHoldError, OwnClasses, Saved, plain_predict, reading, saving, wrapper_state
-from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.formats import (
+    CannotHoldError,
+    Files,
+    OwnClasses,
+    Saved,
+    plain_predict,
+    reading,
+    saving,
+    wrapper_state,
+)
 
 NAME = "lightgbm"
 EXECUTES = False

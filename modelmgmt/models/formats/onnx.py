@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
-from modelmgmt.models.formats import CannotHoldError, Saved, library_of, require
-from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.formats import CannotHoldError, Files, Saved, library_of, require
 
 NAME = "onnx"
 EXECUTES = False

@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import CorruptDataError, InvalidTypeError
-from modelmgmt.models.formats import CannotHoldError, Saved, class_name, libraries_of, library_of, require, saving
-from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.formats import (
+    CannotHoldError,
+    Files,
+    Saved,
+    class_name,
+    libraries_of,
+    library_of,
+    require,
+    saving,
+)
 
 NAME = "safetensors"
 EXECUTES = False

@@ -21,10 +21,9 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from modelmgmt.errors import CorruptDataError, ModelmgmtError, UntrustedModelError
-from modelmgmt.models.formats import CannotHoldError, Saved, libraries_of, plain_predict, require, saving
+from modelmgmt.models.formats import CannotHoldError, Files, Saved, libraries_of, plain_predict, require, saving
 from modelmgmt.models.formats.skops_schema import check_spelled_out
 from modelmgmt.models.packaging.archive import of_model
-from modelmgmt.models.packaging.files import Files
 from modelmgmt.models.packaging.members import InMemory, Members
 from modelmgmt.models.packaging.plain_zip import PlainZip
 from modelmgmt.models.trust import refused, soundness

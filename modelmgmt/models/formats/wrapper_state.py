@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelmgmt.errors import CorruptDataError
-from modelmgmt.models.formats import CannotHoldError
-from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.formats import CannotHoldError, Files
 
 FILE = "wrapper.json"
 

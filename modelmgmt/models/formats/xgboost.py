@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmgmt.errors import InvalidTypeError
-from modelmgmt.models.formats import OwnClasses, Saved, plain_predict, reading, saving, wrapper_state
-from modelmgmt.models.packaging.files import Files
+from modelmgmt.models.formats import Files, OwnClasses, Saved, plain_predict, reading, saving, wrapper_state
 
 NAME = "xgboost"
 EXECUTES = False

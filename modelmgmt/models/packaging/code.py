@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING
 
 from modelmgmt import packaged
 from modelmgmt.errors import warn
-from modelmgmt.models.packaging.files import PackageFiles
+from modelmgmt.models.packaging.files import CODE, AnyPackage, PackageFiles
 from modelmgmt.models.packaging.project import ProjectCode, source_of
 from modelmgmt.models.trust.decision import decide, distrust
 from modelmgmt.versions.project import process_start
 
 if TYPE_CHECKING:
-    from modelmgmt.models.packaging.package import Package
     from modelmgmt.models.trust.decision import Trust
     from modelmgmt.store.kernel import Kernel
 
-CODE = "code"
-"""The folder of a package that has it."""
 _CLOCK_S = 2.0  # how much the clock of a file system may be off
 _process_start = functools.cache(process_start)  # a forked child has the modules of its parent
 
 
-def code_of_package(kernel: Kernel, package: Package, trust: Trust) -> packaged.Code | None:
+def code_of_package(kernel: Kernel, package: AnyPackage, trust: Trust) -> packaged.Code | None:
     """The package's own code; None where that of this process is the same, or there is none.
 
     To import code runs it, so trust is asked for first, whatever the format. Without trust, a model that may be made all

@@ -17,53 +17,36 @@ from modelmgmt.errors import CorruptDataError
 from modelmgmt.models.trust.decision import distrust, is_trusted
 
 if TYPE_CHECKING:
-    from modelmgmt.models.packaging.package import Package
     from modelmgmt.models.trust.decision import Trust
     from modelmgmt.packaged import Code
     from modelmgmt.store.kernel import Kernel
+    from modelmgmt.store.trees import Tree
 
 IN_MEMORY = 256 << 20  # bytes; what is larger goes through a private file, so that it is not in memory twice
 
 
-class Files(Protocol):
-    """The files of one model."""
+CODE = "code"
+"""The folder of a package that has the project's modules."""
 
-    code: Code | None
-    """The modules of the package that its names stand for; None when they are those of this process."""
 
-    def names(self) -> list[str]:
-        """Their paths."""
+class AnyPackage(Protocol):
+    """What is needed of a package to read its files."""
 
-    def read(self, name: str) -> bytes:
-        """One of them, whole. Raises CorruptDataError when it is not there or not what was written."""
-
-    def open(self, name: str) -> BinaryIO:
-        """One of them, open for reading anywhere in it."""
-
-    def view(self, name: str) -> memoryview:
-        """One of them, in memory whole, or mapped there: for those who look at parts of much.
-
-        Where it may be written to, it is the caller's, who may make an array of it; else it is not to be kept.
-        """
-
-    def folder(self) -> Path:
-        """A folder that holds all of them, for libraries that read paths. It is gone when the model is loaded."""
-
-    def are_trusted(self) -> bool:
-        """Whether they are signed under a key that the user trusts: only then counts what their writer says of them."""
-
-    def distrust(self) -> str | None:
-        """Why the caller does not trust them, as the rest of a sentence; None when the caller does.
-
-        A format that runs no code asks before it makes types beyond those that are known to be harmless.
-        """
+    @property
+    def digest(self) -> str: ...
+    @property
+    def tree(self) -> Tree: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def code(self) -> tuple[str, ...]: ...
 
 
 class PackageFiles(AbstractContextManager["PackageFiles"]):
     """The files of a package below `part`."""
 
     def __init__(
-        self, kernel: Kernel, package: Package, part: str, *, trust: Trust = None, code: Code | None = None
+        self, kernel: Kernel, package: AnyPackage, part: str, *, trust: Trust = None, code: Code | None = None
     ) -> None:
         self.code = code
         self._kernel = kernel

@@ -38,9 +38,8 @@ from modelmgmt.errors import (
 from modelmgmt.models import formats
 from modelmgmt.models.formats import CannotHoldError, Format, Saved, class_name
 from modelmgmt.models.packaging import example as examples
-from modelmgmt.models.packaging.code import CODE
 from modelmgmt.models.packaging.enforce import check_example, enforce
-from modelmgmt.models.packaging.files import PackageFiles
+from modelmgmt.models.packaging.files import CODE, PackageFiles
 from modelmgmt.models.packaging.needs import Needs
 from modelmgmt.models.packaging.project import AnyPath, ProjectCode, project_code
 from modelmgmt.models.packaging.readback import (
